@@ -4,12 +4,35 @@ Every other module asks this one. Callers give ``groups`` in any order; nothing 
 ever sorted in place, and nothing is moved when each list already lies in one piece.
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 _MEND = "Give one list id per row, integers or strings."
+
+
+class MissingGroupsWarning(UserWarning):
+    """Rows came without list ids and were taken for one single list."""
+
+
+def warn_missing_groups(what: str) -> None:
+    """Warn the caller's caller that all rows are taken for one list.
+
+    Parameters
+    ----------
+    what : str
+        Class and method that go without groups, such as ``"MLPRanker.fit"``.
+    """
+    warnings.warn(
+        f"{what} got no groups and takes all rows for one list. Pass groups=... with "
+        f"one list id per row, or set group_column=... to name the column of X that "
+        f"holds the ids.",
+        MissingGroupsWarning,
+        stacklevel=3,
+    )
 
 
 def check_groups(groups: object, n_rows: int, *, name: str = "groups") -> np.ndarray:
@@ -65,7 +88,8 @@ def check_groups(groups: object, n_rows: int, *, name: str = "groups") -> np.nda
 
 
 def _from_objects(ids: np.ndarray, name: str) -> np.ndarray:
-    kinds = {type(value) for value in ids.tolist()}
+    values = (v.item() if isinstance(v, np.generic) else v for v in ids)
+    kinds = {type(value) for value in values}
     if kinds <= {int, bool} and kinds:
         try:
             return ids.astype(np.int64)
@@ -86,12 +110,134 @@ def _from_floats(ids: np.ndarray, name: str) -> np.ndarray:
     if (whole != ids).any():
         example = ids[whole != ids][0]
         raise ValueError(f"{name} contains the fractional id {example}. {_MEND}")
-    if np.abs(ids).max(initial=0) > 2**53:
+    bits = np.finfo(ids.dtype).nmant + 1
+    if np.abs(ids).max(initial=0) > 2**bits:
         raise ValueError(
-            f"{name} contains floats beyond 2**53, where neighbouring ids collapse "
-            f"into one. Give integers or strings."
+            f"{name} contains {ids.dtype} values beyond 2**{bits}, where neighbouring "
+            f"ids collapse into one. Give integers or strings."
         )
     return ids.astype(np.int64)
+
+
+def resolve_groups(
+    X: Any, groups: object = None, qid: object = None, group_column: Any = None
+) -> tuple[Any, np.ndarray | None]:
+    """Find the list ids, whichever way the caller gave them.
+
+    Parameters
+    ----------
+    X : array-like, sparse matrix or frame of shape (n_rows, n_columns)
+        Features, with the list ids among them when ``group_column`` is given.
+    groups, qid : array-like of shape (n_rows,), default=None
+        List id of each row, under the one name or the other.
+    group_column : int or str, default=None
+        Column of X that holds the list ids: name for frames, index for arrays.
+
+    Returns
+    -------
+    X : as given
+        Features without the column of list ids.
+    groups : ndarray of shape (n_rows,), or None
+        Ids as `check_groups` returns them; None if they were given in no way.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If both names are used, the column is not in X, the ids are not valid, or
+        those given differ from those in the column.
+    """
+    if groups is not None and qid is not None:
+        raise ValueError("groups and its alias qid were both given. Give one of them.")
+    name = "groups" if qid is None else "qid"
+    given = groups if qid is None else qid
+    if given is not None:
+        given = check_groups(given, _n_rows(X), name=name)
+    if group_column is None:
+        return X, given
+    X, held = pop_group_column(X, group_column)
+    # Routing hands over the splitter's groups although the column would do.
+    if given is not None and not np.array_equal(given, held):
+        raise ValueError(
+            f"{name} differs from the list ids in group_column={group_column!r}. "
+            f"Leave out {name}, or set group_column=None and drop the column from X."
+        )
+    return X, held
+
+
+def pop_group_column(X: Any, group_column: Any) -> tuple[Any, np.ndarray]:
+    """Take the list ids out of X.
+
+    Parameters
+    ----------
+    X : array-like, sparse matrix or frame of shape (n_rows, n_columns)
+        Features and list ids. It is not changed.
+    group_column : int or str
+        Column of the list ids: name for frames, index for arrays.
+
+    Returns
+    -------
+    X : of the same kind, of shape (n_rows, n_columns - 1)
+        Features; an array that needs no copy (first or last column) is a view.
+    groups : ndarray of shape (n_rows,)
+        Ids as `check_groups` returns them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the column is not in X, or what it holds cannot be list ids.
+    """
+    if hasattr(X, "columns"):
+        X, ids = _pop_by_name(X, group_column)
+    else:
+        X, ids = _pop_by_index(X, group_column)
+    return X, check_groups(ids, len(ids), name=f"group_column={group_column!r}")
+
+
+def _pop_by_name(X: Any, name: Any) -> tuple[Any, np.ndarray]:
+    if name not in list(X.columns):
+        shown = ", ".join(map(repr, list(X.columns)[:10]))
+        raise ValueError(
+            f"group_column={name!r} is not a column of X, which begins with {shown}. "
+            f"Keep the column of list ids in X, also at predict."
+        )
+    rest = X.drop(columns=name) if hasattr(X, "iloc") else X.drop(name)
+    return rest, X[name].to_numpy()
+
+
+def _pop_by_index(X: Any, index: Any) -> tuple[Any, np.ndarray]:
+    from_lists = not hasattr(X, "shape")
+    if from_lists:
+        X = np.asarray(X, dtype=object)
+    if X.ndim != 2:
+        raise ValueError(
+            f"X must be 2-D to hold group_column={index!r}, got shape {X.shape}."
+        )
+    n_columns = X.shape[1]
+    if not isinstance(index, int | np.integer):
+        raise TypeError(
+            f"group_column={index!r} must be an integer index, as X is no frame. Give "
+            f"the index, or keep the frame: Pipeline.set_output(transform='pandas')."
+        )
+    if not -n_columns <= index < n_columns:
+        raise ValueError(
+            f"group_column={index!r} is out of bounds, as X has {n_columns} columns. "
+            f"Keep the column of list ids in X, also at predict."
+        )
+    index %= n_columns
+    if hasattr(X, "tocsr"):
+        X = X.tocsr()
+        ids = X[:, [index]].toarray()[:, 0]
+        return X[:, np.delete(np.arange(n_columns), index)], ids
+    before, ids, after = X[:, :index], X[:, index], X[:, index + 1 :]
+    if not before.shape[1] or not after.shape[1]:
+        rest = before if before.shape[1] else after
+    else:
+        rest = np.concatenate([before, after], axis=1)
+    return (np.asarray(rest.tolist()) if from_lists else rest), np.asarray(ids)
+
+
+def _n_rows(X: Any) -> int:
+    return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
 @dataclass(frozen=True)
@@ -200,3 +346,36 @@ def split_lists(groups: np.ndarray) -> Lists:
     lengths = np.bincount(codes, minlength=len(ids))
     starts = np.cumsum(lengths) - lengths
     return Lists(ids, starts, lengths, np.argsort(codes, kind="stable"))
+
+
+def rank_rows(scores: np.ndarray, lists: Lists, k: int | None = None) -> np.ndarray:
+    """Return row indices list after list, the best score of each list first.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_rows,)
+        Higher is better.
+    lists : Lists
+        Where the rows of each list lie.
+    k : int, default=None
+        How many rows of each list to keep at most; None keeps all.
+
+    Returns
+    -------
+    rows : ndarray of shape (n_kept,), int64
+        Row indices, lists in the order of ``lists.ids``; equal scores in the order
+        of their rows.
+
+    Raises
+    ------
+    ValueError
+        If ``k`` is no positive integer.
+    """
+    if k is not None and (not isinstance(k, int | np.integer) or k < 1):
+        raise ValueError(f"k must be a positive integer or None, got {k!r}.")
+    rows = np.lexsort((-np.asarray(scores, dtype=np.float64), lists.codes))
+    if k is None:
+        return rows
+    ends = np.cumsum(lists.lengths)
+    rank = np.arange(len(rows)) - np.repeat(ends - lists.lengths, lists.lengths)
+    return rows[rank < k]
