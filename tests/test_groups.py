@@ -1,0 +1,308 @@
+"""List ids: every way to give them in, every mistake, and the rows they stand for."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sklearn_rankformer._groups import (
+    MissingGroupsWarning,
+    check_groups,
+    pop_group_column,
+    rank_rows,
+    resolve_groups,
+    split_lists,
+    warn_missing_groups,
+)
+
+small_ids = st.lists(st.integers(-3, 3), max_size=30)
+text_ids = st.lists(st.text(max_size=3).filter(lambda s: "\0" not in s), max_size=20)
+any_ids = st.one_of(small_ids, text_ids).map(lambda ids: check_groups(ids, len(ids)))
+CELLS = [[0.5, 7, 1.5], [np.nan, 3, 2.5], [1.0, 7, 0.0]]
+IDS = [7, 3, 7]
+
+
+def rows_of(ids, wanted):
+    return [row for row, one in enumerate(ids) if one == wanted]
+
+
+# -- check_groups ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given_ids", "kind"),
+    [
+        ([2, 1, 2], "i"),
+        (np.array([2, 1, 2], dtype=np.uint8), "u"),
+        (["b", "a", "b"], "U"),
+        (np.array(["b", "a", "b"], dtype=object), "U"),
+        (np.array([2, np.int64(1), 2], dtype=object), "i"),
+        (np.array([2, 1.0, 2], dtype=object), "i"),
+        (np.array([2**70, 1, 2**70], dtype=object), "U"),
+        ([2.0, -1.0, 2.0], "i"),
+        ([[2], [1], [2]], "i"),
+        ([True, False, True], "b"),
+        (np.array(["2020-01-02", "2020-01-01", "2020-01-02"], dtype="M8[D]"), "M"),
+    ],
+)
+def test_every_sortable_kind_of_id_is_accepted(given_ids, kind):
+    ids = check_groups(given_ids, 3)
+    assert ids.dtype.kind == kind
+    assert ids[0] == ids[2] != ids[1]
+
+
+@pytest.mark.parametrize(
+    ("given_ids", "error", "message"),
+    [
+        (np.zeros((2, 2)), ValueError, r"groups must be 1-D, got shape \(2, 2\)"),
+        (5, ValueError, r"groups must be 1-D, got shape \(\)"),
+        ([1, 2], ValueError, "groups has 2 entries for 3 rows. Give one list id"),
+        ([1, 2], ValueError, r"look like list sizes.*np.repeat\(np.arange\(len"),
+        ([1, 2, np.nan], ValueError, "groups contains NaN or infinity"),
+        ([1, 2, np.inf], ValueError, "groups contains NaN or infinity"),
+        ([1, 2, 0.25], ValueError, "groups contains the fractional id 0.25"),
+        ([1, 2, 2.0**60], ValueError, r"float64 values beyond 2\*\*53"),
+        (np.float32([1, 2, 2**25]), ValueError, r"float32 values beyond 2\*\*24"),
+        (np.array([1, "a", 2], dtype=object), TypeError, "values of type int, str"),
+        (np.array(["a", None, "b"], dtype=object), TypeError, "type NoneType, str"),
+        ([1j, 2, 3], TypeError, "groups has dtype complex128"),
+        (np.array(["2020", "NaT", "2021"], dtype="M8[D]"), ValueError, "contains NaT"),
+    ],
+)
+def test_ids_that_cannot_be_trusted_raise(given_ids, error, message):
+    with pytest.raises(error, match=message):
+        check_groups(given_ids, 3)
+
+
+def test_messages_name_the_callers_argument():
+    with pytest.raises(ValueError, match="groups_val has 1 entries for 3 rows"):
+        check_groups([1], 3, name="groups_val")
+
+
+# -- split_lists ----------------------------------------------------------------------
+
+
+@given(any_ids)
+def test_each_list_holds_its_rows_in_their_order(groups):
+    lists = split_lists(groups)
+    np.testing.assert_array_equal(lists.ids, np.unique(groups))
+    assert lists.n_rows == len(groups)
+    assert lists.n_lists == len(lists.ids) == len(lists.lengths)
+    for position, one in enumerate(lists.ids):
+        rows = lists.rows(np.array([position]))
+        assert rows.tolist() == rows_of(groups, one)
+        assert lists.lengths[position] == len(rows)
+
+
+@given(any_ids)
+def test_values_split_and_put_back_are_unchanged(groups):
+    lists = split_lists(groups)
+    values = np.arange(len(groups))
+    rows = lists.rows(np.arange(lists.n_lists))
+    restored = np.full(len(groups), -1)
+    restored[rows] = values[rows]
+    np.testing.assert_array_equal(restored, values)
+
+
+@given(any_ids, st.randoms(use_true_random=False))
+def test_rows_of_chosen_lists_follow_the_choice(groups, random):
+    lists = split_lists(groups)
+    chosen = random.sample(range(lists.n_lists), k=random.randint(0, lists.n_lists))
+    expected = [row for j in chosen for row in rows_of(groups, lists.ids[j])]
+    rows = lists.rows(np.array(chosen, dtype=np.int64))
+    np.testing.assert_array_equal(rows, expected)
+
+
+@given(any_ids)
+def test_codes_look_up_the_ids(groups):
+    lists = split_lists(groups)
+    np.testing.assert_array_equal(lists.ids[lists.codes], groups)
+
+
+@given(any_ids, st.sampled_from([np.add, np.maximum, np.minimum]))
+def test_reduce_equals_a_loop_over_lists(groups, ufunc):
+    values = np.random.default_rng(0).integers(-9, 9, len(groups)).astype(float)
+    lists = split_lists(groups)
+    expected = [ufunc.reduce(values[rows_of(groups, one)]) for one in lists.ids]
+    np.testing.assert_array_equal(lists.reduce(ufunc, values), expected)
+
+
+@given(small_ids, st.integers(1, 5))
+def test_increasing_relabelling_changes_no_rows(ids, factor):
+    groups = np.array(ids, dtype=np.int64)
+    before, after = split_lists(groups), split_lists(groups * factor + 7)
+    everything = np.arange(before.n_lists)
+    np.testing.assert_array_equal(before.lengths, after.lengths)
+    np.testing.assert_array_equal(before.rows(everything), after.rows(everything))
+    np.testing.assert_array_equal(before.codes, after.codes)
+
+
+@given(small_ids)
+def test_lists_in_one_piece_are_not_moved(ids):
+    groups = np.array(ids, dtype=np.int64)
+    runs = 1 + int((groups[1:] != groups[:-1]).sum()) if ids else 0
+    in_one_piece = runs == len(set(ids))
+    assert (split_lists(groups).order is None) == in_one_piece
+
+
+# -- rank_rows ------------------------------------------------------------------------
+
+
+@given(any_ids, st.one_of(st.none(), st.integers(1, 4)))
+def test_rank_rows_equals_a_stable_sort_of_each_list(groups, k):
+    scores = np.random.default_rng(1).integers(0, 3, len(groups)).astype(np.float32)
+    lists = split_lists(groups)
+    expected = [
+        row
+        for one in lists.ids
+        for row in sorted(rows_of(groups, one), key=lambda row: -scores[row])[:k]
+    ]
+    np.testing.assert_array_equal(rank_rows(scores, lists, k), expected)
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, "3"])
+def test_rank_rows_refuses_a_k_that_is_no_count(k):
+    with pytest.raises(ValueError, match="k must be a positive integer or None"):
+        rank_rows(np.zeros(2), split_lists(np.zeros(2, dtype=int)), k)
+
+
+# -- resolve_groups and pop_group_column ----------------------------------------------
+
+
+def pandas_cells():
+    pandas = pytest.importorskip("pandas")
+    return pandas.DataFrame(CELLS, columns=["a", "qid", "b"])
+
+
+def polars_cells():
+    polars = pytest.importorskip("polars")
+    return polars.DataFrame(CELLS, schema=["a", "qid", "b"], orient="row")
+
+
+KINDS = {
+    "list": (lambda: [list(row) for row in CELLS], 1),
+    "array": (lambda: np.array(CELLS), 1),
+    "array from the end": (lambda: np.array(CELLS), -2),
+    "object array": (lambda: np.array(CELLS, dtype=object), 1),
+    "csr": (lambda: sp.csr_matrix(CELLS), 1),
+    "coo": (lambda: sp.coo_array(np.array(CELLS)), 1),
+    "pandas": (pandas_cells, "qid"),
+    "polars": (polars_cells, "qid"),
+}
+
+
+def dense(X):
+    X = X.toarray() if sp.issparse(X) else X
+    return np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X, dtype=float)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_group_column_is_taken_out_of_every_kind_of_X(kind):
+    make, column = KINDS[kind]
+    given_X = make()
+    X, groups = pop_group_column(given_X, column)
+    np.testing.assert_array_equal(dense(X), np.array(CELLS)[:, [0, 2]])
+    np.testing.assert_array_equal(groups, IDS)
+    assert groups.dtype == np.int64
+    np.testing.assert_array_equal(dense(given_X), np.array(CELLS))
+
+
+@pytest.mark.parametrize("kind", ["list", "object array"])
+def test_string_ids_leave_the_other_columns_numeric(kind):
+    cells = [[0.5, "b"], [1.5, "a"]]
+    X = cells if kind == "list" else np.array(cells, dtype=object)
+    X, groups = pop_group_column(X, 1)
+    assert groups.tolist() == ["b", "a"]
+    np.testing.assert_array_equal(np.asarray(X, dtype=float), [[0.5], [1.5]])
+
+
+@pytest.mark.parametrize("column", [0, 2])
+def test_first_and_last_column_need_no_copy(column):
+    X = np.zeros((4, 3))
+    rest, _ = pop_group_column(X, column)
+    assert np.shares_memory(rest, X)
+
+
+@pytest.mark.parametrize("kind", ["array", "csr", "pandas", "polars"])
+def test_fractional_ids_in_the_column_raise(kind):
+    make, column = KINDS[kind]
+    other = {1: 2, "qid": "b"}[column]
+    with pytest.raises(ValueError, match=f"group_column={other!r} contains the fract"):
+        pop_group_column(make(), other)
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "error", "message"),
+    [
+        ("array", 3, ValueError, "out of bounds, as X has 3 columns. Keep the column"),
+        ("array", -4, ValueError, "out of bounds"),
+        ("csr", 3, ValueError, "out of bounds"),
+        ("array", "qid", TypeError, "group_column='qid' must be an integer index"),
+        ("array", 1.0, TypeError, "must be an integer index"),
+        ("pandas", "q", ValueError, "'q' is not a column of X.* 'a', 'qid', 'b'"),
+        ("polars", "q", ValueError, "'q' is not a column of X.* 'a', 'qid', 'b'"),
+        ("pandas", 1, ValueError, "group_column=1 is not a column of X"),
+    ],
+)
+def test_group_column_that_is_not_there_raises(kind, column, error, message):
+    with pytest.raises(error, match=message):
+        pop_group_column(KINDS[kind][0](), column)
+
+
+def test_group_column_of_a_flat_array_raises():
+    with pytest.raises(ValueError, match=r"X must be 2-D to hold group_column=0"):
+        pop_group_column(np.arange(3), 0)
+
+
+def test_group_column_named_twice_raises():
+    frame = pandas_cells().set_axis(["a", "qid", "qid"], axis=1)
+    with pytest.raises(ValueError, match="'qid' must be 1-D"):
+        pop_group_column(frame, "qid")
+
+
+def test_no_ids_resolve_to_none_and_X_is_handed_through():
+    X = object()
+    assert resolve_groups(X) == (X, None)
+
+
+@pytest.mark.parametrize("name", ["groups", "qid"])
+def test_ids_resolve_under_either_name(name):
+    X = np.array(CELLS)
+    same, groups = resolve_groups(X, **{name: [7.0, 3.0, 7.0]})
+    assert same is X
+    np.testing.assert_array_equal(groups, IDS)
+    with pytest.raises(ValueError, match=f"{name} has 2 entries for 3 rows"):
+        resolve_groups(X, **{name: [7, 3]})
+
+
+def test_both_names_at_once_raise():
+    with pytest.raises(ValueError, match="groups and its alias qid were both given"):
+        resolve_groups(np.array(CELLS), IDS, IDS)
+
+
+@pytest.mark.parametrize("name", ["groups", "qid"])
+def test_ids_given_beside_the_column_must_be_the_same(name):
+    X = np.array(CELLS)
+    rest, groups = resolve_groups(X, group_column=1, **{name: IDS})
+    assert rest.shape == (3, 2)
+    np.testing.assert_array_equal(groups, IDS)
+    for other in ([7, 3, 3], ["a", "b", "a"]):
+        with pytest.raises(ValueError, match=f"{name} differs from the list ids in"):
+            resolve_groups(X, group_column=1, **{name: other})
+
+
+def test_warning_names_both_mends_and_points_at_the_caller():
+    def fit():
+        warn_missing_groups("MLPRanker.fit")
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit()
+    (warning,) = caught
+    assert warning.category is MissingGroupsWarning
+    assert warning.filename == __file__
+    for part in ("MLPRanker.fit", "groups=...", "group_column=..."):
+        assert part in str(warning.message)
