@@ -1,0 +1,297 @@
+"""From rows and lists to padded batches of bounded size.
+
+A batch holds whole lists of similar length, at most `batch_items` padded items (one
+list longer than that is a batch of its own), so that cost follows the items and not the
+longest list. Training batches are drawn anew each epoch from jittered lengths. Rows are
+gathered from the caller's X batch by batch: X itself is never copied or reordered.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._groups import Lists
+
+# Up to this many bytes of transformed features are computed once and kept; beyond it
+# rows are transformed batch by batch, so that fit needs no second copy of X.
+KEEP_BYTES = 512 * 2**20
+
+# Lengths are multiplied by up to this before sorting: neighbours change each epoch.
+JITTER = 1.25
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Lists padded to one size.
+
+    Attributes
+    ----------
+    lists : ndarray of shape (n_lists,)
+        Positions of the lists.
+    rows : ndarray of shape (n_lists, list_size)
+        Row index of each item; padding repeats a row of the same list.
+    mask : ndarray of shape (n_lists, list_size), bool
+        True at real items.
+    """
+
+    lists: np.ndarray
+    rows: np.ndarray
+    mask: np.ndarray
+
+
+class Features:
+    """Rows of X as transformed float32 tensors.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix of shape (n_rows, n_features)
+        Anything that ``X[rows]`` gathers rows from, memory-mapped arrays included.
+    transform : callable
+        Maps gathered rows to a float32 array of shape (len(rows), n_columns).
+    n_columns : int
+        Width of the transformed rows.
+    device : torch.device
+        Where batches are wanted.
+    """
+
+    def __init__(
+        self, X: object, transform: Callable, n_columns: int, device: torch.device
+    ):
+        self.X = X
+        self.transform = transform
+        self.device = device
+        n_rows = X.shape[0]  # type: ignore[attr-defined]
+        self.kept: Tensor | None = None
+        if 4 * n_rows * n_columns <= KEEP_BYTES:
+            step = max(1, 2**22 // max(n_columns, 1))
+            kept = np.empty((n_rows, n_columns), dtype=np.float32)
+            for start in range(0, n_rows, step):
+                kept[start : start + step] = transform(X[start : start + step])  # type: ignore[index]
+            self.kept = torch.from_numpy(kept).to(device)
+
+    def take(self, batch: Batch) -> dict[str, Tensor]:
+        """Gather one padded batch: the network's ``x`` and ``mask``."""
+        mask = torch.from_numpy(batch.mask)
+        if self.kept is not None:
+            x = self.kept[torch.from_numpy(batch.rows).to(self.device)]
+        else:
+            # Each row is transformed once; the running count repeats it as padding.
+            rows = self.transform(self.X[batch.rows[batch.mask]])  # type: ignore[index]
+            place = np.cumsum(batch.mask).reshape(batch.mask.shape) - 1
+            x = torch.from_numpy(rows[place]).to(self.device, non_blocking=True)
+        return {"x": x, "mask": mask.to(self.device, non_blocking=True)}
+
+
+def make_batch(lists: Lists, chosen: np.ndarray) -> Batch:
+    """Pad the chosen lists to the longest of them."""
+    lengths = lists.lengths[chosen]
+    place = np.arange(lengths.max())
+    mask = place < lengths[:, None]
+    rows = lists.starts[chosen][:, None] + np.minimum(place, lengths[:, None] - 1)
+    if lists.order is not None:
+        rows = lists.order[rows]
+    return Batch(chosen, rows, mask)
+
+
+def cut_batches(
+    lengths: np.ndarray, by: np.ndarray, batch_items: int
+) -> list[np.ndarray]:
+    """Cut lists, in the order of the keys `by`, into batches of bounded padded size.
+
+    Parameters
+    ----------
+    lengths : ndarray of shape (n_lists,)
+        Length of each list.
+    by : ndarray of shape (n_lists,)
+        Sort key; lists of neighbouring keys share a batch.
+    batch_items : int
+        Most padded items in a batch.
+
+    Returns
+    -------
+    batches : list of ndarray of int
+        Positions of the lists of each batch; every list is in exactly one.
+    """
+    order = np.argsort(by, kind="stable")
+    sorted_lengths = lengths[order]
+    batches, start = [], 0
+    while start < len(order):
+        # No batch can hold more lists than its first would allow on its own.
+        most = max(1, batch_items // int(sorted_lengths[start]))
+        longest = np.maximum.accumulate(sorted_lengths[start : start + most])
+        fits = longest * np.arange(1, len(longest) + 1) <= batch_items
+        stop = start + max(1, int(fits.sum()))
+        batches.append(order[start:stop])
+        start = stop
+    return batches
+
+
+def training_batches(
+    lists: Lists, chosen: np.ndarray, batch_items: int, rng: np.random.Generator
+) -> Iterator[Batch]:
+    """Yield all chosen lists once, in fresh random batches of similar length."""
+    lengths = lists.lengths[chosen]
+    jittered = lengths * JITTER ** rng.random(len(lengths))
+    batches = cut_batches(lengths, jittered, batch_items)
+    for i in rng.permutation(len(batches)):
+        yield make_batch(lists, chosen[batches[i]])
+
+
+def ordered_batches(
+    lists: Lists, chosen: np.ndarray, batch_items: int
+) -> Iterator[Batch]:
+    """Yield all chosen lists once, shortest first: the least padding."""
+    lengths = lists.lengths[chosen]
+    for batch in cut_batches(lengths, lengths, batch_items):
+        yield make_batch(lists, chosen[batch])
+
+
+def padding_share(batches: Iterator[Batch]) -> float:
+    """Share of computed items that are padding."""
+    real = padded = 0
+    for batch in batches:
+        real += int(batch.mask.sum())
+        padded += batch.mask.size
+    return 1 - real / max(padded, 1)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What lists teach, as tensors on the device of the network.
+
+    Weights are scaled so that the sum of a batch's losses estimates, without bias, the
+    mean over all lists: lists in small batches count no more than others.
+
+    Attributes
+    ----------
+    gains, weights : Tensor of shape (n_rows,), float32
+        Gain and loss weight of each item; both 0 in lists that teach no order.
+    counts : Tensor of shape (n_rows,), bool
+        False at rows of zero weight: context for the others, without loss.
+    levels : Tensor of shape (n_lists,), int64
+        Level of each list's highest label.
+    list_weights : Tensor of shape (n_lists,), float32
+        Weight of each list's listwide loss.
+    """
+
+    gains: Tensor
+    weights: Tensor
+    counts: Tensor
+    levels: Tensor
+    list_weights: Tensor
+
+    def take(self, batch: Batch) -> dict[str, Tensor]:
+        """Gather the targets of one padded batch."""
+        device = self.gains.device
+        rows = torch.from_numpy(batch.rows).to(device)
+        chosen = torch.from_numpy(batch.lists).to(device)
+        mask = torch.from_numpy(batch.mask).to(device)
+        return {
+            "gains": self.gains[rows],
+            "weights": self.weights[rows],
+            "mask": mask & self.counts[rows],
+            "levels": self.levels[chosen],
+            "list_weights": self.list_weights[chosen],
+        }
+
+
+def make_targets(
+    gains: np.ndarray,
+    levels: np.ndarray,
+    sample_weight: np.ndarray | None,
+    lists: Lists,
+    chosen: np.ndarray,
+    batch_items: int,
+    device: torch.device,
+) -> Targets:
+    """Prepare what the chosen lists teach.
+
+    A list teaches order if the labels of its counted items differ. Its listwide weight
+    is the mean of its non-zero row weights.
+
+    Parameters
+    ----------
+    gains : ndarray of shape (n_rows,)
+        Non-negative gain of each row's label.
+    levels : ndarray of shape (n_lists,), int64
+        Level of each list.
+    sample_weight : ndarray of shape (n_rows,), or None
+        Non-negative weight of each row.
+    lists, chosen
+        All lists, and which of them are trained on.
+    batch_items : int
+        Most padded items in a batch, from which the number of batches follows.
+    device : torch.device
+        Where the tensors go.
+    """
+    w = np.ones(len(gains)) if sample_weight is None else sample_weight
+    counts = w > 0
+    highest = lists.reduce(np.maximum, np.where(counts, gains, -np.inf))
+    lowest = lists.reduce(np.minimum, np.where(counts, gains, np.inf))
+    n_counted = lists.reduce(np.add, counts.astype(np.int64))
+    list_weight = lists.reduce(np.add, w) / np.maximum(n_counted, 1)
+    teaches = highest > lowest
+    lengths = lists.lengths[chosen]
+    n_batches = len(cut_batches(lengths, lengths, batch_items))
+
+    def share(of: np.ndarray) -> np.ndarray:
+        total = of[chosen].sum()
+        return of * (n_batches / total if total > 0 else 0.0)
+
+    order_weight = share(np.where(teaches, list_weight, 0.0))
+    relative = order_weight / np.where(list_weight > 0, list_weight, 1.0)
+    return Targets(
+        gains=_float(np.where(teaches[lists.codes], gains, 0.0), device),
+        weights=_float(w * relative[lists.codes], device),
+        counts=torch.from_numpy(counts).to(device),
+        levels=torch.from_numpy(levels).to(device),
+        list_weights=_float(share(list_weight), device),
+    )
+
+
+def _float(values: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32)).to(device)
+
+
+@dataclass
+class ListDataset(torch.utils.data.Dataset):
+    """All that training reads: features, lists, targets. One item is one list.
+
+    Attributes
+    ----------
+    features, lists, targets
+        Rows as tensors, where each list lies, what it teaches.
+    chosen : ndarray of int
+        Positions of the lists in this dataset.
+    seed : int
+        With `epoch`, what the batches of an epoch follow from.
+    epoch : int
+        Set by the training loop, so that a resumed fit draws the same batches.
+    """
+
+    features: Features
+    lists: Lists
+    targets: Targets
+    chosen: np.ndarray
+    seed: int = 0
+    epoch: int = 0
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+
+class BatchIterator:
+    """Iterates over a `ListDataset` in random padded batches, as skorch expects."""
+
+    def __init__(self, dataset: ListDataset, batch_size: int):
+        self.dataset = dataset
+        self.batch_items = batch_size
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+        data = self.dataset
+        rng = np.random.default_rng((data.seed, data.epoch))
+        for batch in training_batches(data.lists, data.chosen, self.batch_items, rng):
+            yield data.features.take(batch), data.targets.take(batch)

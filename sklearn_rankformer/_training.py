@@ -1,0 +1,303 @@
+"""The training loop: skorch runs it, this file says what happens within.
+
+Everything that changes from step to step is a function of the seed and the number of
+epochs done: batches, dropout and the learning rate. So a fit that was interrupted can
+go on where it stopped and come out the same.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, GradientNormClipping
+from torch import Tensor, nn
+
+from ._batching import BatchIterator, Features, ListDataset, ordered_batches
+from ._groups import Lists
+from ._losses import ordinal_loss
+
+# Prediction keeps no activations for a backward pass, so its batches may be larger.
+PREDICT_ITEMS = 4096
+
+WARM_UP = 0.1  # share of all steps
+CLIP_NORM = 1.0  # per member
+
+
+def run_network(
+    module: nn.Module, x: Tensor, mask: Tensor, precision: str
+) -> tuple[Tensor, Tensor | None]:
+    """Run the network, in bfloat16 where asked to."""
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        scores, logits = module(x, mask)
+    return scores.float(), None if logits is None else logits.float()
+
+
+@torch.inference_mode()
+def predict_lists(
+    module: nn.Module,
+    features: Features,
+    lists: Lists,
+    chosen: np.ndarray,
+    precision: str,
+    batch_items: int = PREDICT_ITEMS,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Score the items of the chosen lists, and their chances of high labels.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_rows,), float32
+        Mean over the members; NaN at rows of lists that were not chosen.
+    above : ndarray of shape (n_lists, n_thresholds), float32, or None
+        Probability that the list's highest label lies above each threshold.
+    """
+    module.eval()
+    scores = np.full(lists.n_rows, np.nan, dtype=np.float32)
+    above = None
+    for batch in ordered_batches(lists, chosen, batch_items):
+        taken = features.take(batch)
+        s, logits = run_network(module, taken["x"], taken["mask"], precision)
+        scores[batch.rows[batch.mask]] = s.mean(0)[taken["mask"]].cpu().numpy()
+        if logits is not None:
+            if above is None:
+                above = np.full((lists.n_lists, logits.shape[-1]), np.nan, np.float32)
+            above[batch.lists] = logits.sigmoid().mean(0).cpu().numpy()
+    return scores, above
+
+
+class RankingLoss(nn.Module):
+    """Item loss plus weighted listwide loss, averaged over the members.
+
+    Parameters
+    ----------
+    item_loss : callable
+        ``(scores, gains, mask, weights) -> loss per list``, see `_losses`.
+    listwide_weight : float
+        Factor of the listwide loss.
+    """
+
+    def __init__(self, item_loss: Callable, listwide_weight: float):
+        super().__init__()
+        self.item_loss = item_loss
+        self.listwide_weight = listwide_weight
+
+    def forward(
+        self, output: tuple[Tensor, Tensor | None], target: dict[str, Tensor]
+    ) -> Tensor:
+        scores, logits = output
+        n_members = len(scores)
+
+        def each_member(t: Tensor) -> Tensor:
+            return t.expand(n_members, *t.shape).flatten(0, 1)
+
+        loss = self.item_loss(
+            scores.flatten(0, 1),
+            each_member(target["gains"]),
+            each_member(target["mask"]),
+            each_member(target["weights"]),
+        ).sum()
+        if logits is not None:
+            value_loss = ordinal_loss(
+                logits.flatten(0, 1), each_member(target["levels"])
+            )
+            weights = each_member(target["list_weights"])
+            loss = loss + self.listwide_weight * (weights * value_loss).sum()
+        return loss / n_members
+
+
+class Net(NeuralNet):
+    """skorch's loop over padded batches of lists."""
+
+    def __init__(self, *args, precision="float32", **kwargs):
+        self.precision = precision
+        super().__init__(*args, **kwargs)
+
+    def infer(self, x, **fit_params):
+        """Run the network on one batch."""
+        return run_network(self.module_, x["x"], x["mask"], self.precision)
+
+
+@torch.inference_mode()
+def measure_loss(
+    criterion: nn.Module, dataset: ListDataset, precision: str, module: nn.Module
+) -> float:
+    """Mean loss over the lists of a dataset."""
+    module.eval()
+    total, n_batches = 0.0, 0
+    for batch in ordered_batches(dataset.lists, dataset.chosen, PREDICT_ITEMS):
+        taken = dataset.features.take(batch)
+        output = run_network(module, taken["x"], taken["mask"], precision)
+        total += float(criterion(output, dataset.targets.take(batch)))
+        n_batches += 1
+    return total / n_batches
+
+
+class Epoch(Callback):
+    """Seeds each epoch, and stops a training that has diverged."""
+
+    def on_epoch_begin(self, net, dataset_train=None, **kwargs):
+        dataset_train.epoch = len(net.history)
+        torch.manual_seed(dataset_train.seed + len(net.history))
+
+    def on_epoch_end(self, net, **kwargs):
+        if not math.isfinite(net.history[-1, "train_loss"]):
+            raise ValueError(
+                f"Training diverged: the loss of epoch {len(net.history)} is "
+                f"{net.history[-1, 'train_loss']}. Lower learning_rate, or look for "
+                f"extreme values in X if input_transform=None."
+            )
+
+
+class Schedule(Callback):
+    """Linear warm-up, then a cosine down to zero, step by step.
+
+    Parameters
+    ----------
+    learning_rate : float
+        The peak.
+    n_epochs, n_batches : int
+        Planned epochs, and about how many batches each has.
+    """
+
+    def __init__(self, learning_rate, n_epochs, n_batches):
+        self.learning_rate = learning_rate
+        self.n_epochs = n_epochs
+        self.n_batches = n_batches
+
+    def on_batch_begin(self, net, training=True, **kwargs):
+        if not training:
+            return
+        epoch = len(net.history)
+        in_epoch = min(len(net.history[-1, "batches"]) / self.n_batches, 1.0)
+        done = min((epoch - 1 + in_epoch) / self.n_epochs, 1.0)
+        step = 1 / (self.n_epochs * self.n_batches)
+        rate = min(1.0, (done + step) / WARM_UP) * (1 + math.cos(math.pi * done)) / 2
+        for group in net.optimizer_.param_groups:
+            group["lr"] = self.learning_rate * rate
+
+
+class KeepBest(Callback):
+    """Measures each epoch on held-out lists, restores the best, stops when none comes.
+
+    What it knows is in the history and in `best_state`, so it survives a restart.
+
+    Parameters
+    ----------
+    measure : callable
+        ``module -> float``, on the held-out lists.
+    monitor : str
+        ``"valid_ndcg"`` (higher is better) or ``"valid_loss"`` (lower is better).
+    patience : int or None
+        Stop after this many epochs without a better one; None never stops.
+    """
+
+    def __init__(self, measure, monitor, patience):
+        self.measure = measure
+        self.monitor = monitor
+        self.patience = patience
+        self.best_state = None
+        self.stopped = False
+
+    def best_epoch(self, history):
+        """Position of the best epoch so far, the first of equals."""
+        values = np.array(history[:, self.monitor])
+        return int(values.argmin() if self.monitor == "valid_loss" else values.argmax())
+
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record(self.monitor, self.measure(net.module_))
+        best = self.best_epoch(net.history)
+        last = len(net.history) - 1
+        if best == last:
+            self.best_state = deepcopy(net.module_.state_dict())
+        elif self.patience is not None and last - best >= self.patience:
+            self.stopped = True
+            raise KeyboardInterrupt  # how a skorch callback ends training
+
+    def on_train_end(self, net, **kwargs):
+        if self.best_state is not None:
+            net.module_.load_state_dict(self.best_state)
+
+
+class Progress(Callback):
+    """One progress bar over the epochs, with the latest held-out measure."""
+
+    def on_train_begin(self, net, **kwargs):
+        from tqdm.auto import tqdm  # comes with skorch
+
+        self.bar_ = tqdm(total=net.max_epochs, unit="epoch")
+
+    def on_epoch_end(self, net, **kwargs):
+        last = net.history[-1]
+        shown = ("train_loss", "valid_ndcg", "valid_loss")
+        self.bar_.set_postfix({k: f"{last[k]:.4f}" for k in shown if k in last})
+        self.bar_.update()
+
+    def on_train_end(self, net, **kwargs):
+        self.bar_.close()
+        del self.bar_
+
+
+def make_net(
+    module: nn.Module,
+    *,
+    item_loss: Callable,
+    listwide_weight: float,
+    learning_rate: float,
+    weight_decay: float,
+    batch_items: int,
+    device: torch.device,
+    precision: str,
+) -> Net:
+    """Wrap a network into skorch's loop, optimiser and loss included."""
+    n_members = next(module.parameters()).shape[0]
+    net = Net(
+        module,
+        criterion=RankingLoss(item_loss, listwide_weight),
+        optimizer=torch.optim.AdamW,
+        optimizer__weight_decay=weight_decay,
+        optimizer__fused=device.type in ("cpu", "cuda"),
+        lr=learning_rate,
+        batch_size=batch_items,
+        iterator_train=BatchIterator,
+        train_split=None,
+        callbacks=[
+            Epoch(),
+            GradientNormClipping(CLIP_NORM / math.sqrt(n_members)),
+        ],
+        callbacks__print_log=None,
+        device=str(device),
+        precision=precision,
+        verbose=0,
+    )
+    return net.initialize()
+
+
+def train(
+    net: Net, dataset: ListDataset, n_epochs: int, callbacks: Iterable[Callback]
+) -> None:
+    """Run `n_epochs` of training with extra callbacks that last for this run only.
+
+    Warns when the user stopped it by hand; what was learnt so far is kept.
+    """
+    lasting = net.callbacks_
+    extra = [(type(callback).__name__, callback) for callback in callbacks]
+    for _, callback in extra:
+        callback.initialize()
+    net.set_params(max_epochs=n_epochs)
+    net.callbacks_ = lasting + extra
+    before = len(net.history)
+    try:
+        net.partial_fit(dataset, None)
+    finally:
+        net.callbacks_ = lasting
+    stopped = any(getattr(callback, "stopped", False) for _, callback in extra)
+    if len(net.history) - before < net.max_epochs and not stopped:
+        warnings.warn(
+            f"Training was interrupted in epoch {len(net.history)}; the ranker keeps "
+            f"the best weights so far.",
+            UserWarning,
+            stacklevel=4,
+        )
