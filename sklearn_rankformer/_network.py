@@ -36,11 +36,37 @@ class MemberLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_members, 1, n_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        n_members, _, n_out = self.weight.shape
-        flat = x.reshape(x.shape[0], -1, x.shape[-1]).expand(n_members, -1, -1)
-        return torch.baddbmm(self.bias, flat, self.weight).view(
-            n_members, *x.shape[1:-1], n_out
+        n_members, n_in, n_out = self.weight.shape
+        flat = x.reshape(x.shape[0], -1, n_in)
+        if len(flat) == n_members:
+            out = torch.baddbmm(self.bias, flat, self.weight)
+        else:
+            # One input for all members: a single, wide product is the faster one.
+            wide = self.weight.transpose(0, 1).reshape(n_in, n_members * n_out)
+            out = (flat[0] @ wide).view(-1, n_members, n_out).transpose(0, 1)
+            out = out + self.bias
+        return out.reshape(n_members, *x.shape[1:-1], n_out)
+
+
+class Dropout(nn.Module):
+    """Dropout that is cheap on a CPU, where torch draws one number per element.
+
+    Eight elements share one 64-bit draw, a byte each, so the rate is rounded to 1/256.
+    """
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or not (self.training and self.rate):
+            return F.dropout(x, self.rate, self.training)
+        limit = min(round(256 * self.rate), 255)
+        draws = torch.empty(x.numel() // 8 + 1, dtype=torch.int64).random_(
+            -(2**63), None
         )
+        kept = draws.view(torch.uint8)[: x.numel()].view(x.shape) >= limit
+        return x * kept.to(x.dtype).mul_(256 / (256 - limit))
 
 
 def list_standardize(x: Tensor, mask: Tensor) -> Tensor:
@@ -173,7 +199,7 @@ class Block(nn.Module):
         super().__init__()
         self.nhead = nhead
         self.norm = nn.LayerNorm(d_model, elementwise_affine=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.to_qkv = MemberLinear(n_members, d_model, 3 * d_model)
         self.from_heads = MemberLinear(n_members, d_model, d_model)
         self.gate = nn.Parameter(torch.full((n_members, 1, 1, d_model), self.GATE))
@@ -206,7 +232,7 @@ class Head(nn.Module):
     ):
         super().__init__()
         self.hidden = MemberLinear(n_members, n_in, n_hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = MemberLinear(n_members, n_hidden, n_out)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -290,7 +316,7 @@ class MLP(nn.Module):
     ):
         super().__init__()
         self.input_map = input_map
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.hidden = nn.ModuleList(
             MemberLinear(n_members, n_in, n_out)
             for n_in, n_out in pairwise(hidden_sizes)
