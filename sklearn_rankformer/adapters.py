@@ -1,0 +1,552 @@
+"""Other people's rankers behind this package's interface: list ids in, scores out.
+
+Each library wants its lists in a form of its own: LightGBM sizes, XGBoost sorted ids,
+CatBoost ids in one piece. `RankerAdapter` takes ids in any order and gives each what
+it wants. A library is found by the name of the estimator's class, and none of them
+is imported before one of its own estimators is fitted.
+"""
+
+import copy
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.sparse import csr_matrix, issparse
+from sklearn.base import (
+    BaseEstimator,
+    MetaEstimatorMixin,
+    _fit_context,
+    clone,
+    is_classifier,
+)
+from sklearn.utils import _safe_indexing, check_array, check_consistent_length, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    column_or_1d,
+    has_fit_parameter,
+    validate_data,
+)
+
+from sklearn_rankformer._groups import (
+    pop_group_column,
+    rank_rows,
+    resolve_groups,
+    split_lists,
+    warn_missing_groups,
+)
+from sklearn_rankformer.metrics import ndcg_score
+
+
+class RankerAdapter(MetaEstimatorMixin, BaseEstimator):
+    """Give any ranker or regressor the interface of `RankFormerRanker`.
+
+    All rankers can then go through the same pipelines, searches and metrics, and a
+    search may even choose among them.
+
+    Parameters
+    ----------
+    estimator : LGBMRanker, XGBRanker, CatBoostRanker or any regressor
+        What is fitted, as a clone. Regressors learn the labels row by row, without
+        regard to lists.
+    early_stopping_rounds : int, default=None
+        Stop a ranker once this many rounds have brought no better validation metric
+        (LightGBM: NDCG@10; the others: the metric they are set to). It needs
+        ``X_val`` and its company in ``fit``. Regressors have parameters of their own.
+    group_column : str or int, default=None
+        Column of X that holds the list ids, by name in frames and by index in
+        arrays. It is taken out of X before anything else happens, so that tools
+        which know nothing of ``groups`` can be used.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted clone of ``estimator``.
+    n_features_in_ : int
+        Number of features, without the ``group_column``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X was a frame with names.
+
+    See Also
+    --------
+    RankFormerRanker : The transformer that these stand beside.
+
+    Notes
+    -----
+    Without ``early_stopping_rounds``, LightGBM and XGBoost only record the validation
+    metric, while CatBoost always keeps the best iteration.
+
+    Scores of these estimators do not depend on the other items of the list:
+    ``predict`` checks ``groups`` and then ignores them.
+
+    With scikit-learn's metadata routing, ``groups``, ``qid``, ``X_val``, ``y_val``
+    and ``groups_val`` are requested already; ``sample_weight`` is asked for as usual,
+    by ``set_fit_request(sample_weight=True)``. A search slices an ``X_val`` that has
+    exactly as many rows as X; give it another number of rows.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn_rankformer.adapters import RankerAdapter
+    >>> X = [[0.1], [0.9], [0.3], [0.2]]
+    >>> ranker = RankerAdapter(Ridge()).fit(X, [0, 2, 1, 0], groups=[7, 5, 7, 5])
+    >>> ranker.rank(X, groups=[7, 5, 7, 5])
+    array([1, 3, 2, 0])
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "early_stopping_rounds": [Interval(Integral, 1, None, closed="left"), None],
+        "group_column": [Integral, str, None],
+    }
+    __metadata_request__fit: ClassVar[dict] = {
+        "groups": True,
+        "qid": True,
+        "X_val": True,
+        "y_val": True,
+        "groups_val": True,
+    }
+    __metadata_request__predict: ClassVar[dict] = {"groups": True, "qid": True}
+    __metadata_request__score: ClassVar[dict] = {"groups": True, "qid": True}
+
+    def __init__(self, estimator, *, early_stopping_rounds=None, group_column=None):
+        self.estimator = estimator
+        self.early_stopping_rounds = early_stopping_rounds
+        self.group_column = group_column
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X,
+        y,
+        groups=None,
+        *,
+        qid=None,
+        sample_weight=None,
+        X_val=None,
+        y_val=None,
+        groups_val=None,
+    ):
+        """Fit a clone of the estimator.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features. Frames reach the estimator as frames.
+        y : array-like of shape (n_rows,)
+            Labels, higher is more relevant.
+        groups, qid : array-like of shape (n_rows,), default=None
+            List id of each row, in any order, under the one name or the other.
+            Rankers warn when there are none and take all rows for one list.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weights. XGBoost and CatBoost want the same weight on all rows of a list,
+            LightGBM and regressors take any.
+        X_val, y_val, groups_val : like X, y and groups, default=None
+            Validation data, for early stopping.
+
+        Returns
+        -------
+        self : RankerAdapter
+            The fitted adapter.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If shapes, ids, labels or weights are not what the library can take, or
+            validation data are given to an estimator that cannot use them.
+        """
+        self._check_estimator()
+        fit_library = _library_fit(self.estimator)
+        X, groups = resolve_groups(X, groups, qid, self.group_column)
+        if groups is None and fit_library is not _fit_regressor:
+            warn_missing_groups(f"{type(self).__name__}.fit")
+        X = self._check_X(X, reset=True)
+        train = _bring_together(X, y, groups, sample_weight)
+        val = self._validation_rows(X_val, y_val, groups_val)
+        self.estimator_ = fit_library(
+            _fresh(self.estimator), train, val, self.early_stopping_rounds
+        )
+        return self
+
+    def predict(self, X, groups=None, *, qid=None):
+        """Score each row; only the order within a list means anything.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features.
+        groups, qid : array-like of shape (n_rows,), default=None
+            Checked and then ignored.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_rows,)
+            Higher is better, in the order of the rows of X.
+        """
+        check_is_fitted(self)
+        X, _ = resolve_groups(X, groups, qid, self.group_column)
+        return self._predict(X)
+
+    def score(self, X, y, groups=None, sample_weight=None, *, qid=None):
+        """Return the mean NDCG@10 of the lists.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features.
+        y : array-like of shape (n_rows,)
+            Labels, not negative.
+        groups, qid : array-like of shape (n_rows,), default=None
+            List id of each row. Without them a warning says that all rows are taken
+            for one list.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weight of each row's list, the same on all rows of a list.
+
+        Returns
+        -------
+        score : float
+            `sklearn_rankformer.metrics.ndcg_score` at ``k=10`` with its defaults.
+        """
+        check_is_fitted(self)
+        X, groups = resolve_groups(X, groups, qid, self.group_column)
+        if groups is None:
+            warn_missing_groups(f"{type(self).__name__}.score")
+        scores = self._predict(X)
+        if groups is None:
+            groups = np.zeros(len(scores), dtype=np.int64)
+        return ndcg_score(y, scores, groups, k=10, sample_weight=sample_weight)
+
+    def rank(self, X, groups=None, k=None, *, qid=None):
+        """Return row indices list after list, best first.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features.
+        groups, qid : array-like of shape (n_rows,), default=None
+            List id of each row; without them, X is one list.
+        k : int, default=None
+            How many rows of each list to return at most; None returns all.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_returned,), int64
+            Row indices into X, lists in the order of ``numpy.unique(groups)``; equal
+            scores in the order of their rows.
+        """
+        check_is_fitted(self)
+        X, groups = resolve_groups(X, groups, qid, self.group_column)
+        scores = self._predict(X)
+        if groups is None:
+            groups = np.zeros(len(scores), dtype=np.int64)
+        return rank_rows(scores, split_lists(groups), k)
+
+    def get_groups(self, X):
+        """Return the list ids that X holds in its ``group_column``.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_columns)
+            Features and list ids.
+
+        Returns
+        -------
+        groups : ndarray of shape (n_rows,)
+            List id of each row.
+
+        Raises
+        ------
+        ValueError
+            If ``group_column`` is None or not in X.
+        """
+        if self.group_column is None:
+            raise ValueError(
+                f"{type(self).__name__} has no list ids to find in X, as group_column "
+                f"is None. Set it to the name or index of the column that holds them."
+            )
+        return pop_group_column(X, self.group_column)[1]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.input_tags = copy.deepcopy(inner.input_tags)
+        tags.non_deterministic = inner.non_deterministic
+        tags.target_tags.required = True
+        return tags
+
+    def __sklearn_clone__(self):
+        shell = copy.copy(self)
+        shell.estimator = None
+        twin = super(RankerAdapter, shell).__sklearn_clone__()
+        twin.estimator = _fresh(self.estimator)
+        return twin
+
+    def _check_estimator(self):
+        if is_classifier(self.estimator):
+            raise TypeError(
+                f"estimator={self.estimator!r} predicts classes, which cannot be "
+                f"ranked. Give a ranker or a regressor."
+            )
+        if self.early_stopping_rounds is not None:
+            _check_can_stop(self.estimator)
+
+    def _check_X(self, X, *, reset=False):
+        if hasattr(X, "columns"):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            return X
+        tags = get_tags(self.estimator).input_tags
+        X = validate_data(
+            self,
+            X,
+            reset=reset,
+            dtype=None if tags.categorical else "numeric",
+            accept_sparse="csr" if tags.sparse else False,
+            ensure_all_finite=not tags.allow_nan,
+        )
+        if issparse(X):
+            # LightGBM and CatBoost read no sparse arrays, CatBoost no 64-bit indices.
+            return csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)
+        return X
+
+    def _validation_rows(self, X_val, y_val, groups_val):
+        if X_val is None:
+            if y_val is not None or groups_val is not None:
+                raise ValueError("y_val and groups_val mean nothing without X_val.")
+            if self.early_stopping_rounds is not None:
+                raise ValueError(
+                    f"early_stopping_rounds={self.early_stopping_rounds} needs "
+                    f"validation data. Pass X_val, y_val and groups_val to fit."
+                )
+            return None
+        is_ranker = _library_fit(self.estimator) is not _fit_regressor
+        X_val, groups_val = resolve_groups(
+            X_val, groups_val, group_column=self.group_column
+        )
+        if is_ranker and groups_val is None:
+            raise ValueError(
+                "X_val came without groups_val. Give one list id per row of X_val."
+            )
+        return _bring_together(
+            self._check_X(X_val), y_val, groups_val, None, name="y_val"
+        )
+
+    def _predict(self, X):
+        scores = self.estimator_.predict(self._check_X(X))
+        return np.asarray(scores, dtype=np.float64).reshape(-1)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows in which each list lies in one piece.
+
+    Attributes
+    ----------
+    X, y, weight : of shape (n_rows, n_features), (n_rows,) and (n_rows,) or None
+        Features, labels and weights.
+    sizes : ndarray of shape (n_lists,), int64
+        Length of each list, in the order in which the lists lie.
+    """
+
+    X: Any
+    y: np.ndarray
+    weight: np.ndarray | None
+    sizes: np.ndarray
+
+    @property
+    def qid(self):
+        """Ascending list id of each row: ndarray of shape (n_rows,)."""
+        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+
+    def list_weights(self, library):
+        """Weight of each list, or None: ndarray of shape (n_lists,)."""
+        if self.weight is None:
+            return None
+        weights = self.weight[np.cumsum(self.sizes) - self.sizes]
+        if (np.repeat(weights, self.sizes) != self.weight).any():
+            raise ValueError(
+                f"sample_weight differs within a list, and {library} takes one weight "
+                f"per list. Repeat each list's weight on all of its rows."
+            )
+        return weights
+
+
+def _bring_together(X, y, groups, sample_weight, *, name="y"):
+    y = _check_labels(y, name)
+    check_consistent_length(X, y)
+    weight = None
+    if sample_weight is not None:
+        weight = _check_sample_weight(sample_weight, X)
+        if (weight < 0).any():
+            raise ValueError(f"sample_weight has the negative entry {weight.min()}.")
+    lists = split_lists(np.zeros(len(y), np.int64) if groups is None else groups)
+    sizes = lists.lengths[np.argsort(lists.starts)]
+    rows = lists.order
+    if rows is None:
+        return _Rows(X, y, weight, sizes)
+    weight = None if weight is None else weight[rows]
+    return _Rows(_safe_indexing(X, rows), y[rows], weight, sizes)
+
+
+def _check_labels(y, name):
+    if y is None:
+        raise ValueError(
+            f"RankerAdapter requires {name} to be passed, but the target {name} is "
+            f"None. Give one label per row."
+        )
+    y = check_array(y, ensure_2d=False, input_name=name)
+    return column_or_1d(y, warn=True)
+
+
+def _fit_lightgbm(ranker, train, val, rounds):
+    _check_lightgbm_labels(ranker, train.y, "y")
+    options = {}
+    if val is not None:
+        _check_lightgbm_labels(ranker, val.y, "y_val")
+        options = {"eval_group": [val.sizes], "eval_at": (10,)}
+        if has_fit_parameter(ranker, "eval_X"):  # LightGBM 4.7 deprecates eval_set
+            options |= {"eval_X": val.X, "eval_y": val.y}
+        else:
+            options |= {"eval_set": [(val.X, val.y)]}
+    if rounds is not None:
+        from lightgbm import early_stopping
+
+        options["callbacks"] = [early_stopping(rounds, verbose=False)]
+    return ranker.fit(
+        train.X, train.y, group=train.sizes, sample_weight=train.weight, **options
+    )
+
+
+def _check_lightgbm_labels(ranker, y, name):
+    params = ranker.get_params()
+    if callable(params.get("objective")):
+        return
+    gains = params.get("label_gain")
+    n_gains = 31
+    if gains is not None:
+        n_gains = len(gains.split(",") if isinstance(gains, str) else gains)
+    _check_grades(
+        y,
+        n_gains - 1,
+        name,
+        "LightGBM looks up the gain of each label in a table. For higher labels set "
+        "label_gain=[...] on LGBMRanker, one gain per label from 0; turn fractional "
+        "ones into grades",
+    )
+
+
+def _fit_xgboost(ranker, train, val, rounds):
+    options = {}
+    if rounds is not None:
+        ranker.set_params(early_stopping_rounds=rounds)
+    if val is not None:
+        options = {"eval_set": [(val.X, val.y)], "eval_qid": [val.qid]}
+    params = ranker.get_params()
+    measures_ndcg = val is not None or params.get("objective") == "rank:ndcg"
+    if measures_ndcg and params.get("ndcg_exp_gain") is not False:
+        for rows, name in [(train, "y"), (val, "y_val")]:
+            if rows is not None:
+                _check_grades(
+                    rows.y,
+                    31,
+                    name,
+                    "XGBoost takes the gain 2**label - 1. For other labels set "
+                    "ndcg_exp_gain=False on XGBRanker",
+                )
+    return ranker.fit(
+        train.X,
+        train.y,
+        qid=train.qid,
+        sample_weight=train.list_weights("XGBRanker"),
+        verbose=False,
+        **options,
+    )
+
+
+def _check_grades(y, highest, name, mend):
+    wrong = y[(y < 0) | (y > highest) | (y != np.floor(y))]
+    if len(wrong):
+        raise ValueError(
+            f"{name} has the label {wrong[0]}, but labels must be whole numbers from "
+            f"0 to {highest}: {mend}."
+        )
+
+
+def _fit_catboost(ranker, train, val, rounds):
+    return ranker.fit(
+        _catboost_pool(ranker, train),
+        eval_set=None if val is None else _catboost_pool(ranker, val),
+        early_stopping_rounds=rounds,
+    )
+
+
+def _catboost_pool(ranker, rows):
+    from catboost import Pool
+
+    params = ranker.get_params()
+    kinds = ["cat_features", "text_features", "embedding_features"]
+    weights = rows.list_weights("CatBoostRanker")
+    return Pool(
+        rows.X,
+        rows.y,
+        group_id=rows.qid,
+        group_weight=None if weights is None else np.repeat(weights, rows.sizes),
+        **{kind: params.get(kind) for kind in kinds},
+    )
+
+
+def _fit_regressor(regressor, train, val, rounds):
+    options = {}
+    if train.weight is not None:
+        if not has_fit_parameter(regressor, "sample_weight"):
+            raise ValueError(
+                f"{type(regressor).__name__} cannot use sample_weight. Leave it out."
+            )
+        options["sample_weight"] = train.weight
+    if val is not None:
+        options |= _regressor_validation(regressor, val)
+    return regressor.fit(train.X, train.y, **options)
+
+
+def _regressor_validation(regressor, val):
+    if has_fit_parameter(regressor, "X_val"):
+        return {"X_val": val.X, "y_val": val.y}
+    if has_fit_parameter(regressor, "eval_X"):
+        return {"eval_X": val.X, "eval_y": val.y}
+    if has_fit_parameter(regressor, "eval_set"):
+        return {"eval_set": [(val.X, val.y)]}
+    raise ValueError(
+        f"{type(regressor).__name__} cannot use X_val. Leave it out, or join it to X."
+    )
+
+
+_LIBRARY_FITS = {
+    ("lightgbm", "LGBMRanker"): _fit_lightgbm,
+    ("xgboost", "XGBRanker"): _fit_xgboost,
+    ("catboost", "CatBoostRanker"): _fit_catboost,
+}
+
+
+def _library_fit(estimator):
+    for cls in type(estimator).__mro__:
+        found = _LIBRARY_FITS.get((cls.__module__.split(".")[0], cls.__name__))
+        if found is not None:
+            return found
+    return _fit_regressor
+
+
+def _check_can_stop(estimator):
+    if _library_fit(estimator) is _fit_regressor:
+        raise ValueError(
+            f"early_stopping_rounds is for rankers, and {type(estimator).__name__} is "
+            f"none. Set the early stopping of the estimator itself."
+        )
+
+
+def _fresh(estimator):
+    libraries = {cls.__module__.split(".")[0] for cls in type(estimator).__mro__}
+    if "catboost" in libraries:
+        # CatBoost copies its list parameters, which clone takes for a defect.
+        return type(estimator)(**copy.deepcopy(estimator.get_params()))
+    return clone(estimator)
