@@ -1,0 +1,41 @@
+"""Sphinx configuration: MyST pages, numpydoc reference, executed gallery."""
+
+import warnings
+
+import sklearn_rankformer
+
+project = "sklearn-rankformer"
+author = "the sklearn-rankformer developers"
+release = version = sklearn_rankformer.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+]
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["_build"]
+
+autosummary_generate = True
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+html_theme = "furo"
+html_title = f"sklearn-rankformer {release}"
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": "/plot_",
+    "download_all_examples": False,
+    "show_memory": False,
+    "min_reported_time": 1e9,
+}
+
+# Figures are drawn into the page, never shown in a window.
+warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
