@@ -1,0 +1,771 @@
+"""Ranking metrics on flat arrays: one label, one score and one list id per row.
+
+Every metric follows the same path. The rows are ranked once, list after list, best
+score first (`_rank`); each row yields a term; the terms are summed per list and the
+lists averaged (`_Case.reduce`). Tied scores form blocks, and each metric is written
+as its expectation over a random order within every block; the other two rules for
+ties put the rows in a fixed order, which leaves blocks of one row each.
+
+The defaults leave out lists without any relevant item and average tied scores, so
+that neither a constant scorer nor empty lists can flatter a model. The user guide has
+the arguments with which each other library's numbers come out.
+"""
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Integral
+
+import numpy as np
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.utils import Bunch
+
+from ._groups import Lists, check_groups, rank_rows, split_lists
+
+__all__ = [
+    "average_precision",
+    "dcg_score",
+    "expected_reciprocal_rank",
+    "kendall_tau",
+    "mean_reciprocal_rank",
+    "ndcg_score",
+    "precision_at_k",
+    "recall_at_k",
+]
+
+
+def ndcg_score(
+    y_true,
+    y_score,
+    groups,
+    *,
+    k=None,
+    sample_weight=None,
+    gain="exp",
+    ties="average",
+    empty="skip",
+    reduction="mean",
+):
+    """Normalised discounted cumulative gain: DCG over the DCG of the best order.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_rows,)
+        Labels: finite, not negative, of any scale; higher is better.
+    y_score : array-like of shape (n_rows,)
+        Scores: finite; higher ranks first.
+    groups : array-like of shape (n_rows,)
+        List id of each row, integers or strings; rows may come in any order.
+    k : int or None, default=None
+        Count the first `k` positions of each list; None counts all.
+    sample_weight : array-like of shape (n_rows,) or None, default=None
+        Weight of each row's list in the mean: the same number on all rows of a list.
+    gain : {"exp", "linear"} or callable, default="exp"
+        What a label is worth: ``2**y - 1``, ``y``, or a function which turns the
+        array of labels into an array of finite gains that are not negative.
+    ties : {"average", "pessimistic", "stable"}, default="average"
+        Order of equal scores within a list: the expectation over a random order, the
+        worst order (least relevant first), or the order of the rows.
+    empty : {"skip", "zero", "one", "raise"}, default="skip"
+        What becomes of a list without any relevant item (any gain above 0): left out
+        of the mean, counted as 0 or as 1, or refused.
+    reduction : {"mean", "none"}, default="mean"
+        The (weighted) mean over lists, or one value per list.
+
+    Returns
+    -------
+    score : float or Bunch
+        The mean, between 0 and 1; nan with a warning when every list is left out.
+        With ``reduction="none"`` a Bunch of ``groups``, ndarray of shape (n_lists,)
+        in the order of `numpy.unique`, and ``value``, float64 ndarray of shape
+        (n_lists,), nan where a list is left out; weights play no part in it.
+
+    Raises
+    ------
+    TypeError
+        If labels, scores or weights are not real numbers.
+    ValueError
+        If lengths differ, a value is NaN or infinite, a label or weight is negative,
+        weights differ within a list or are all zero, a gain overflows, an option is
+        unknown, or a list is empty under ``empty="raise"``.
+
+    References
+    ----------
+    Järvelin and Kekäläinen (2002), "Cumulated gain-based evaluation of IR
+    techniques"; exponential gain: Burges et al. (2005), "Learning to rank using
+    gradient descent"; expectation over ties: McSherry and Najork (2008), "Computing
+    information retrieval performance measures efficiently in the presence of tied
+    scores".
+
+    Examples
+    --------
+    >>> from sklearn_rankformer.metrics import ndcg_score
+    >>> ndcg_score([0, 1, 3], [3.0, 2.0, 1.0], groups=[7, 7, 7], gain="linear")
+    0.586...
+    """
+    case = _check(y_true, y_score, groups, sample_weight)
+    gains = _gains(case.labels, gain)
+    k = _check_k(k)
+    dcg = _dcg(_rank(gains, case.scores, case.lists, ties), k)
+    best = _dcg(_rank(gains, gains, case.lists, "stable"), k)
+    # Rounding of the mean over ties may lift a perfect list a hair above 1.
+    values = np.minimum(dcg / np.where(best > 0, best, 1), 1)
+    return case.reduce(values, best == 0, empty, reduction)
+
+
+def dcg_score(
+    y_true,
+    y_score,
+    groups,
+    *,
+    k=None,
+    sample_weight=None,
+    gain="exp",
+    ties="average",
+    empty="skip",
+    reduction="mean",
+):
+    """Discounted cumulative gain: sum of gains over log2(1 + position).
+
+    Parameters
+    ----------
+    y_true, y_score, groups, k, sample_weight, gain, ties, empty, reduction
+        As in `ndcg_score`.
+
+    Returns
+    -------
+    score : float or Bunch
+        As in `ndcg_score`, but in units of gain and without an upper bound.
+
+    References
+    ----------
+    Järvelin and Kekäläinen (2002), "Cumulated gain-based evaluation of IR techniques".
+    """
+    case = _check(y_true, y_score, groups, sample_weight)
+    gains = _gains(case.labels, gain)
+    dcg = _dcg(_rank(gains, case.scores, case.lists, ties), _check_k(k))
+    nothing = case.lists.reduce(np.maximum, gains) == 0
+    return case.reduce(dcg, nothing, empty, reduction)
+
+
+def mean_reciprocal_rank(
+    y_true,
+    y_score,
+    groups,
+    *,
+    k=None,
+    sample_weight=None,
+    min_label=1,
+    ties="average",
+    empty="skip",
+    reduction="mean",
+):
+    """One over the position of the first relevant item; 0 if it lies beyond `k`.
+
+    Parameters
+    ----------
+    y_true, y_score, groups, k, sample_weight, ties, empty, reduction
+        As in `ndcg_score`.
+    min_label : float, default=1
+        Lowest label that counts as relevant; above 0.
+
+    Returns
+    -------
+    score : float or Bunch
+        As in `ndcg_score`, which also tells what is raised.
+
+    Notes
+    -----
+    Of ``b`` tied items with ``m`` relevant ones, the first ``j`` of a random order
+    are irrelevant with probability C(b - m, j) / C(b, j); no order is sampled.
+    """
+    case = _check(y_true, y_score, groups, sample_weight)
+    relevant = _relevant(case.labels, min_label)
+    ranked = _rank(relevant, case.scores, case.lists, ties)
+    unseen = ranked.n_tied - ranked.place + 1
+    irrelevant = np.maximum(unseen - ranked.per_tie(ranked.values), 0)
+    values = _cascade(ranked, irrelevant / unseen, _check_k(k))
+    nothing = case.lists.reduce(np.maximum, relevant) == 0
+    return case.reduce(values, nothing, empty, reduction)
+
+
+def expected_reciprocal_rank(
+    y_true,
+    y_score,
+    groups,
+    *,
+    k=None,
+    sample_weight=None,
+    max_label=None,
+    gain="exp",
+    ties="average",
+    empty="skip",
+    reduction="mean",
+):
+    """Mean of 1 / position where a user who reads downwards stops, satisfied.
+
+    Parameters
+    ----------
+    y_true, y_score, groups, k, sample_weight, ties, empty, reduction
+        As in `ndcg_score`.
+    max_label : float or None, default=None
+        Top of the label scale. None takes the largest label given; name it when the
+        scores of several calls (folds, subsets) are to be compared. A label above it
+        raises.
+    gain : {"exp", "linear"}, default="exp"
+        Probability that an item satisfies: ``(2**y - 1) / 2**max_label``, or
+        ``y / max_label``.
+
+    Returns
+    -------
+    score : float or Bunch
+        As in `ndcg_score`, which also tells what is raised.
+
+    Notes
+    -----
+    The expectation over tied scores is exact. A block of ``b`` ties of mixed labels
+    takes O(b * min(b, k)) steps, all blocks at once.
+
+    References
+    ----------
+    Chapelle et al. (2009), "Expected reciprocal rank for graded relevance".
+    """
+    case = _check(y_true, y_score, groups, sample_weight)
+    stop = _stop_chances(case.labels, max_label, gain)
+    ranked = _rank(stop, case.scores, case.lists, ties)
+    k = _check_k(k)
+    values = _cascade(ranked, _read_on(ranked, k), k)
+    nothing = case.lists.reduce(np.maximum, case.labels) == 0
+    return case.reduce(values, nothing, empty, reduction)
+
+
+def average_precision(
+    y_true,
+    y_score,
+    groups,
+    *,
+    k=None,
+    sample_weight=None,
+    min_label=1,
+    ties="average",
+    empty="skip",
+    reduction="mean",
+):
+    """Mean precision at the positions of the relevant items (MAP, as a mean of lists).
+
+    Parameters
+    ----------
+    y_true, y_score, groups, k, sample_weight, ties, empty, reduction
+        As in `ndcg_score`. With `k`, precisions at the relevant items among the first
+        `k` are divided by ``min(k, n_relevant)``, so that a perfect list has 1.
+    min_label : float, default=1
+        Lowest label that counts as relevant; above 0.
+
+    Returns
+    -------
+    score : float or Bunch
+        As in `ndcg_score`, which also tells what is raised.
+
+    Notes
+    -----
+    Below ``s`` items of which ``r`` are relevant, let ``b`` items be tied, ``m`` of
+    them relevant. In a random order the term of the ``j``-th of them has the mean
+    ``m / b * (r + 1 + (j - 1) * (m - 1) / (b - 1)) / (s + j)``.
+    """
+    case = _check(y_true, y_score, groups, sample_weight)
+    relevant = _relevant(case.labels, min_label)
+    ranked = _rank(relevant, case.scores, case.lists, ties)
+    k = _check_k(k)
+    n_relevant = ranked.per_list(ranked.values)
+    hits = ranked.per_tie(ranked.values)
+    fellows = (ranked.place - 1) * (hits - 1) / np.maximum(ranked.n_tied - 1, 1)
+    precision = (_hits_above(ranked, n_relevant) + 1 + fellows) / ranked.position
+    terms = hits / ranked.n_tied * precision
+    possible = n_relevant if k is None else np.minimum(n_relevant, k)
+    values = ranked.per_list(terms, k) / np.maximum(possible, 1)
+    return case.reduce(np.minimum(values, 1), n_relevant == 0, empty, reduction)
+
+
+def precision_at_k(
+    y_true,
+    y_score,
+    groups,
+    *,
+    k=None,
+    sample_weight=None,
+    min_label=1,
+    ties="average",
+    empty="skip",
+    reduction="mean",
+):
+    """Share of relevant items among the first `k`.
+
+    Parameters
+    ----------
+    y_true, y_score, groups, k, sample_weight, ties, empty, reduction
+        As in `ndcg_score`. A list shorter than `k`, or ``k=None``, is judged by all
+        its items: it is divided by its length.
+    min_label : float, default=1
+        Lowest label that counts as relevant; above 0.
+
+    Returns
+    -------
+    score : float or Bunch
+        As in `ndcg_score`, which also tells what is raised.
+    """
+    case = _check(y_true, y_score, groups, sample_weight)
+    k = _check_k(k)
+    hits, n_relevant = _hits(case, min_label, ties, k)
+    lengths = case.lists.lengths
+    values = hits / (lengths if k is None else np.minimum(lengths, k))
+    return case.reduce(values, n_relevant == 0, empty, reduction)
+
+
+def recall_at_k(
+    y_true,
+    y_score,
+    groups,
+    *,
+    k=None,
+    sample_weight=None,
+    min_label=1,
+    ties="average",
+    empty="skip",
+    reduction="mean",
+):
+    """Share of a list's relevant items that stand among the first `k`.
+
+    Parameters
+    ----------
+    y_true, y_score, groups, k, sample_weight, ties, empty, reduction
+        As in `ndcg_score`.
+    min_label : float, default=1
+        Lowest label that counts as relevant; above 0.
+
+    Returns
+    -------
+    score : float or Bunch
+        As in `ndcg_score`, which also tells what is raised.
+    """
+    case = _check(y_true, y_score, groups, sample_weight)
+    hits, n_relevant = _hits(case, min_label, ties, _check_k(k))
+    values = hits / np.maximum(n_relevant, 1)
+    return case.reduce(np.minimum(values, 1), n_relevant == 0, empty, reduction)
+
+
+def kendall_tau(
+    y_true, y_score, groups, *, sample_weight=None, empty="skip", reduction="mean"
+):
+    """Kendall's tau-b between labels and scores within each list.
+
+    Parameters
+    ----------
+    y_true, y_score, groups, sample_weight, reduction
+        As in `ndcg_score`.
+    empty : {"skip", "zero", "one", "raise"}, default="skip"
+        What becomes of a list whose labels are all equal (any list of one item), for
+        which tau is not defined. Labels that differ under equal scores count as 0.
+
+    Returns
+    -------
+    score : float or Bunch
+        As in `ndcg_score`, but between -1 and 1.
+
+    References
+    ----------
+    Kendall (1945), "The treatment of ties in ranking problems"; pairs counted in
+    O(n log n) after Knight (1966), here by the bits of the ranks, all lists at once.
+    """
+    case = _check(y_true, y_score, groups, sample_weight)
+    codes = case.lists.codes
+    labels, scores = _ranks(case.labels, codes), _ranks(case.scores, codes)
+    all_pairs = case.lists.lengths * (case.lists.lengths - 1) // 2
+    label_ties = _tied_pairs(codes, labels)
+    score_ties = _tied_pairs(codes, scores)
+    both_tied = _tied_pairs(codes, labels, scores)
+    discordant = _discordant_pairs(codes, labels, scores)
+    surplus = all_pairs - label_ties - score_ties + both_tied - 2 * discordant
+    norm = np.sqrt(all_pairs - label_ties) * np.sqrt(all_pairs - score_ties)
+    values = np.clip(surplus / np.where(norm > 0, norm, 1), -1, 1)
+    return case.reduce(values, all_pairs == label_ties, empty, reduction)
+
+
+METRICS = {
+    "dcg": dcg_score,
+    "err": expected_reciprocal_rank,
+    "kendall_tau": kendall_tau,
+    "map": average_precision,
+    "mrr": mean_reciprocal_rank,
+    "ndcg": ndcg_score,
+    "precision": precision_at_k,
+    "recall": recall_at_k,
+}
+
+
+@dataclass(frozen=True)
+class _Case:
+    """Checked input of a metric, rows in the caller's order.
+
+    Attributes
+    ----------
+    labels, scores : float64 ndarray of shape (n_rows,)
+    lists : Lists
+    weights : float64 ndarray of shape (n_lists,)
+    """
+
+    labels: np.ndarray
+    scores: np.ndarray
+    lists: Lists
+    weights: np.ndarray
+
+    def reduce(self, values, nothing, empty, reduction):
+        """Apply the rule for lists with nothing to find, then the mean."""
+        _check_option("empty", empty, ("skip", "zero", "one", "raise"))
+        _check_option("reduction", reduction, ("mean", "none"))
+        if empty == "raise" and nothing.any():
+            example = self.lists.ids[nothing].tolist()[0]
+            raise ValueError(
+                f"{nothing.sum()} of {len(values)} lists have nothing to rank, such as "
+                f"the list {example!r}: no relevant item, or labels all equal for "
+                f"kendall_tau. Drop them, or choose empty='skip', 'zero' or 'one'."
+            )
+        filler = {"zero": 0.0, "one": 1.0}.get(empty, np.nan)
+        values = np.where(nothing, filler, values)
+        if reduction == "none":
+            return Bunch(groups=self.lists.ids, value=values)
+        kept = ~np.isnan(values) & (self.weights > 0)
+        if not kept.any():
+            warnings.warn(
+                "No list with a weight has anything to rank (a relevant item, or "
+                "unequal labels for kendall_tau), so the metric is undefined: nan. "
+                "Choose empty='zero' or 'one' to count such lists.",
+                UndefinedMetricWarning,
+                stacklevel=3,
+            )
+            return float("nan")
+        weights = self.weights[kept] / self.weights[kept].max()
+        return float(np.average(values[kept], weights=weights))
+
+
+def _check(y_true, y_score, groups, sample_weight) -> _Case:
+    labels = _check_column(y_true, "y_true")
+    scores = _check_column(y_score, "y_score")
+    if not len(labels):
+        raise ValueError("y_true is empty. Give at least one row.")
+    if len(scores) != len(labels):
+        raise ValueError(
+            f"y_score has {len(scores)} entries, y_true has {len(labels)}. Give one "
+            f"score per label."
+        )
+    if labels.min() < 0:
+        raise ValueError(
+            f"y_true contains the negative label {labels.min():g}. Labels start at 0, "
+            f"'not relevant'; shift them, e.g. y_true - y_true.min()."
+        )
+    lists = split_lists(check_groups(groups, len(labels)))
+    return _Case(labels, scores, lists, _list_weights(sample_weight, lists))
+
+
+def _check_column(values, name: str) -> np.ndarray:
+    column = np.asarray(values)
+    if column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
+    if column.ndim != 1:
+        raise ValueError(
+            f"{name} must be 1-D, got shape {column.shape}. Put all lists one after "
+            f"the other in one flat array and say with groups which row is whose."
+        )
+    if column.dtype.kind not in "biufO":
+        raise TypeError(f"{name} has dtype {column.dtype}. Give real numbers.")
+    try:
+        column = column.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} holds what is not a number: {error}.") from error
+    if not np.isfinite(column).all():
+        raise ValueError(f"{name} contains NaN or infinity. Drop or mend these rows.")
+    return column
+
+
+def _list_weights(sample_weight, lists: Lists) -> np.ndarray:
+    if sample_weight is None:
+        return np.ones(lists.n_lists)
+    weights = _check_column(sample_weight, "sample_weight")
+    if len(weights) != lists.n_rows:
+        raise ValueError(
+            f"sample_weight has {len(weights)} entries for {lists.n_rows} rows. Repeat "
+            f"the weight of a list on each of its rows."
+        )
+    low, high = (lists.reduce(ufunc, weights) for ufunc in (np.minimum, np.maximum))
+    if (low != high).any():
+        example = lists.ids[low != high].tolist()[0]
+        raise ValueError(
+            f"sample_weight differs within the list {example!r}. "
+            f"Metrics weigh whole lists: repeat one weight on all rows of a list."
+        )
+    if low.min() < 0:
+        raise ValueError(f"sample_weight contains the negative weight {low.min():g}.")
+    if not high.any():
+        raise ValueError("sample_weight is zero on all rows. Give some list a weight.")
+    return high
+
+
+def _check_k(k) -> int | None:
+    if k is None:
+        return None
+    if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
+        raise ValueError(f"k must be None or an integer from 1 on, got {k!r}.")
+    return int(k)
+
+
+def _check_option(name: str, value, allowed: tuple) -> None:
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} must be one of {allowed}, got {value!r}.")
+
+
+def _gains(labels: np.ndarray, gain) -> np.ndarray:
+    """Worth of each label: finite, not negative, and safe to sum."""
+    if callable(gain):
+        gains = np.asarray(gain(labels.copy()), dtype=np.float64)
+        if gains.shape != labels.shape or not (gains >= 0).all():
+            raise ValueError(
+                "gain must map the array of labels to an array of the same shape of "
+                "numbers from 0 on."
+            )
+    else:
+        _check_option("gain", gain, ("exp", "linear"))
+        gains = labels if gain == "linear" else _exponential(labels)
+    with np.errstate(over="ignore"):
+        total = gains.sum()
+    if not np.isfinite(total):
+        mend = 'Use gain="linear"' if gain == "exp" else "Divide the labels"
+        raise ValueError(
+            f"Gains overflow: the largest label is {labels.max():g}. {mend}, or map "
+            f"the labels to fewer levels."
+        )
+    return gains
+
+
+def _exponential(labels: np.ndarray) -> np.ndarray:
+    # expm1 keeps the digits of small labels, exp2 is exact for whole ones.
+    with np.errstate(over="ignore"):
+        return np.where(labels < 1, np.expm1(labels * np.log(2)), np.exp2(labels) - 1)
+
+
+def _relevant(labels: np.ndarray, min_label) -> np.ndarray:
+    if not min_label > 0:
+        raise ValueError(
+            f"min_label must be above 0, got {min_label!r}: the label 0 means 'not "
+            f"relevant'."
+        )
+    return (labels >= min_label).astype(np.float64)
+
+
+def _stop_chances(labels: np.ndarray, max_label, gain) -> np.ndarray:
+    _check_option("gain", gain, ("exp", "linear"))
+    top = labels.max() if max_label is None else float(max_label)
+    if not labels.max() <= top < np.inf:
+        raise ValueError(
+            f"max_label is {max_label!r}, but y_true goes up to {labels.max():g}. "
+            f"Give the top of the label scale."
+        )
+    if gain == "linear":
+        return labels / top if top else labels
+    # (2**y - 1) / 2**top, written so that no power can overflow.
+    return np.exp2(labels - top) * -np.expm1(-labels * np.log(2))
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """Rows list after list, best score first, and the blocks of tied rows.
+
+    Attributes
+    ----------
+    values : float64 ndarray of shape (n_rows,)
+        What the metric counts: gain, relevance 0 or 1, chance to satisfy.
+    starts : int64 ndarray of shape (n_lists,)
+        First row of each list.
+    first : bool ndarray of shape (n_rows,)
+        Whether a block of ties starts here.
+    """
+
+    values: np.ndarray
+    starts: np.ndarray
+    first: np.ndarray
+
+    @cached_property
+    def position(self) -> np.ndarray:
+        """Position of each row in its list, from 1."""
+        return self.place_after(self.starts)
+
+    @cached_property
+    def place(self) -> np.ndarray:
+        """Position of each row in its block of ties, from 1."""
+        return self.place_after(np.flatnonzero(self.first))
+
+    @cached_property
+    def n_tied(self) -> np.ndarray:
+        """Number of rows in each row's block."""
+        return self.per_tie(np.ones(len(self.first)))
+
+    def place_after(self, starts: np.ndarray) -> np.ndarray:
+        """Position of each row, from 1, in the segments that begin at `starts`."""
+        n_rows = len(self.first)
+        lengths = np.diff(starts, append=n_rows)
+        return np.arange(1, n_rows + 1) - np.repeat(starts, lengths)
+
+    def per_tie(self, terms: np.ndarray) -> np.ndarray:
+        """Sum over each row's block, repeated on its rows."""
+        starts = np.flatnonzero(self.first)
+        if len(starts) == len(terms):
+            return terms
+        lengths = np.diff(starts, append=len(terms))
+        return np.repeat(np.add.reduceat(terms, starts), lengths)
+
+    def per_list(self, terms: np.ndarray, k: int | None = None) -> np.ndarray:
+        """Sum over the first `k` rows of each list."""
+        if k is not None:
+            terms = np.where(self.position <= k, terms, 0)
+        return np.add.reduceat(terms, self.starts)
+
+
+def _rank(values: np.ndarray, scores: np.ndarray, lists: Lists, ties) -> _Ranked:
+    """Order the rows of each list by descending score."""
+    _check_option("ties", ties, ("average", "pessimistic", "stable"))
+    if ties == "pessimistic":
+        order = np.lexsort((values, -scores, lists.codes))
+    else:
+        order = rank_rows(scores, lists)
+    starts = np.cumsum(lists.lengths) - lists.lengths
+    first = np.ones(len(scores), dtype=bool)
+    if ties == "average":
+        scores = scores[order]
+        first[1:] = scores[1:] != scores[:-1]
+        first[starts] = True
+    return _Ranked(values[order], starts, first)
+
+
+def _dcg(ranked: _Ranked, k: int | None) -> np.ndarray:
+    gains = ranked.per_tie(ranked.values) / ranked.n_tied
+    return ranked.per_list(gains / np.log2(ranked.position + 1), k)
+
+
+def _hits(case: _Case, min_label, ties, k) -> tuple[np.ndarray, np.ndarray]:
+    """Relevant items per list, among the first `k` and in all."""
+    ranked = _rank(_relevant(case.labels, min_label), case.scores, case.lists, ties)
+    expected = ranked.per_tie(ranked.values) / ranked.n_tied
+    return ranked.per_list(expected, k), ranked.per_list(ranked.values)
+
+
+def _hits_above(ranked: _Ranked, n_relevant: np.ndarray) -> np.ndarray:
+    """Relevant items of the list above each row's block of ties."""
+    seen = np.cumsum(ranked.values) - ranked.values
+    lengths = np.diff(ranked.starts, append=len(seen))
+    seen -= np.repeat(np.cumsum(n_relevant) - n_relevant, lengths)
+    return np.repeat(seen[ranked.first], ranked.n_tied[ranked.first].astype(int))
+
+
+def _cascade(ranked: _Ranked, read_on: np.ndarray, k: int | None) -> np.ndarray:
+    """Mean of 1 / position where the reader stops.
+
+    `read_on` is the chance to read on past each row for a reader who came to it.
+    """
+    position = ranked.position
+    reach = read_on.copy()
+    step = 1
+    while step < position.max():
+        reach[step:] *= np.where(position[step:] > step, reach[:-step], 1)
+        step *= 2
+    came = _previous(reach, position)
+    return ranked.per_list(came * (1 - read_on) / position, k)
+
+
+def _read_on(ranked: _Ranked, k: int | None) -> np.ndarray:
+    """Chance to read on past each row, over random orders of tied rows.
+
+    Let ``p[j]`` be the mean, over orders of a block, of the product of ``1 - stop``
+    over its first ``j`` rows. The block is filled item by item: the ``t``-th is among
+    the first ``j`` with probability ``j / t``, which gives the recurrence below. Ties
+    of equal `stop` need none, and no row beyond `k` is computed.
+    """
+    go = 1 - ranked.values
+    starts, sizes, widths = _mixed_ties(ranked, k)
+    ends = np.cumsum(widths)
+    place = np.arange(1, widths.sum() + 1) - np.repeat(ends - widths, widths)
+    mean_product = np.zeros(len(place))
+    for t in range(1, sizes.max(initial=0) + 1):
+        n_blocks = np.searchsorted(-sizes, -t, side="right")
+        rows = slice(ends[n_blocks - 1])
+        added = np.repeat(go[starts[:n_blocks] + t - 1], widths[:n_blocks])
+        before = _previous(mean_product[rows], place[rows])
+        with_added = added * before - mean_product[rows]
+        mean_product[rows] += place[rows] / t * with_added
+    came = _previous(mean_product, place)
+    rows = np.repeat(starts, widths) + place - 1
+    go[rows] = mean_product / np.where(came > 0, came, 1)
+    return go
+
+
+def _mixed_ties(ranked: _Ranked, k: int | None) -> tuple[np.ndarray, ...]:
+    """Blocks of unequal values: first row, size, rows up to `k`; largest first."""
+    starts = np.flatnonzero(ranked.first)
+    sizes = np.diff(starts, append=len(ranked.first))
+    widths = sizes
+    if k is not None:
+        widths = np.clip(k + 1 - ranked.position[starts], 0, sizes)
+    low, high = (f.reduceat(ranked.values, starts) for f in (np.minimum, np.maximum))
+    mixed = np.flatnonzero((low < high) & (widths > 0))
+    chosen = mixed[np.argsort(-sizes[mixed], kind="stable")]
+    return starts[chosen], sizes[chosen], widths[chosen]
+
+
+def _previous(chances: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Value one row earlier, 1 in front of the first place."""
+    return np.where(place > 1, np.roll(chances, 1), 1)
+
+
+def _ranks(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Ranks of the values within their lists, from 0, ties sharing one rank."""
+    order = np.lexsort((values, codes))
+    values, codes = values[order], codes[order]
+    starts = np.diff(codes, prepend=-1) != 0
+    new = np.concatenate([[True], values[1:] != values[:-1]]) | starts
+    count = np.cumsum(new)
+    ranks = np.empty(len(values), dtype=np.int64)
+    ranks[order] = count - count[starts][codes]
+    return ranks
+
+
+def _tied_pairs(codes: np.ndarray, *keys: np.ndarray) -> np.ndarray:
+    """Number of pairs per list that agree in all the keys."""
+    order = np.lexsort((*keys, codes))
+    new = np.zeros(len(codes), dtype=bool)
+    for key in (codes, *keys):
+        new |= np.diff(key[order], prepend=-1) != 0
+    starts = np.flatnonzero(new)
+    sizes = np.diff(starts, append=len(codes))
+    return np.add.reduceat(
+        sizes * (sizes - 1) // 2,
+        np.flatnonzero(np.diff(codes[order[starts]], prepend=-1)),
+    )
+
+
+def _discordant_pairs(codes, labels, scores) -> np.ndarray:
+    """Number of pairs per list whose scores contradict their labels.
+
+    The rows stand by label, so these are the inversions of the scores. Two scores
+    first differ in some bit: from the highest bit down, count the 1s that stand in
+    front of 0s where all higher bits agree, then part the rows by that bit.
+    """
+    order = np.lexsort((scores, labels, codes))
+    n_bits = int(scores.max()).bit_length()
+    keys = (codes[order] << n_bits) | scores[order]
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    discordant = np.zeros(len(starts), dtype=np.int64)
+    for bit in reversed(range(n_bits)):
+        one = keys >> bit & 1
+        ones = np.cumsum(one) - one
+        segment = np.diff(keys >> (bit + 1), prepend=-1) != 0
+        ones -= np.maximum.accumulate(np.where(segment, ones, 0))
+        discordant += np.add.reduceat(np.where(one, 0, ones), starts)
+        keys = keys[np.argsort(keys >> bit, kind="stable")]
+    return discordant
