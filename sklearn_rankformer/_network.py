@@ -27,23 +27,25 @@ class MemberLinear(nn.Module):
     (n_members or 1, ..., n_in) -> (n_members, ..., n_out)
     """
 
-    def __init__(self, n_members: int, n_in: int, n_out: int):
+    def __init__(self, n_members: int, n_in: int, n_out: int, bias: bool = True):
         super().__init__()
         bound = 1 / math.sqrt(max(n_in, 1))
         self.weight = nn.Parameter(
             torch.empty(n_members, n_in, n_out).uniform_(-bound, bound)
         )
-        self.bias = nn.Parameter(torch.zeros(n_members, 1, n_out))
+        bias_value = torch.zeros(n_members, 1, n_out)
+        self.bias = nn.Parameter(bias_value) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         n_members, n_in, n_out = self.weight.shape
         flat = x.reshape(x.shape[0], -1, n_in)
         if len(flat) == n_members:
-            out = torch.baddbmm(self.bias, flat, self.weight)
+            out = flat @ self.weight
         else:
             # One input for all members: a single, wide product is the faster one.
             wide = self.weight.transpose(0, 1).reshape(n_in, n_members * n_out)
             out = (flat[0] @ wide).view(-1, n_members, n_out).transpose(0, 1)
+        if self.bias is not None:
             out = out + self.bias
         return out.reshape(n_members, *x.shape[1:-1], n_out)
 
@@ -228,12 +230,18 @@ class Head(nn.Module):
     """A small MLP: (..., n_in) -> (..., n_out)."""
 
     def __init__(
-        self, n_members: int, n_in: int, n_hidden: int, n_out: int, dropout: float
+        self,
+        n_members: int,
+        n_in: int,
+        n_hidden: int,
+        n_out: int,
+        dropout: float,
+        bias: bool = True,
     ):
         super().__init__()
         self.hidden = MemberLinear(n_members, n_in, n_hidden)
         self.dropout = Dropout(dropout)
-        self.out = MemberLinear(n_members, n_hidden, n_out)
+        self.out = MemberLinear(n_members, n_hidden, n_out, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(self.dropout(F.gelu(self.hidden(x))))
@@ -273,7 +281,8 @@ class RankFormer(nn.Module):
         )
         self.norm = nn.LayerNorm(d_model, elementwise_affine=False)
         self.cls_gate = nn.Parameter(torch.full((n_members, 1, 1, d_model), Block.GATE))
-        self.item_head = Head(n_members, 2 * d_model, d_model, 1, dropout)
+        # No loss sees a constant added to all scores: a bias would only drift.
+        self.item_head = Head(n_members, 2 * d_model, d_model, 1, dropout, bias=False)
         self.list_head = (
             Head(n_members, d_model, d_model, n_thresholds, dropout)
             if n_thresholds
@@ -321,7 +330,7 @@ class MLP(nn.Module):
             MemberLinear(n_members, n_in, n_out)
             for n_in, n_out in pairwise(hidden_sizes)
         )
-        self.out = MemberLinear(n_members, hidden_sizes[-1], 1)
+        self.out = MemberLinear(n_members, hidden_sizes[-1], 1, bias=False)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, None]:
         h = self.dropout(F.relu(self.input_map(x, mask)))

@@ -289,14 +289,20 @@ class _NeuralRanker(BaseEstimator):
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
-            if not sample_weight.any():
-                raise ValueError("sample_weight is zero on every row; nothing to fit.")
         if not keep:
             self.fitted_with_groups_ = groups is not None
         if groups is None:
             warn_missing_groups(f"{type(self).__name__}.fit")
             groups = np.zeros(X.shape[0], dtype=np.int64)
         lists = split_lists(groups)
+        if sample_weight is not None:
+            # A list of zero weight throughout is the same as no list.
+            weighty = lists.reduce(np.maximum, sample_weight)[lists.codes] > 0
+            if not weighty.any():
+                raise ValueError("sample_weight is zero on every row: nothing to fit.")
+            if not weighty.all():
+                X, y, sample_weight = X[weighty], y[weighty], sample_weight[weighty]
+                lists = split_lists(groups[weighty])
         gains = _check_gains(y, self.gain, lists)
         return Bunch(X=X, y=y, lists=lists, weight=sample_weight, gains=gains)
 
@@ -511,15 +517,10 @@ class _NeuralRanker(BaseEstimator):
         features = Features(
             X, self.transform_.transform, self.transform_.n_columns, self.device_
         )
-        scores, above = training.predict_lists(
-            self.module_, features, lists, np.arange(lists.n_lists), self.precision_
+        everything = np.arange(lists.n_lists)
+        return training.predict_lists(
+            self.module_, features, lists, everything, self.precision_
         )
-        if not np.isfinite(scores).all():
-            raise ValueError(
-                "The network gave scores that are not finite. Fit again with a lower "
-                "learning_rate, or look for extreme values in X."
-            )
-        return scores, above
 
     def _to_level(self, maxima):
         level = np.searchsorted(self._level_starts, maxima, side="right") - 1

@@ -26,6 +26,10 @@ PREDICT_ITEMS = 4096
 WARM_UP = 0.1  # share of all steps
 CLIP_NORM = 1.0  # per member
 
+MEND_DIVERGED = (
+    "Lower learning_rate, or look for extreme values in X if input_transform=None."
+)
+
 
 def run_network(
     module: nn.Module, x: Tensor, mask: Tensor, precision: str
@@ -65,6 +69,8 @@ def predict_lists(
             if above is None:
                 above = np.full((lists.n_lists, logits.shape[-1]), np.nan, np.float32)
             above[batch.lists] = logits.sigmoid().mean(0).cpu().numpy()
+    if not np.isfinite(scores[lists.rows(chosen)]).all():
+        raise ValueError(f"Training diverged: scores are not finite. {MEND_DIVERGED}")
     return scores, above
 
 
@@ -146,8 +152,7 @@ class Epoch(Callback):
         if not math.isfinite(net.history[-1, "train_loss"]):
             raise ValueError(
                 f"Training diverged: the loss of epoch {len(net.history)} is "
-                f"{net.history[-1, 'train_loss']}. Lower learning_rate, or look for "
-                f"extreme values in X if input_transform=None."
+                f"{net.history[-1, 'train_loss']}. {MEND_DIVERGED}"
             )
 
 

@@ -1,0 +1,33 @@
+"""Shared by all tests: one torch thread per worker, and small lists to rank."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn import config_context
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def routing():
+    """Metadata routing switched on for one test."""
+    with config_context(enable_metadata_routing=True):
+        yield
+
+
+def make_lists(n_lists=40, n_features=4, sizes=(1, 9), seed=0):
+    """Lists whose labels 0, 1, 2 follow from two features; every third has none."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(*sizes, n_lists)
+    groups = np.repeat(np.arange(n_lists), lengths)
+    X = rng.normal(size=(len(groups), n_features))
+    signal = X[:, 0] - X[:, 1] + 0.1 * rng.normal(size=len(groups))
+    y = np.digitize(signal, [0.5, 1.5])
+    y[groups % 3 == 0] = 0
+    return X, y, groups
+
+
+@pytest.fixture
+def lists():
+    """X, y and groups of small lists."""
+    return make_lists()

@@ -1,0 +1,623 @@
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from sklearn_rankformer import MLPRanker, RankFormerRanker
+from sklearn_rankformer._groups import MissingGroupsWarning
+from sklearn_rankformer.metrics import ndcg_score
+
+from .conftest import make_lists
+
+FAST = {
+    "d_model": 16,
+    "nhead": 2,
+    "dim_feedforward": 16,
+    "n_members": 2,
+    "n_bins": 4,
+    "max_epochs": 3,
+    "random_state": 0,
+}
+
+
+def rankformer(**params):
+    return RankFormerRanker(**{**FAST, **params})
+
+
+def mlp(**params):
+    shared = {k: FAST[k] for k in ("n_members", "n_bins", "max_epochs", "random_state")}
+    return MLPRanker(**{"hidden_layer_sizes": (16, 8), **shared, **params})
+
+
+both = pytest.mark.parametrize("make", [rankformer, mlp])
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X, y, groups = make_lists()
+    return rankformer().fit(X, y, groups=groups)
+
+
+# What it learns ----------------------------------------------------------------------
+
+
+@both
+def test_learns_the_order_of_new_lists(make):
+    X, y, groups = make_lists(n_lists=200)
+    ranker = make(max_epochs=15, learning_rate=5e-3).fit(X, y, groups=groups)
+    X, y, groups = make_lists(n_lists=100, seed=1)
+    assert ranker.score(X, y, groups=groups) > 0.9
+    assert ndcg_score(y, np.zeros(len(y)), groups, k=10) < 0.8
+
+
+def test_list_value_separates_lists_with_and_without_positives():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(200), 5)
+    good = np.repeat(rng.random(200) < 0.5, 5)
+    X = rng.normal(size=(1000, 3)) + 2 * good[:, None]
+    y = good * rng.integers(1, 3, 1000)
+    ranker = rankformer(max_epochs=15, learning_rate=5e-3).fit(X, y, groups=groups)
+    value = ranker.predict_list_value(X, groups=groups).value
+    assert value[good[::5]].min() > value[~good[::5]].max()
+
+
+def test_lists_without_positives_change_the_model(lists):
+    X, y, groups = lists
+    some = y >= 0
+    all_zero = np.isin(groups, [g for g in groups if not y[groups == g].any()])
+    params = {"early_stopping": False, "feature_dropout": 0, "dropout": 0}
+    with_all = rankformer(**params).fit(X[some], y[some], groups=groups[some])
+    without = rankformer(**params).fit(X[~all_zero], y[~all_zero], groups[~all_zero])
+    assert all_zero.any()
+    assert not np.allclose(
+        with_all.predict(X, groups=groups), without.predict(X, groups=groups)
+    )
+
+
+@pytest.mark.parametrize("loss", ["softmax", "lambda"])
+@pytest.mark.parametrize(
+    "labels", [[0, 1], [0, 1, 4], [0.0, 0.5, 2.5], [0, 3, 17]], ids=str
+)
+def test_any_non_negative_labels_work(loss, labels, lists):
+    X, y, groups = lists
+    y = np.asarray(labels)[np.minimum(y, len(labels) - 1)]
+    ranker = rankformer(loss=loss).fit(X, y, groups=groups)
+    assert np.isfinite(ranker.predict(X, groups=groups)).all()
+    assert set(ranker.levels_) == set(np.unique(y))
+
+
+def test_callable_loss_and_gain_are_used(lists):
+    X, y, groups = lists
+
+    def square_error(scores, gains, mask, weights):
+        return (((scores - gains) ** 2) * mask * weights).sum(-1)
+
+    ranker = rankformer(loss=square_error, gain=np.sqrt, listwide_weight=0)
+    ranker.fit(X, y, groups=groups)
+    default = rankformer(listwide_weight=0).fit(X, y, groups=groups)
+    assert not np.allclose(
+        ranker.predict(X, groups=groups), default.predict(X, groups=groups)
+    )
+
+
+def test_exponential_gain_that_overflows_names_the_linear_one(lists):
+    X, y, groups = lists
+    with pytest.raises(ValueError, match='gain="linear"'):
+        rankformer().fit(X, y * 100, groups=groups)
+    rankformer(gain="linear").fit(X, y * 100, groups=groups)
+
+
+# What a score depends on -------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**31 - 1))
+def test_order_of_rows_never_changes_a_score(fitted, seed):
+    X, _, groups = make_lists(seed=1)
+    order = np.random.default_rng(seed).permutation(len(X))
+    shuffled = fitted.predict(X[order], groups=groups[order])
+    np.testing.assert_allclose(
+        shuffled, fitted.predict(X, groups=groups)[order], atol=2e-6
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**31 - 1), n_lists=st.integers(1, 20))
+def test_other_lists_never_change_a_score(fitted, seed, n_lists):
+    X, _, groups = make_lists(seed=1)
+    chosen = np.random.default_rng(seed).choice(np.unique(groups), n_lists, False)
+    rows = np.isin(groups, chosen)
+    alone = fitted.predict(X[rows], groups=groups[rows])
+    np.testing.assert_allclose(alone, fitted.predict(X, groups=groups)[rows], atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "relabel",
+    [
+        lambda g: g.astype(str),
+        lambda g: g * 1000 - 7,
+        lambda g: g.astype(float),
+        lambda g: np.array([f"list {i}" for i in g], dtype=object),
+        lambda g: g[:, None],
+        list,
+    ],
+    ids=["str", "int", "float", "object", "column", "list"],
+)
+def test_the_names_of_lists_change_nothing(fitted, relabel):
+    X, _, groups = make_lists(seed=1)
+    np.testing.assert_allclose(
+        fitted.predict(X, groups=relabel(groups)),
+        fitted.predict(X, groups=groups),
+        atol=2e-6,
+    )
+
+
+def test_order_of_training_rows_changes_nothing(lists):
+    X, y, groups = lists
+    order = np.argsort(groups, kind="stable")
+    interleaved = np.argsort(np.arange(len(X)) % 7, kind="stable")
+    params = {"dropout": 0, "feature_dropout": 0}
+    a = rankformer(**params).fit(X[order], y[order], groups=groups[order])
+    b = rankformer(**params).fit(
+        X[interleaved], y[interleaved], groups=groups[interleaved]
+    )
+    np.testing.assert_allclose(
+        a.predict(X, groups=groups), b.predict(X, groups=groups), atol=1e-4
+    )
+
+
+def test_a_score_depends_on_the_company(fitted):
+    X, _, groups = make_lists(seed=1)
+    together = fitted.predict(X, groups=np.zeros(len(X)))
+    assert np.abs(together - fitted.predict(X, groups=groups)).max() > 1e-3
+
+
+def test_mlp_scores_each_item_alone(lists):
+    X, y, groups = lists
+    ranker = mlp().fit(X, y, groups=groups)
+    np.testing.assert_allclose(
+        ranker.predict(X), ranker.predict(X, groups=groups), atol=2e-6
+    )
+
+
+# Raw features ------------------------------------------------------------------------
+
+
+@both
+def test_strictly_increasing_transforms_of_features_change_nothing(make, lists):
+    X, y, groups = lists
+    wild = np.column_stack(
+        [np.exp(20 * X[:, 0]), X[:, 1] ** 3, 1e-12 * X[:, 2], 1e300 * X[:, 3] / 9]
+    )
+    a = make().fit(X, y, groups=groups).predict(X, groups=groups)
+    b = make().fit(wild, y, groups=groups).predict(wild, groups=groups)
+    np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+@both
+def test_missing_values_and_constant_columns_are_taken(make, lists):
+    X, y, groups = lists
+    X = np.column_stack([X, np.full(len(X), 7.0), np.full(len(X), np.nan)])
+    X[::3, 0] = np.nan
+    ranker = make().fit(X, y, groups=groups)
+    X[1::3, 1] = np.nan  # no missing value was seen here in training
+    assert np.isfinite(ranker.predict(X, groups=groups)).all()
+
+
+def test_sparse_equals_dense(lists):
+    X, y, groups = lists
+    X[np.abs(X) < 0.5] = 0
+    a = rankformer().fit(X, y, groups=groups)
+    b = rankformer().fit(sparse.csr_matrix(X), y, groups=groups)
+    np.testing.assert_array_equal(
+        a.predict(X, groups=groups), b.predict(sparse.csr_matrix(X), groups=groups)
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, bool])
+def test_numeric_dtypes_are_taken(dtype, lists):
+    X, y, groups = lists
+    X = (10 * X).astype(dtype)
+    ranker = rankformer().fit(X, y, groups=groups)
+    assert ranker.predict(X, groups=groups).dtype == np.float32
+
+
+def test_without_transform_missing_values_are_refused(lists):
+    X, y, groups = lists
+    ranker = rankformer(input_transform=None).fit(X, y, groups=groups)
+    X[0, 0] = np.nan
+    with pytest.raises(ValueError, match="contains NaN"):
+        ranker.predict(X, groups=groups)
+
+
+# Lists of any shape ------------------------------------------------------------------
+
+
+def test_single_item_lists_get_scores(fitted):
+    X, _, _ = make_lists()
+    assert np.isfinite(fitted.predict(X, groups=np.arange(len(X)))).all()
+
+
+def test_one_long_list_beside_short_ones(lists):
+    X, y, groups = lists
+    rng = np.random.default_rng(0)
+    X = np.vstack([X, rng.normal(size=(3000, X.shape[1]))])
+    y = np.append(y, rng.integers(0, 3, 3000))
+    groups = np.append(groups, np.full(3000, 999))
+    ranker = rankformer(max_epochs=1).fit(X, y, groups=groups)
+    assert np.isfinite(ranker.predict(X, groups=groups)).all()
+
+
+@pytest.mark.parametrize("value", [0, 2], ids=["all zero", "all equal"])
+def test_labels_that_teach_no_order_still_fit(value, lists):
+    X, _, groups = lists
+    ranker = rankformer().fit(X, np.full(len(X), value), groups=groups)
+    assert np.isfinite(ranker.predict(X, groups=groups)).all()
+    result = ranker.predict_list_value(X, groups=groups)
+    np.testing.assert_array_equal(result.value, value)
+
+
+def test_more_list_values_than_levels_are_binned(lists):
+    X, _, groups = lists
+    X, _, groups = make_lists(n_lists=100)
+    y = np.random.default_rng(0).random(len(X))
+    ranker = rankformer(gain="linear").fit(X, y, groups=groups)
+    assert len(ranker.levels_) == 32
+    assert (np.diff(ranker.levels_) > 0).all()
+
+
+# List values -------------------------------------------------------------------------
+
+
+def test_list_values_are_distributions_in_order_of_unique_ids(fitted):
+    X, _, groups = make_lists(seed=1)
+    names = np.array([f"q{g}" for g in groups])
+    order = np.random.default_rng(0).permutation(len(X))
+    result = fitted.predict_list_value(X[order], groups=names[order])
+    np.testing.assert_array_equal(result.groups, np.unique(names))
+    assert result.proba.shape == (len(np.unique(names)), len(fitted.levels_))
+    assert (result.proba >= 0).all()
+    np.testing.assert_allclose(result.proba.sum(1), 1)
+    np.testing.assert_allclose(result.value, result.proba @ fitted.levels_)
+
+
+def test_list_value_is_absent_without_its_head(lists):
+    X, y, groups = lists
+    ranker = rankformer(listwide_weight=0).fit(X, y, groups=groups)
+    assert not hasattr(ranker, "predict_list_value")
+    with pytest.raises(AttributeError) as error:
+        ranker.predict_list_value(X, groups=groups)
+    assert "listwide_weight=0" in str(error.value.__cause__)
+    assert not hasattr(mlp(), "predict_list_value")
+
+
+# Ranks and scores --------------------------------------------------------------------
+
+
+def test_rank_gives_rows_best_first_list_by_list(fitted):
+    X, _, groups = make_lists(seed=1)
+    scores = fitted.predict(X, groups=groups)
+    expected = [
+        row
+        for g in np.unique(groups)
+        for row in sorted(np.flatnonzero(groups == g), key=lambda r: -scores[r])[:3]
+    ]
+    np.testing.assert_array_equal(fitted.rank(X, groups=groups, k=3), expected)
+    assert len(fitted.rank(X, groups=groups)) == len(X)
+
+
+def test_score_is_ndcg_at_10_with_list_weights(fitted):
+    X, y, groups = make_lists(seed=1)
+    scores = fitted.predict(X, groups=groups)
+    weights = 1.0 + groups % 4
+    assert fitted.score(X, y, groups) == ndcg_score(y, scores, groups, k=10)
+    assert fitted.score(X, y, groups, weights) == ndcg_score(
+        y, scores, groups, k=10, sample_weight=weights
+    )
+
+
+# Groups, given or not ----------------------------------------------------------------
+
+
+@both
+def test_fit_without_groups_warns_and_takes_one_list(make, lists):
+    X, y, _ = lists
+    with pytest.warns(MissingGroupsWarning, match=r"groups=.*group_column="):
+        ranker = make().fit(X, y)
+    as_one = make().fit(X, y, groups=np.zeros(len(X)))
+    np.testing.assert_array_equal(
+        ranker.predict(X), as_one.predict(X, groups=np.zeros(len(X)))
+    )
+    with pytest.warns(MissingGroupsWarning):
+        ranker.score(X, y)
+
+
+@pytest.mark.parametrize("method", ["predict", "rank", "predict_list_value"])
+def test_predict_without_groups_raises_after_fit_with_groups(fitted, method):
+    X, _, _ = make_lists()
+    with pytest.raises(ValueError, match=r"groups=np.zeros\(len\(X\)\)"):
+        getattr(fitted, method)(X)
+
+
+def test_qid_is_another_name_for_groups(lists, fitted):
+    X, y, groups = lists
+    again = rankformer().fit(X, y, qid=groups)
+    np.testing.assert_array_equal(
+        again.predict(X, qid=groups), fitted.predict(X, groups=groups)
+    )
+    with pytest.raises(ValueError, match="both given"):
+        fitted.predict(X, groups=groups, qid=groups)
+
+
+def test_group_column_equals_groups(lists, fitted):
+    X, y, groups = lists
+    with_ids = np.column_stack([groups, X])
+    ranker = rankformer(group_column=0).fit(with_ids, y)
+    np.testing.assert_array_equal(
+        ranker.predict(with_ids), fitted.predict(X, groups=groups)
+    )
+    np.testing.assert_array_equal(ranker.get_groups(with_ids), groups)
+    with_ids[0, 0] = 0.5
+    with pytest.raises(ValueError, match="fractional"):
+        ranker.predict(with_ids)
+
+
+# Training ----------------------------------------------------------------------------
+
+
+@both
+def test_same_seed_same_bits_and_torch_untouched(make, lists):
+    X, y, groups = lists
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    a = make().fit(X, y, groups=groups)
+    torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+    b = make().fit(X, y, groups=groups)
+    np.testing.assert_array_equal(
+        a.predict(X, groups=groups), b.predict(X, groups=groups)
+    )
+    c = make(random_state=1).fit(X, y, groups=groups)
+    assert not np.array_equal(a.predict(X, groups), c.predict(X, groups))
+
+
+def test_best_epoch_on_held_out_lists_is_restored(lists):
+    X, y, groups = lists
+    X_val, y_val, groups_val = make_lists(seed=1)
+    ranker = rankformer(max_epochs=8, learning_rate=0.05).fit(
+        X, y, groups=groups, X_val=X_val, y_val=y_val, groups_val=groups_val
+    )
+    measured = [epoch["valid_ndcg"] for epoch in ranker.history_]
+    assert ranker.best_score_ == max(measured)
+    assert ranker.best_epoch_ == 1 + int(np.argmax(measured))
+    assert ranker.score(X_val, y_val, groups_val) == pytest.approx(ranker.best_score_)
+
+
+def test_training_stops_when_nothing_improves(lists):
+    X, y, groups = lists
+    ranker = rankformer(max_epochs=50, n_iter_no_change=2, learning_rate=0.05)
+    ranker.fit(X, y, groups=groups)
+    assert ranker.n_iter_ == ranker.best_epoch_ + 2 < 50
+
+
+def test_few_lists_are_all_trained_on(lists):
+    X, y, groups = lists
+    few = groups < 9
+    ranker = rankformer().fit(X[few], y[few], groups=groups[few])
+    assert ranker.best_score_ is None
+    assert ranker.n_iter_ == 3
+
+
+def test_loss_is_watched_where_no_held_out_list_has_a_positive(lists):
+    X, y, groups = lists
+    ranker = rankformer().fit(
+        X, y, groups=groups, X_val=X, y_val=np.zeros(len(X)), groups_val=groups
+    )
+    watched = [epoch["valid_loss"] for epoch in ranker.history_]
+    assert ranker.best_score_ == min(watched)
+
+
+def test_warm_start_goes_on(lists):
+    X, y, groups = lists
+    ranker = rankformer(warm_start=True, early_stopping=False).fit(X, y, groups=groups)
+    first = ranker.history_[-1]["train_loss"]
+    ranker.set_params(max_epochs=20).fit(X, y, groups=groups)
+    assert ranker.history_[-1]["train_loss"] < first
+
+
+def test_partial_fit_learns_epoch_by_epoch(lists):
+    X, y, groups = lists
+    ranker = rankformer(learning_rate=5e-3)
+    for _ in range(20):
+        ranker.partial_fit(X, y, groups=groups)
+    assert ranker.n_iter_ == 20
+    assert ranker.history_[-1]["train_loss"] < ranker.history_[0]["train_loss"]
+    few = groups < 3
+    ranker.partial_fit(X[few], y[few], groups=groups[few])
+    assert ranker.n_iter_ == 21
+
+
+def test_interrupted_training_keeps_what_it_has_and_warns(lists):
+    from skorch.callbacks import Callback
+
+    class Interrupt(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if len(net.history) == 2:
+                raise KeyboardInterrupt
+
+    X, y, groups = lists
+    with pytest.warns(UserWarning, match="interrupted in epoch 2"):
+        ranker = rankformer(callbacks=[Interrupt()]).fit(X, y, groups=groups)
+    assert ranker.n_iter_ == 2
+    assert np.isfinite(ranker.predict(X, groups=groups)).all()
+
+
+def test_diverged_training_raises_with_advice(lists):
+    X, y, groups = lists
+    with pytest.raises(ValueError, match="Lower learning_rate"):
+        rankformer(learning_rate=1e30, max_epochs=20).fit(X, y, groups=groups)
+
+
+def test_progress_bar_shows_held_out_ndcg(lists, capsys):
+    X, y, groups = lists
+    rankformer(verbose=1).fit(X, y, groups=groups)
+    shown = capsys.readouterr()
+    assert "valid_ndcg" in shown.err
+    assert shown.out == ""
+
+
+# Weights -----------------------------------------------------------------------------
+
+
+def test_lists_of_zero_weight_equal_their_absence(lists):
+    X, y, groups = lists
+    weights = np.where(groups % 5 == 0, 0.0, 1.0)
+    kept = weights > 0
+    a = rankformer().fit(X, y, groups=groups, sample_weight=weights)
+    b = rankformer().fit(X[kept], y[kept], groups=groups[kept])
+    np.testing.assert_array_equal(
+        a.predict(X, groups=groups), b.predict(X, groups=groups)
+    )
+
+
+def test_labels_of_zero_weight_rows_do_not_matter(lists):
+    X, y, groups = lists
+    weights = np.random.default_rng(0).integers(0, 2, len(X)).astype(float)
+    other = np.where(weights > 0, y, 2 - y)
+    a = rankformer().fit(X, y, groups=groups, sample_weight=weights)
+    b = rankformer().fit(X, other, groups=groups, sample_weight=weights)
+    losses = [[epoch["train_loss"] for epoch in r.history_] for r in (a, b)]
+    assert losses[0] == losses[1]
+
+
+def test_scale_of_weights_does_not_matter(lists):
+    X, y, groups = lists
+    weights = np.random.default_rng(0).random(len(X)) + 0.1
+    a = rankformer().fit(X, y, groups=groups, sample_weight=weights)
+    b = rankformer().fit(X, y, groups=groups, sample_weight=1024 * weights)
+    np.testing.assert_allclose(a.predict(X, groups), b.predict(X, groups), atol=1e-5)
+
+
+# Copies ------------------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda r: pickle.loads(pickle.dumps(r))]
+)
+def test_copies_score_the_same_bits(make, copied, lists):
+    X, y, groups = lists
+    ranker = make().fit(X, y, groups=groups)
+    np.testing.assert_array_equal(
+        copied(ranker).predict(X, groups=groups), ranker.predict(X, groups=groups)
+    )
+
+
+@both
+def test_clone_is_unfitted(make, lists):
+    X, y, groups = lists
+    ranker = clone(make().fit(X, y, groups=groups))
+    with pytest.raises(NotFittedError):
+        ranker.predict(X, groups=groups)
+
+
+def test_a_pickle_holds_no_training_rows(lists):
+    X, y, groups = lists
+    few = rankformer().fit(X, y, groups=groups)
+    X, y, groups = make_lists(n_lists=4000)
+    many = rankformer().fit(X, y, groups=groups)
+    assert len(pickle.dumps(many)) < 1.3 * len(pickle.dumps(few)) + X.nbytes / 4
+
+
+# Input that is refused ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X, y, g: (X, y, g[:-1]), "groups has .* entries for"),
+        (lambda X, y, g: (X, y[:-1], g), "inconsistent numbers of samples"),
+        (lambda X, y, g: (X, y - 1, g), "y must not be negative"),
+        (lambda X, y, g: (X, np.where(y, np.nan, y), g), "y contains NaN"),
+        (lambda X, y, g: (X, np.where(y, np.inf, y), g), "y contains infinity"),
+        (lambda X, y, g: (X, y.astype(str), g.astype(float) + 0.5), "fractional"),
+        (lambda X, y, g: (X, np.array(["good"] * len(y)), g), "must hold numbers"),
+        (lambda X, y, g: (X * np.inf, y, g), "infinity|NaN"),
+        (lambda X, y, g: (X[:, :, None], y, g), "3"),
+        (lambda X, y, g: (X, y, np.where(g, g, np.nan)), "groups contains NaN"),
+        (lambda X, y, g: (X, np.column_stack([y, y]), g), "1d array"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_bad_input_is_named_and_leaves_a_fitted_ranker_alone(change, message, lists):
+    X, y, groups = lists
+    ranker = rankformer().fit(X, y, groups=groups)
+    before = ranker.predict(X, groups=groups)
+    bad_X, bad_y, bad_groups = change(X, y, groups)
+    with pytest.raises(ValueError, match=message):
+        ranker.fit(bad_X, bad_y, groups=bad_groups)
+    np.testing.assert_array_equal(ranker.predict(X, groups=groups), before)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"loss": "listnet"}, "loss"),
+        ({"d_model": 15}, "multiple of nhead"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"device": "tpu-9000"}, "torch device"),
+        ({"max_epochs": 2.5}, "max_epochs"),
+        ({"validation_fraction": 1.5}, "validation_fraction"),
+        ({"categorical_features": ["colour"]}, "colour"),
+        ({"group_column": "qid"}, "group_column"),
+    ],
+)
+def test_bad_parameters_are_named(params, message, lists):
+    X, y, groups = lists
+    with pytest.raises((ValueError, TypeError), match=message):
+        rankformer(**params).fit(X, y, groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("held", "message"),
+    [
+        ({"X_val": "X"}, "together"),
+        ({"y_val": "y"}, "together"),
+        ({"X_val": "X", "y_val": "y"}, "groups_val is missing"),
+    ],
+)
+def test_incomplete_validation_data_is_refused(held, message, lists):
+    X, y, groups = lists
+    given = {name: {"X": X, "y": y}[value] for name, value in held.items()}
+    with pytest.raises(ValueError, match=message):
+        rankformer().fit(X, y, groups=groups, **given)
+
+
+def test_negative_or_all_zero_weights_are_refused(lists):
+    X, y, groups = lists
+    with pytest.raises(ValueError, match="egative"):
+        rankformer().fit(X, y, groups=groups, sample_weight=-np.ones(len(X)))
+    with pytest.raises(ValueError, match="zero"):
+        rankformer().fit(X, y, groups=groups, sample_weight=np.zeros(len(X)))
+
+
+def test_device_is_told(fitted):
+    assert fitted.device_ == torch.device(
+        "cuda" if torch.cuda.is_available() else fitted.device_.type
+    )
+
+
+def test_nothing_warns_in_ordinary_use(lists):
+    X, y, groups = lists
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        RankFormerRanker(max_epochs=1).fit(X, y, groups=groups).score(X, y, groups)
