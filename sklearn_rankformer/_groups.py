@@ -335,7 +335,8 @@ def split_lists(groups: np.ndarray) -> Lists:
         Lists in the order of ``numpy.unique(groups)``.
     """
     n_rows = len(groups)
-    first = np.concatenate([[True], groups[1:] != groups[:-1]]) if n_rows else []
+    first = np.ones(n_rows, dtype=bool)
+    first[1:] = groups[1:] != groups[:-1]
     run_starts = np.flatnonzero(first)
     ids, run_codes = np.unique(groups[run_starts], return_inverse=True)
     run_lengths = np.diff(run_starts, append=n_rows)
