@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "MLPRanker": "_ranker",
+    "MissingGroupsWarning": "_groups",
     "RankFormerRanker": "_ranker",
     "RankerAdapter": "adapters",
     "WithinListScaler": "preprocessing",

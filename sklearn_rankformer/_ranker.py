@@ -47,13 +47,14 @@ class _NeuralRanker(BaseEstimator):
     # With metadata routing on, pipelines and searches pass these without being asked.
     __metadata_request__fit = {
         "groups": True,
+        "qid": True,
         "X_val": True,
         "y_val": True,
         "groups_val": True,
     }
-    __metadata_request__partial_fit = {"groups": True}
-    __metadata_request__predict = {"groups": True}
-    __metadata_request__score = {"groups": True}
+    __metadata_request__partial_fit = {"groups": True, "qid": True}
+    __metadata_request__predict = {"groups": True, "qid": True}
+    __metadata_request__score = {"groups": True, "qid": True}
 
     _parameter_constraints: dict = {
         "loss": [StrOptions(set(LOSSES)), callable],

@@ -224,7 +224,7 @@ def expected_reciprocal_rank(
     Notes
     -----
     The expectation over tied scores is exact. A block of ``b`` ties of mixed labels
-    takes O(b * min(b, k)) steps, all blocks at once.
+    takes at most O(b * min(b, k)) steps, all blocks at once.
 
     References
     ----------
@@ -706,16 +706,18 @@ def _read_on(ranked: _Ranked, k: int | None) -> np.ndarray:
 
 
 def _mixed_ties(ranked: _Ranked, k: int | None) -> tuple[np.ndarray, ...]:
-    """Blocks of unequal values: first row, size, rows up to `k`; largest first."""
+    """Blocks of unequal values: first row, size, rows that matter; largest first."""
     starts = np.flatnonzero(ranked.first)
     sizes = np.diff(starts, append=len(ranked.first))
-    widths = sizes
-    if k is not None:
-        widths = np.clip(k + 1 - ranked.position[starts], 0, sizes)
     low, high = (f.reduceat(ranked.values, starts) for f in (np.minimum, np.maximum))
-    mixed = np.flatnonzero((low < high) & (widths > 0))
-    chosen = mixed[np.argsort(-sizes[mixed], kind="stable")]
-    return starts[chosen], sizes[chosen], widths[chosen]
+    room = sizes if k is None else k + 1 - ranked.position[starts]
+    mixed = np.flatnonzero((low < high) & (room > 0))
+    mixed = mixed[np.argsort(-sizes[mixed], kind="stable")]
+    # p[j] is at most mean**j (Maclaurin's inequality): no reader comes past `depth`.
+    mean = np.add.reduceat(1 - ranked.values, starts)[mixed] / sizes[mixed]
+    depth = np.ceil(60 / np.maximum(-np.log2(mean), 1e-9)).astype(np.int64)
+    widths = np.minimum(np.minimum(sizes, room)[mixed], depth)
+    return starts[mixed], sizes[mixed], widths
 
 
 def _previous(chances: np.ndarray, place: np.ndarray) -> np.ndarray:

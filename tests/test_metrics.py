@@ -149,16 +149,18 @@ def test_ndcg_of_a_list_worked_by_hand():
     assert linear == pytest.approx(0.5869, abs=1e-4)
 
 
-def test_err_of_binary_labels_equals_mrr_under_long_ties():
+@pytest.mark.parametrize(("share", "n_lists"), [(0.05, 20), (0.5, 3), (0.001, 1)])
+def test_err_of_binary_labels_equals_mrr_under_long_ties(share, n_lists):
     rng = np.random.default_rng(0)
-    groups = rng.integers(0, 20, 3000)
-    y = (rng.random(3000) < 0.05).astype(float)
+    groups = rng.integers(0, n_lists, 3000)
+    y = (rng.random(3000) < share).astype(float)
     s = rng.integers(0, 4, 3000)
     for k in (None, 1, 10, 70):
         for ties in TIES:
             chances = {"max_label": 1, "gain": "linear"}
             stops = METRICS["err"](y, s, groups, k=k, ties=ties, **chances)
-            assert stops == pytest.approx(METRICS["mrr"](y, s, groups, k=k, ties=ties))
+            expected = METRICS["mrr"](y, s, groups, k=k, ties=ties)
+            assert stops == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", sorted(METRICS))
