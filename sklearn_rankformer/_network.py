@@ -127,7 +127,7 @@ class InputMap(nn.Module):
         width = n_numeric * (1 + n_bins + list_features) + n_flags
         self.linear = MemberLinear(n_members, width, d_model)
         # The tails beyond the outermost bins saturate, as the leaves of a tree do.
-        inner = torch.arange(1, n_bins, dtype=torch.float64) / max(n_bins, 1)
+        inner = torch.linspace(0, 1, n_bins + 1, dtype=torch.float64)[1:-1]
         edges = torch.special.ndtri(inner).float()
         self.register_buffer("edges", F.pad(edges, (1, 0), value=-3.0))
         self.register_buffer("widths", F.pad(edges, (0, 1), value=3.0) - self.edges)

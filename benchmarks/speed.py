@@ -1,0 +1,474 @@
+"""How fast, how much memory: this package beside the published style and GBDTs.
+
+Every comparison is made within one run, the contestants taking turns, and reported as
+a ratio of medians first: the absolute figures depend on the machine and its mood.
+
+    python benchmarks/speed.py --data mq2008.npz            # all but the large ones
+    python benchmarks/speed.py --only growth --rows 3770000 # Web30K's size, slow
+    python benchmarks/speed.py --help
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sklearn_rankformer import MLPRanker, RankerAdapter, RankFormerRanker
+from sklearn_rankformer import _training as training
+from sklearn_rankformer._batching import (
+    BatchIterator,
+    cut_batches,
+    make_batch,
+    ordered_batches,
+    padding_share,
+    training_batches,
+)
+from sklearn_rankformer._groups import split_lists
+from sklearn_rankformer.metrics import ndcg_score
+
+# The published example's shape (authors' code): no input projection, one head.
+SAME = {
+    "num_layers": 2,
+    "nhead": 1,
+    "dim_feedforward": 128,
+    "n_members": 1,
+    "n_bins": 0,
+    "list_features": False,
+    "dropout": 0.25,
+    "feature_dropout": 0.0,
+    "early_stopping": False,
+    "random_state": 0,
+}
+
+
+def medians(contestants, repeats):
+    """Run the contestants in turns; return the median of what each returns."""
+    values = {name: [] for name in contestants}
+    for _ in range(repeats + 1):
+        for name, run in contestants.items():
+            values[name].append(run())
+    return {name: float(np.median(v[1:])) for name, v in values.items()}
+
+
+def synthetic(n_rows, n_features=136, mean_length=120, seed=0):
+    """Lists of Web30K's shape: float32, grouped, labels 0 to 4."""
+    rng = np.random.default_rng(seed)
+    n_lists = max(1, n_rows // mean_length)
+    lengths = np.maximum(1, rng.gamma(3.0, mean_length / 3, n_lists)).astype(int)
+    groups = np.repeat(np.arange(n_lists), lengths)[:n_rows]
+    X = rng.standard_normal((len(groups), n_features), dtype=np.float32)
+    y = np.digitize(X[:, 0] + rng.standard_normal(len(groups)), [0.5, 1.5, 2.2, 3.0])
+    return X, y, groups
+
+
+# The published style -----------------------------------------------------------------
+
+
+class PublishedStyle(nn.Module):
+    """RankFormer as published code has it: width = features, padded by list."""
+
+    def __init__(self, n_features, n_thresholds):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(
+            n_features, 1, 128, 0.25, "gelu", batch_first=True, norm_first=True
+        )
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.cls = nn.Parameter(torch.randn(n_features))
+        self.item_head = _published_head(2 * n_features, n_features, 1)
+        self.list_head = _published_head(n_features, n_features, n_thresholds)
+
+    def forward(self, X, lengths):
+        lists = torch.split(X, lengths)
+        size = max(lengths) + 1
+        padded = torch.zeros(len(lists), size, X.shape[1])
+        padding = torch.ones(len(lists), size, dtype=torch.bool)
+        for i, items in enumerate(lists):
+            padded[i, 0] = self.cls
+            padded[i, 1 : len(items) + 1] = items
+            padding[i, : len(items) + 1] = False
+        z = self.encoder(padded, src_key_padding_mask=padding)
+        joined = [
+            torch.cat([z[i, 1 : n + 1], z[i, :1].expand(n, -1)], 1)
+            for i, n in enumerate(lengths)
+        ]
+        return self.item_head(torch.cat(joined)).squeeze(-1), self.list_head(z[:, 0])
+
+
+def _published_head(n_in, n_hidden, n_out):
+    return nn.Sequential(
+        nn.Linear(n_in, n_hidden),
+        nn.ReLU(),
+        nn.Dropout(0.25),
+        nn.Linear(n_hidden, n_out),
+    )
+
+
+def published_loss(scores, logits, y, lengths):
+    """Softmax loss list by list, lists of zero loss dropped, plus the ordinal loss."""
+    losses, tops = [], []
+    for s, labels in zip(
+        torch.split(scores, lengths), torch.split(y, lengths), strict=True
+    ):
+        loss = -(labels * F.log_softmax(s, 0)).mean()
+        if loss.abs() > 0:
+            losses.append(loss)
+        tops.append(labels.max())
+    above = torch.stack(
+        [(torch.stack(tops) > k).float() for k in range(logits.shape[1])], 1
+    )
+    value = F.binary_cross_entropy_with_logits(logits, above)
+    return torch.stack(losses).mean() + value if losses else value
+
+
+def published_epoch(X, y, lists, batch_lists=32):
+    """Return a function that trains one epoch in the published style."""
+    module = PublishedStyle(X.shape[1], int(y.max()))
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=0.1)
+    X, y = torch.from_numpy(X).float(), torch.from_numpy(y).float()
+    rng = np.random.default_rng(0)
+
+    def epoch():
+        start = time.perf_counter()
+        module.train()
+        order = rng.permutation(lists.n_lists)
+        for at in range(0, len(order), batch_lists):
+            chosen = order[at : at + batch_lists]
+            lengths = lists.lengths[chosen].tolist()
+            rows = torch.from_numpy(lists.rows(chosen))
+            optimizer.zero_grad()
+            loss = published_loss(*module(X[rows], lengths), y[rows], lengths)
+            loss.backward()
+            optimizer.step()
+        return time.perf_counter() - start
+
+    return epoch
+
+
+# Training ----------------------------------------------------------------------------
+
+
+def prepared(ranker, X, y, groups):
+    """A ranker made ready to train, and its dataset."""
+    rows = ranker._check_training_rows(X, y, groups, None, None, keep=False)
+    with ranker._seeded():
+        ranker._prepare(rows)
+    return ranker._dataset(rows, np.arange(rows.lists.n_lists))
+
+
+def skorch_epoch(ranker, dataset):
+    """Return a function that trains one epoch the way `fit` does."""
+
+    def epoch():
+        start = time.perf_counter()
+        schedule = training.Schedule(1e-3, 10**6, 10)
+        training.train(ranker.net_, dataset, 1, [schedule])
+        return time.perf_counter() - start
+
+    return epoch
+
+
+def bare_epoch(ranker, dataset):
+    """Return a function that does the same steps without skorch."""
+    module, net = ranker.module_, ranker.net_
+    criterion, optimizer = net.criterion_, net.optimizer_
+
+    def epoch():
+        start = time.perf_counter()
+        module.train()
+        dataset.epoch += 1
+        total = 0.0
+        for x, target in BatchIterator(dataset, ranker.batch_items):
+            optimizer.zero_grad()
+            output = training.run_network(module, x["x"], x["mask"], "float32")
+            loss = criterion(output, target)
+            loss.backward()
+            nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+            optimizer.step()
+            total += loss.item()
+        return time.perf_counter() - start
+
+    return epoch
+
+
+def bench_training(args):
+    """Training docs/s beside the published style and beside a bare loop."""
+    X, y, groups = load(args)
+    X = np.nan_to_num(X)
+    lists = split_lists(groups)
+    same = RankFormerRanker(**SAME, d_model=X.shape[1])
+    default = RankFormerRanker(early_stopping=False, random_state=0)
+    contestants = {
+        "ours, published shape": skorch_epoch(same, prepared(same, X, y, groups)),
+        "the same, bare torch loop": bare_epoch(same, prepared(same, X, y, groups)),
+        "published style": published_epoch(
+            (X - X.mean(0)) / (X.std(0) + 1e-6), y, lists
+        ),
+        "ours, default": skorch_epoch(default, prepared(default, X, y, groups)),
+    }
+    seconds = medians(contestants, args.repeats)
+    everything = np.arange(lists.n_lists)
+    rng = np.random.default_rng(0)
+    shuffled = rng.permutation(lists.n_lists)
+    random_padding = padding_share(
+        make_batch(lists, shuffled[i : i + 32]) for i in range(0, lists.n_lists, 32)
+    )
+    padding = padding_share(training_batches(lists, everything, same.batch_items, rng))
+    slow = seconds["published style"]
+    print(f"\n## Training, one epoch of {len(X)} items in {lists.n_lists} lists\n")
+    print("| | items/s | times published | padding |\n|---|---|---|---|")
+    for name, s in seconds.items():
+        share = random_padding if name == "published style" else padding
+        print(f"| {name} | {len(X) / s:,.0f} | {slow / s:.1f} | {share:.1%} |")
+    ratio = seconds["ours, published shape"] / seconds["the same, bare torch loop"]
+    print(f"\nskorch loop / bare loop: {ratio:.3f}")
+    return {"seconds": seconds, "padding": padding, "skorch/bare": ratio}
+
+
+# Beside GBDTs ------------------------------------------------------------------------
+
+
+def gbdts(seed):
+    """The GBDT rankers that are installed, with a common setting."""
+    made = {}
+    common = {"n_estimators": 500, "learning_rate": 0.05, "random_state": seed}
+    try:
+        from lightgbm import LGBMRanker
+
+        made["LightGBM"] = LGBMRanker(**common, verbosity=-1, n_jobs=2)
+        from xgboost import XGBRanker
+
+        made["XGBoost"] = XGBRanker(**common, objective="rank:ndcg", n_jobs=2)
+        from catboost import CatBoostRanker
+
+        made["CatBoost"] = CatBoostRanker(
+            **common, verbose=False, thread_count=2, allow_writing_files=False
+        )
+    except ImportError as error:
+        print(f"left out: {error}")
+    return {
+        name: RankerAdapter(r, early_stopping_rounds=50) for name, r in made.items()
+    }
+
+
+def bench_fit(args):
+    """Seconds of a whole default fit, and the NDCG it reaches."""
+    X, y, groups = load(args)
+    ids, codes = np.unique(groups, return_inverse=True)
+    fold = (np.random.RandomState(0).permutation(len(ids)) % 5)[codes]
+    train, val, test = fold > 1, fold == 1, fold == 0
+    models = {
+        "RankFormer": RankFormerRanker(random_state=0),
+        "MLP": MLPRanker(random_state=0),
+        **gbdts(0),
+    }
+    print("\n## A whole fit, early stopping included\n")
+    print("| | fit s | NDCG@10 |\n|---|---|---|")
+    result = {}
+    for name, model in models.items():
+        times = []
+        for _ in range(min(args.repeats, 3)):
+            start = time.perf_counter()
+            model.fit(
+                X[train],
+                y[train],
+                groups=groups[train],
+                X_val=X[val],
+                y_val=y[val],
+                groups_val=groups[val],
+            )
+            times.append(time.perf_counter() - start)
+        scores = model.predict(X[test], groups=groups[test])
+        ndcg = ndcg_score(y[test], scores, groups[test], k=10)
+        result[name] = {"seconds": float(np.median(times)), "ndcg": ndcg}
+        print(f"| {name} | {np.median(times):.2f} | {ndcg:.4f} |")
+    return result
+
+
+def bench_serving(args):
+    """Latency of one list of 50 items, and throughput."""
+    X, y, groups = synthetic(20_000, n_features=46, mean_length=50)
+    models = {"RankFormer": RankFormerRanker(max_epochs=1, random_state=0), **gbdts(0)}
+    big_X, _, big_groups = synthetic(args.serve_rows, n_features=46, mean_length=50)
+    print("\n## Serving\n")
+    print("| | one list of 50, p50 ms | p99 ms | rows/s in bulk |\n|---|---|---|---|")
+    result = {}
+    one, ids = X[:50], np.zeros(50, dtype=int)
+    for name, model in models.items():
+        if isinstance(model, RankerAdapter):
+            model.set_params(early_stopping_rounds=None, estimator__n_estimators=100)
+        model.fit(X, y, groups=groups)
+        times = []
+        for _ in range(300):
+            start = time.perf_counter()
+            model.predict(one, groups=ids)
+            times.append(1e3 * (time.perf_counter() - start))
+        p50, p99 = np.percentile(times[20:], [50, 99])
+        start = time.perf_counter()
+        model.predict(big_X, groups=big_groups)
+        rate = len(big_X) / (time.perf_counter() - start)
+        result[name] = {"p50_ms": p50, "p99_ms": p99, "rows_per_s": rate}
+        print(f"| {name} | {p50:.2f} | {p99:.2f} | {rate:,.0f} |")
+    return result
+
+
+# Memory and growth -------------------------------------------------------------------
+
+
+def resident(field):
+    """A line of this process's memory in MB: VmRSS now, or VmHWM, its peak."""
+    with open("/proc/self/status") as status:
+        line = next(line for line in status if line.startswith(field))
+    return int(line.split()[1]) / 1024
+
+
+def forget_peak():
+    """Let VmHWM start anew from the present level."""
+    with open("/proc/self/clear_refs", "w") as refs:
+        refs.write("5")
+
+
+def in_child(function, *arguments):
+    """Run in a fresh process, so that memory is that of one task."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def fit_once(n_rows, n_features, mean_length, params):
+    """Fit one epoch on synthetic lists; return seconds and memory above the start."""
+    X, y, groups = synthetic(n_rows, n_features, mean_length)
+    ranker = RankFormerRanker(max_epochs=1, random_state=0, **params)
+    small = slice(0, 2000)
+    ranker.fit(X[small], y[small], groups=groups[small])  # imports, thread pools
+    before = resident("VmRSS")
+    forget_peak()
+    start = time.perf_counter()
+    ranker.fit(X, y, groups=groups)
+    seconds = time.perf_counter() - start
+    return {
+        "rows": len(X),
+        "seconds": seconds,
+        "epoch_seconds": ranker.history_[-1]["dur"],
+        "X_MB": X.nbytes / 2**20,
+        "added_MB": resident("VmHWM") - before,
+    }
+
+
+def bench_growth(args):
+    """Seconds per million items and memory, from small to large."""
+    print("\n## Growth: Web30K-like lists, one epoch of the default\n")
+    print("| rows | s per million | X MB | added MB |\n|---|---|---|---|")
+    result = []
+    for n_rows in sorted({100_000, args.rows}):
+        found = in_child(fit_once, n_rows, 136, 120, {})
+        result.append(found)
+        per_million = 1e6 * found["seconds"] / found["rows"]
+        print(
+            f"| {found['rows']:,} | {per_million:.1f} | {found['X_MB']:.0f} "
+            f"| {found['added_MB']:.0f} |",
+            flush=True,
+        )
+    return result
+
+
+def bench_lengths(args):
+    """Cost by list length, the number of items held fixed."""
+    print("\n## Length of lists: 20,000 items, one epoch of the default\n")
+    print("| list length | items/s | added MB |\n|---|---|---|")
+    result = []
+    for length in (10, 100, 1_000, 10_000):
+        found = in_child(fit_equal, 20_000, length)
+        result.append({"length": length, **found})
+        rate = found["rows"] / found["epoch_seconds"]
+        print(f"| {length:,} | {rate:,.0f} | {found['added_MB']:.0f} |", flush=True)
+    return result
+
+
+def fit_equal(n_rows, length):
+    """As `fit_once`, with lists of one length."""
+    X, y, _ = synthetic(n_rows, 46)
+    groups = np.arange(len(X)) // length
+    ranker = RankFormerRanker(max_epochs=1, early_stopping=False, random_state=0)
+    ranker.fit(X[:2000], y[:2000], groups=groups[:2000] // 10)
+    before = resident("VmRSS")
+    forget_peak()
+    ranker.fit(X, y, groups=groups)
+    return {
+        "rows": len(X),
+        "epoch_seconds": ranker.history_[-1]["dur"],
+        "added_MB": resident("VmHWM") - before,
+    }
+
+
+def bench_padding(args):
+    """Padding share of training batches, on the data given."""
+    _, _, groups = load(args)
+    lists = split_lists(groups)
+    everything = np.arange(lists.n_lists)
+    rng = np.random.default_rng(0)
+    items = RankFormerRanker().batch_items
+    train = padding_share(training_batches(lists, everything, items, rng))
+    predict = padding_share(ordered_batches(lists, everything, training.PREDICT_ITEMS))
+    n_batches = len(cut_batches(lists.lengths, lists.lengths, items))
+    print(
+        f"\npadding: training {train:.1%}, prediction {predict:.1%}, "
+        f"{n_batches} batches an epoch"
+    )
+    return {"training": train, "prediction": predict}
+
+
+def load(args):
+    """The data given, or synthetic lists of MQ2008's shape."""
+    if args.data is None:
+        return synthetic(15_211, n_features=46, mean_length=19)
+    with np.load(args.data) as file:
+        return file["X"], file["y"].astype(np.int64), file["qid"]
+
+
+BENCHMARKS = {
+    "training": bench_training,
+    "padding": bench_padding,
+    "fit": bench_fit,
+    "serving": bench_serving,
+    "lengths": bench_lengths,
+    "growth": bench_growth,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help=".npz with X, y, qid")
+    parser.add_argument(
+        "--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS)
+    )
+    parser.add_argument(
+        "--rows", type=int, default=400_000, help="of the largest growth"
+    )
+    parser.add_argument("--serve-rows", type=int, default=1_000_000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    print(
+        f"torch {torch.__version__}, {args.threads} threads, "
+        f"{platform.machine()}, cuda: {torch.cuda.is_available()}"
+    )
+    figures = {name: BENCHMARKS[name](args) for name in args.only}
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
