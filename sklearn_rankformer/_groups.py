@@ -300,6 +300,11 @@ class Lists:
         )
         return codes
 
+    @property
+    def sort_keys(self) -> np.ndarray:
+        """`codes` in the smallest type that holds them: 16 bits sort by radix."""
+        return self.codes.astype(np.min_scalar_type(self.n_lists))
+
     def reduce(self, ufunc: np.ufunc, values: np.ndarray) -> np.ndarray:
         """Reduce one value per row to one per list, e.g. ``reduce(np.maximum, y)``.
 
@@ -346,7 +351,8 @@ def split_lists(groups: np.ndarray) -> Lists:
     codes = np.repeat(run_codes, run_lengths)
     lengths = np.bincount(codes, minlength=len(ids))
     starts = np.cumsum(lengths) - lengths
-    return Lists(ids, starts, lengths, np.argsort(codes, kind="stable"))
+    small = codes.astype(np.min_scalar_type(len(ids)))  # 16 bits sort by radix
+    return Lists(ids, starts, lengths, np.argsort(small, kind="stable"))
 
 
 def rank_rows(scores: np.ndarray, lists: Lists, k: int | None = None) -> np.ndarray:
@@ -374,7 +380,7 @@ def rank_rows(scores: np.ndarray, lists: Lists, k: int | None = None) -> np.ndar
     """
     if k is not None and (not isinstance(k, int | np.integer) or k < 1):
         raise ValueError(f"k must be a positive integer or None, got {k!r}.")
-    rows = np.lexsort((-np.asarray(scores, dtype=np.float64), lists.codes))
+    rows = np.lexsort((-np.asarray(scores, dtype=np.float64), lists.sort_keys))
     if k is None:
         return rows
     ends = np.cumsum(lists.lengths)

@@ -632,7 +632,7 @@ def _rank(values: np.ndarray, scores: np.ndarray, lists: Lists, ties) -> _Ranked
     """Order the rows of each list by descending score."""
     _check_option("ties", ties, ("average", "pessimistic", "stable"))
     if ties == "pessimistic":
-        order = np.lexsort((values, -scores, lists.codes))
+        order = np.lexsort((values, -scores, lists.sort_keys))
     else:
         order = rank_rows(scores, lists)
     starts = np.cumsum(lists.lengths) - lists.lengths
