@@ -1,0 +1,515 @@
+"""The networks: shapes, what a score may depend on, and what it must not."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from sklearn_rankformer._network import (
+    MLP,
+    Dropout,
+    InputMap,
+    MemberLinear,
+    RankFormer,
+    list_standardize,
+)
+
+from . import strategies  # noqa: F401, its hypothesis profile
+
+# A different prime for each axis, so that axes mixed up cannot fit by chance.
+N_MEMBERS, N_LISTS, SIZE = 2, 3, 5
+N_NUMERIC, N_FLAGS, CARDINALITIES = 7, 2, (4, 3)
+N_BINS, N_THRESHOLDS = 5, 11
+N_COLUMNS = N_NUMERIC + N_FLAGS + len(CARDINALITIES)
+SIZES = [5, 1, 3]
+
+
+def make_input_map(d_model=13, n_members=N_MEMBERS, **params):
+    defaults = {
+        "n_bins": N_BINS,
+        "list_features": True,
+        "feature_dropout": 0.0,
+    }
+    return InputMap(
+        n_members,
+        N_NUMERIC,
+        N_FLAGS,
+        CARDINALITIES,
+        d_model,
+        **{**defaults, **params},
+    )
+
+
+def make_rankformer(
+    n_members=N_MEMBERS, d_model=26, nhead=2, n_thresholds=N_THRESHOLDS, **input_params
+):
+    network = RankFormer(
+        make_input_map(d_model, n_members, **input_params),
+        n_members=n_members,
+        d_model=d_model,
+        num_layers=2,
+        nhead=nhead,
+        dim_feedforward=17,
+        dropout=0.0,
+        n_thresholds=n_thresholds,
+    )
+    return shaken(network)
+
+
+def make_mlp(n_members=N_MEMBERS, list_features=False):
+    return shaken(
+        MLP(
+            make_input_map(19, n_members, list_features=list_features),
+            n_members=n_members,
+            hidden_sizes=(19, 17, 23),
+            dropout=0.0,
+        )
+    )
+
+
+def shaken(network):
+    """In float64, no parameter left where it starts: gates open, biases not zero."""
+    torch.manual_seed(0)
+    network = network.double().eval()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "gate" in name:
+                parameter.fill_(1.0)
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return network
+
+
+def draw_items(n_lists=N_LISTS, size=SIZE, seed=0):
+    """Columns as the input transform gives them: normal scores, flags, codes."""
+    rng = np.random.default_rng(seed)
+    shape = (n_lists, size)
+    codes = [rng.integers(0, n, shape)[..., None] for n in CARDINALITIES]
+    numeric = rng.normal(size=(*shape, N_NUMERIC))
+    flags = rng.integers(0, 2, (*shape, N_FLAGS))
+    return torch.from_numpy(np.concatenate([numeric, flags, *codes], -1))
+
+
+def mask_of(sizes, size=None):
+    return torch.arange(size or max(sizes)) < torch.tensor(sizes)[:, None]
+
+
+def real(*shape):
+    return torch.ones(*shape, dtype=torch.bool)
+
+
+def assert_close(actual, expected, tol=1e-10):
+    torch.testing.assert_close(actual, expected, rtol=tol, atol=tol)
+
+
+both = pytest.mark.parametrize("make", [make_rankformer, make_mlp])
+
+
+# Shapes ------------------------------------------------------------------------------
+
+
+def test_rankformer_gives_scores_of_items_and_logits_of_lists():
+    scores, logits = make_rankformer()(draw_items(), mask_of(SIZES))
+    assert scores.shape == (N_MEMBERS, N_LISTS, SIZE)
+    assert logits.shape == (N_MEMBERS, N_LISTS, N_THRESHOLDS)
+
+
+def test_mlp_gives_scores_of_items_and_no_logits():
+    scores, logits = make_mlp()(draw_items(), mask_of(SIZES))
+    assert scores.shape == (N_MEMBERS, N_LISTS, SIZE)
+    assert logits is None
+
+
+def test_without_thresholds_there_is_no_list_head():
+    network = make_rankformer(n_thresholds=0)
+    scores, logits = network(draw_items(), mask_of(SIZES))
+    assert logits is None
+    assert scores.shape == (N_MEMBERS, N_LISTS, SIZE)
+    assert not [name for name, _ in network.named_parameters() if "list_head" in name]
+
+
+def test_input_map_gives_one_vector_per_member_and_item():
+    h = make_input_map(d_model=13).double()(draw_items(), mask_of(SIZES))
+    assert h.shape == (N_MEMBERS, N_LISTS, SIZE, 13)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_member_linear_is_one_product_per_member(shared, bias):
+    layer = shaken(MemberLinear(3, 5, 7, bias))
+    x = torch.randn(1 if shared else 3, 2, 11, 5, dtype=torch.float64)
+    for m, out in enumerate(layer(x)):
+        expected = x[0 if shared else m] @ layer.weight[m]
+        if bias:
+            expected = expected + layer.bias[m, 0]
+        assert_close(out, expected)
+
+
+# What must not change a score --------------------------------------------------------
+
+
+@both
+@given(seed=st.integers(0, 99), extra=st.integers(0, 4))
+def test_padding_and_batch_mates_never_change_a_score(make, seed, extra):
+    network = make()
+    x = draw_items(size=max(SIZES) + extra, seed=seed)
+    mask = mask_of(SIZES, max(SIZES) + extra)
+    x[..., :N_NUMERIC][~mask] *= 100.0
+    scores, logits = network(x, mask)
+    for j, size in enumerate(SIZES):
+        alone, value = network(x[j : j + 1, :size], real(1, size))
+        assert_close(scores[:, j, :size], alone[:, 0])
+        if logits is not None:
+            assert_close(logits[:, j], value[:, 0])
+
+
+@both
+@given(order=st.permutations(range(SIZE)))
+def test_scores_follow_their_items(make, order):
+    network, x, mask = make(), draw_items(), real(N_LISTS, SIZE)
+    scores, logits = network(x, mask)
+    moved, value = network(x[:, order], mask)
+    assert_close(moved, scores[:, :, order])
+    assert (value is None) == (logits is None)
+    if logits is not None:
+        assert_close(value, logits)
+
+
+@both
+@given(order=st.permutations(range(N_LISTS)))
+def test_scores_follow_their_lists(make, order):
+    network, x, mask = make(), draw_items(), mask_of(SIZES)
+    scores, logits = network(x, mask)
+    moved, value = network(x[order], mask[order])
+    assert_close(moved[:, mask[order]], scores[:, order][:, mask[order]])
+    if logits is not None:
+        assert_close(value, logits[:, order])
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_two_equal_items_of_a_list_score_the_same(size):
+    x = draw_items(1, size)
+    scores, _ = make_rankformer()(torch.cat([x, x], 1), real(1, 2 * size))
+    assert_close(scores[..., :size], scores[..., size:])
+
+
+# What must change a score ------------------------------------------------------------
+
+
+def changed_items(network):
+    """Which items' scores differ once the numbers of item 0 are others: (size,)."""
+    x, mask = draw_items(1), real(1, SIZE)
+    before, _ = network(x, mask)
+    x = x.clone()
+    x[0, 0, :N_NUMERIC] += 1.0
+    after, _ = network(x, mask)
+    return ((after - before).abs() > 1e-6).all(0)[0].tolist()
+
+
+def test_mlp_scores_each_item_alone():
+    assert changed_items(make_mlp()) == [True, False, False, False, False]
+
+
+def test_features_within_the_list_give_the_mlp_context():
+    assert all(changed_items(make_mlp(list_features=True)))
+
+
+def test_rankformer_scores_each_item_in_its_list():
+    assert all(changed_items(make_rankformer(list_features=False)))
+
+
+def test_rankformer_starts_close_to_pointwise():
+    network = make_rankformer(list_features=False)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "gate" in name:
+                parameter.zero_()
+    assert changed_items(network) == [True, False, False, False, False]
+    fresh = RankFormer(
+        make_input_map(26),
+        n_members=N_MEMBERS,
+        d_model=26,
+        num_layers=2,
+        nhead=2,
+        dim_feedforward=17,
+        dropout=0.0,
+        n_thresholds=0,
+    )
+    gates = [p for name, p in fresh.named_parameters() if "gate" in name]
+    assert len(gates) == 3
+    assert all((0 < gate).all() and (gate < 0.1).all() for gate in gates)
+
+
+def test_list_logits_follow_from_the_items():
+    network, x, mask = make_rankformer(), draw_items(1), real(1, SIZE)
+    _, before = network(x, mask)
+    _, after = network(x + 0.1 * (torch.arange(N_COLUMNS) < N_NUMERIC), mask)
+    assert ((after - before).abs() > 1e-6).any(-1).all()
+
+
+def test_list_token_is_told_the_size_of_the_list():
+    network, x = make_rankformer(), draw_items()
+    told, _ = network(x, mask_of(SIZES))
+    with torch.no_grad():
+        network.size_token.zero_()
+    untold, _ = network(x, mask_of(SIZES))
+    differs = ((told - untold).abs() > 1e-6).any(-1).all(0)
+    assert differs.tolist() == [size > 1 for size in SIZES]  # log 1 = 0
+
+
+# Members -----------------------------------------------------------------------------
+
+
+def member(network, single, m):
+    """Copy member `m` of a network into one that has a single member."""
+    own = dict(network.named_parameters())
+    with torch.no_grad():
+        for name, parameter in single.named_parameters():
+            parameter.copy_(own[name][m : m + 1])
+    return single
+
+
+@both
+@pytest.mark.parametrize("m", range(N_MEMBERS))
+def test_a_member_equals_the_network_of_it_alone(make, m):
+    network, x, mask = make(), draw_items(), mask_of(SIZES)
+    single = member(network, make(n_members=1), m)
+    for all_members, alone in zip(network(x, mask), single(x, mask), strict=True):
+        if alone is None:
+            assert all_members is None
+        else:
+            assert_close(all_members[m], alone[0])
+
+
+@both
+def test_members_do_not_touch_each_other(make):
+    network, x, mask = make(), draw_items(), mask_of(SIZES)
+    before, _ = network(x, mask)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter[1] += 0.5
+    after, _ = network(x, mask)
+    assert torch.equal(after[0], before[0])
+    assert not torch.isclose(after[1], before[1]).any()
+
+
+@both
+def test_members_start_apart(make):
+    torch.manual_seed(0)
+    scores, _ = make()(draw_items(), mask_of(SIZES))
+    assert not torch.isclose(scores[0], scores[1]).any()
+
+
+@both
+def test_every_parameter_has_an_axis_of_members(make):
+    shapes = {name: p.shape for name, p in make().named_parameters()}
+    assert {name: shape[0] for name, shape in shapes.items()} == dict.fromkeys(
+        shapes, N_MEMBERS
+    )
+
+
+@both
+def test_the_gradient_reaches_every_parameter_of_every_member(make):
+    network = make()
+    scores, logits = network(draw_items(), mask_of(SIZES))
+    loss = scores[:, mask_of(SIZES)].square().sum()
+    (loss if logits is None else loss + logits.square().sum()).backward()
+    for name, parameter in network.named_parameters():
+        per_member = parameter.grad.abs().flatten(1).amax(1)
+        assert (per_member > 1e-8).all(), name
+
+
+# Input map ---------------------------------------------------------------------------
+
+
+def views_of(x, mask, **params):
+    """What the input map's linear layer is given, seen through an identity."""
+    input_map = make_input_map(n_members=1, d_model=1, **params).double().eval()
+    width = input_map.linear.weight.shape[1]
+    input_map.linear = MemberLinear(1, width, width).double()
+    with torch.no_grad():
+        input_map.linear.weight.copy_(torch.eye(width))
+        input_map.embedding.zero_()
+    views = input_map(x, mask)[0].detach().numpy()
+    assert views.shape == (*mask.shape, width)
+    n_views = (width - N_FLAGS) // N_NUMERIC
+    features, flags = np.split(views, [N_NUMERIC * n_views], axis=-1)
+    return features.reshape(*mask.shape, N_NUMERIC, n_views), flags
+
+
+@pytest.mark.parametrize("n_bins", [1, 2, 5])
+def test_each_feature_is_seen_raw_in_bins_and_within_its_list(n_bins):
+    x, mask = draw_items(), mask_of(SIZES)
+    x[..., :N_NUMERIC] *= 2
+    edges = [-3.0, *norm.ppf(np.arange(1, n_bins) / n_bins), 3.0]
+    features, flags = views_of(x, mask, n_bins=n_bins)
+    np.testing.assert_array_equal(
+        flags, x[..., N_NUMERIC : N_NUMERIC + N_FLAGS].numpy()
+    )
+    for j, size in enumerate(SIZES):
+        own = x[j, :size, :N_NUMERIC].numpy()
+        within = (own - own.mean(0)) / np.sqrt(own.var(0) + 1e-4)
+        for i in range(size):
+            for c in range(N_NUMERIC):
+                ramps = [
+                    min(max((own[i, c] - low) / (high - low), 0.0), 1.0)
+                    for low, high in pairwise(edges)
+                ]
+                expected = [own[i, c], *ramps, within[i, c]]
+                np.testing.assert_allclose(features[j, i, c], expected, atol=1e-6)
+
+
+def test_list_features_can_be_left_out():
+    x, mask = draw_items(), mask_of(SIZES)
+    features, _ = views_of(x, mask)
+    fewer, _ = views_of(x, mask, list_features=False)
+    np.testing.assert_array_equal(fewer, features[..., :-1])
+
+
+def test_each_category_has_its_own_vector_and_missing_ones_a_common_one():
+    input_map = make_input_map().double().eval()
+    x, mask = draw_items(), real(N_LISTS, SIZE)
+    h = input_map(x, mask)
+    with torch.no_grad():
+        table = input_map.embedding.clone()
+        input_map.embedding.zero_()
+    rest = input_map(x, mask)
+    codes = x[..., -len(CARDINALITIES) :].long()
+    assert {code.item() for code in codes.flatten()} >= {0, 1, 2}
+    for j, i in np.ndindex(N_LISTS, SIZE):
+        first, second = codes[j, i]
+        expected = table[:, first] + table[:, CARDINALITIES[0] + second]
+        assert_close((h - rest)[:, j, i], expected)
+    assert table.shape[1] == sum(CARDINALITIES)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    seed=st.integers(0, 99),
+    scale=st.sampled_from([0.0, 1.0, 100.0]),
+)
+def test_list_standardize_equals_numpy_list_by_list(sizes, seed, scale):
+    rng = np.random.default_rng(seed)
+    x = 3 + scale * rng.normal(size=(len(sizes), max(sizes) + 1, 2))
+    mask = mask_of(sizes, max(sizes) + 1)
+    z = list_standardize(torch.from_numpy(x), mask).numpy()
+    assert not z[~mask.numpy()].any()
+    for j, size in enumerate(sizes):
+        own = x[j, :size]
+        expected = (own - own.mean(0)) / np.sqrt(own.var(0) + 1e-4)
+        np.testing.assert_allclose(z[j, :size], expected, rtol=1e-9, atol=1e-9)
+    assert not z[[size == 1 for size in sizes]].any()
+
+
+@pytest.mark.parametrize("value", [-3.0, 0.1, 1e3])
+def test_list_standardize_of_a_constant_is_zero_not_noise(value):
+    z = list_standardize(torch.full((1, 7, 1), value), real(1, 7))
+    assert z.abs().max() < 1e-2
+
+
+# Dropout -----------------------------------------------------------------------------
+
+
+def within_5_sigma(hits, n_trials, rate):
+    return abs(hits - n_trials * rate) <= 5 * math.sqrt(n_trials * rate * (1 - rate))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.9])
+def test_dropout_zeroes_at_its_rate_and_scales_up_the_rest(rate):
+    torch.manual_seed(0)
+    rounded = round(256 * rate) / 256
+    x = torch.ones(999, 1001)
+    out = Dropout(rate).train()(x)
+    kept = out[out != 0]
+    assert within_5_sigma((out == 0).sum().item(), x.numel(), rounded)
+    torch.testing.assert_close(kept, torch.full_like(kept, 1 / (1 - rounded)))
+
+
+def test_dropout_is_independent_among_elements_that_share_a_draw():
+    torch.manual_seed(0)
+    n_draws = 100_000
+    dropped = Dropout(0.25).train()(torch.ones(n_draws, 8)) == 0
+    for i in range(8):
+        assert within_5_sigma(dropped[:, i].sum().item(), n_draws, 0.25)
+        for j in range(i):
+            together = (dropped[:, i] & dropped[:, j]).sum().item()
+            assert within_5_sigma(together, n_draws, 0.25**2)
+
+
+def test_dropout_draws_anew_each_time_and_follows_the_seed():
+    x, layer = torch.ones(1000), Dropout(0.5).train()
+    torch.manual_seed(0)
+    first, second = layer(x), layer(x)
+    torch.manual_seed(0)
+    assert torch.equal(layer(x), first)
+    assert not torch.equal(second, first)
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (8,), (3, 5, 7), (0, 4)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_dropout_keeps_shape_and_dtype(shape, dtype):
+    out = Dropout(0.5).train()(torch.ones(shape, dtype=dtype))
+    assert out.shape == shape
+    assert out.dtype == dtype
+    assert ((out == 0) | (out == 2)).all()
+
+
+def test_gradient_of_dropout_is_zero_where_it_dropped():
+    x = torch.ones(1000, requires_grad=True)
+    out = Dropout(0.5).train()(x)
+    out.sum().backward()
+    assert torch.equal(x.grad, out.detach())
+
+
+@pytest.mark.parametrize(("rate", "training"), [(0.5, False), (0.0, True)])
+def test_dropout_that_is_off_changes_nothing(rate, training):
+    x = torch.randn(100)
+    assert torch.equal(Dropout(rate).train(training)(x), x)
+
+
+def hidden_features(rate, n_lists=20_000, size=2):
+    """Which of two features, one numeric and one a category, each list is denied."""
+    torch.manual_seed(0)
+    input_map = InputMap(
+        1, 1, 0, (3,), 2, n_bins=4, list_features=True, feature_dropout=rate
+    )
+    with torch.no_grad():
+        input_map.linear.weight[..., 1] = 0.0
+        input_map.embedding.zero_()
+        input_map.embedding[0, 1:, 1] = 1.0
+    x = torch.stack([torch.full((n_lists, size), 0.7), torch.ones(n_lists, size)], -1)
+    h = input_map.train()(x, real(n_lists, size))[0]
+    return (h == 0).detach()
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5])
+def test_feature_dropout_hides_features_of_whole_lists_at_its_rate(rate):
+    hidden = hidden_features(rate)
+    assert torch.equal(hidden[:, 0], hidden[:, 1]), "all items of a list alike"
+    n_lists = len(hidden)
+    for feature in range(2):
+        hits = hidden[:, 0, feature].sum().item()
+        assert within_5_sigma(hits, n_lists, rate)
+    together = hidden[:, 0].all(-1).sum().item()
+    assert within_5_sigma(together, n_lists, rate**2)
+
+
+def test_feature_dropout_of_zero_hides_nothing():
+    assert not hidden_features(0.0, n_lists=100).any()
+
+
+@both
+def test_nothing_is_random_in_evaluation(make):
+    network = make()
+    for module in network.modules():
+        if isinstance(module, Dropout):
+            module.rate = 0.5
+    network.input_map.feature_dropout = 0.5
+    x, mask = draw_items(), mask_of(SIZES)
+    scores, _ = network(x, mask)
+    assert torch.equal(network(x, mask)[0], scores)
+    assert not torch.equal(network.train()(x, mask)[0], scores)
