@@ -155,7 +155,7 @@ def padding_share(batches: Iterator[Batch]) -> float:
     for batch in batches:
         real += int(batch.mask.sum())
         padded += batch.mask.size
-    return 1 - real / max(padded, 1)
+    return (padded - real) / max(padded, 1)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class MemberLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n_members, n_in, n_out = self.weight.shape
-        flat = x.reshape(x.shape[0], -1, n_in)
+        flat = x.flatten(1, -2)
         if len(flat) == n_members:
             out = flat @ self.weight
         else:

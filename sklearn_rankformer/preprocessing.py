@@ -118,13 +118,19 @@ class TabularTransform:
         n_numeric, n_flags = len(self.numeric_), len(self.flagged_)
         columns = np.empty((len(X), self.n_columns), dtype=np.float32)
         for i, j in enumerate(self.numeric_):
-            columns[:, i] = (
-                np.interp(X[:, j], self.knots_[i], self.scores_[i])
-                if self.quantiles
-                else X[:, j]
-            )
+            with np.errstate(over="ignore"):  # what overflows is refused below
+                columns[:, i] = (
+                    np.interp(X[:, j], self.knots_[i], self.scores_[i])
+                    if self.quantiles
+                    else X[:, j]
+                )
         columns[:, n_numeric : n_numeric + n_flags] = np.isnan(X[:, self.flagged_])
         columns[:, n_numeric + n_flags :] = X[:, self.categorical_] + 1
+        if np.isinf(columns).any():
+            raise ValueError(
+                "X holds values beyond the range of float32. Scale them, or let "
+                "input_transform='quantile' do it."
+            )
         return np.nan_to_num(columns, copy=False, nan=0.0)
 
 
@@ -310,13 +316,19 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
 def _standardize(X, lists):
     """(value - mean of its list) / standard deviation of its list; 0 if constant."""
     there = ~np.isnan(X)
-    count = _sums(there, lists)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        centred = X - (_sums(np.where(there, X, 0.0), lists) / count)[lists.codes]
-        squares = _sums(np.where(there, centred, 0.0) ** 2, lists)
-        std = np.sqrt(squares / count)[lists.codes]
-    tiny = std <= 1e-12 * np.maximum(1.0, np.abs(X))
-    return np.where(there & tiny, 0.0, centred / np.where(tiny, 1.0, std))
+    highest = _reduce(np.maximum, np.where(there, X, -np.inf), lists)
+    lowest = _reduce(np.minimum, np.where(there, X, np.inf), lists)
+    # In units of the largest value of the list, squares neither overflow nor vanish.
+    unit = np.maximum(np.abs(highest), np.abs(lowest))
+    unit = np.where((unit > 0) & (highest > lowest), unit, 1.0)[lists.codes]
+    scaled = np.where(there, X / unit, 0.0)
+    count = np.maximum(_reduce(np.add, there.astype(float), lists), 1.0)
+    centred = scaled - (_reduce(np.add, scaled, lists) / count)[lists.codes]
+    squares = _reduce(np.add, np.where(there, centred, 0.0) ** 2, lists)
+    std = np.sqrt(squares / count)
+    varied = (highest > lowest)[lists.codes]
+    relative = centred / np.where(std > 0, std, 1.0)[lists.codes]
+    return np.where(there, np.where(varied, relative, 0.0), np.nan)
 
 
 def _ranks(X, lists):
@@ -342,8 +354,8 @@ def _ranks(X, lists):
     return ranks
 
 
-def _sums(values, lists):
-    """Sum each column within each list: (n_lists, n_columns)."""
+def _reduce(ufunc, values, lists):
+    """Reduce each column within each list: (n_lists, n_columns)."""
     rows = lists.rows(np.arange(lists.n_lists))
     starts = np.cumsum(lists.lengths) - lists.lengths
-    return np.add.reduceat(values[rows], starts, axis=0, dtype=np.float64)
+    return ufunc.reduceat(values[rows], starts, axis=0)
