@@ -7,10 +7,11 @@ gathered from the caller's X batch by batch: X itself is never copied or reorder
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from ._groups import Lists
@@ -129,15 +130,23 @@ def cut_batches(
     return batches
 
 
-def training_batches(
+def draw_batches(
     lists: Lists, chosen: np.ndarray, batch_items: int, rng: np.random.Generator
-) -> Iterator[Batch]:
+) -> Iterator[np.ndarray]:
     """Yield all chosen lists once, in fresh random batches of similar length."""
     lengths = lists.lengths[chosen]
     jittered = lengths * JITTER ** rng.random(len(lengths))
     batches = cut_batches(lengths, jittered, batch_items)
     for i in rng.permutation(len(batches)):
-        yield make_batch(lists, chosen[batches[i]])
+        yield chosen[batches[i]]
+
+
+def training_batches(
+    lists: Lists, chosen: np.ndarray, batch_items: int, rng: np.random.Generator
+) -> Iterator[Batch]:
+    """Yield the batches of `draw_batches`, padded."""
+    for drawn in draw_batches(lists, chosen, batch_items, rng):
+        yield make_batch(lists, drawn)
 
 
 def ordered_batches(
@@ -270,6 +279,8 @@ class ListDataset(torch.utils.data.Dataset):
         With `epoch`, what the batches of an epoch follow from.
     epoch : int
         Set by the training loop, so that a resumed fit draws the same batches.
+    recipe : dict
+        What the fit was asked for, to tell a checkpoint of it from any other.
     """
 
     features: Features
@@ -278,13 +289,19 @@ class ListDataset(torch.utils.data.Dataset):
     chosen: np.ndarray
     seed: int = 0
     epoch: int = 0
+    recipe: dict = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.chosen)
 
 
 class BatchIterator:
-    """Iterates over a `ListDataset` in random padded batches, as skorch expects."""
+    """Iterates over a `ListDataset` in random padded batches, as skorch expects.
+
+    Where several processes train together (torch.distributed), all draw the same
+    batches and each takes its share of the lists. A process left without a list in a
+    batch takes one of the others' without weight, so that all make the same steps.
+    """
 
     def __init__(self, dataset: ListDataset, batch_size: int):
         self.dataset = dataset
@@ -292,6 +309,20 @@ class BatchIterator:
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         data = self.dataset
+        rank, n_processes = process_rank()
         rng = np.random.default_rng((data.seed, data.epoch))
-        for batch in training_batches(data.lists, data.chosen, self.batch_items, rng):
-            yield data.features.take(batch), data.targets.take(batch)
+        for drawn in draw_batches(data.lists, data.chosen, self.batch_items, rng):
+            mine = drawn[rank::n_processes]
+            batch = make_batch(data.lists, mine if len(mine) else drawn[:1])
+            target = data.targets.take(batch)
+            if not len(mine):
+                target["weights"] = 0 * target["weights"]
+                target["list_weights"] = 0 * target["list_weights"]
+            yield data.features.take(batch), target
+
+
+def process_rank() -> tuple[int, int]:
+    """This process's rank among those that train together, and their number."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1

@@ -162,6 +162,8 @@ class _NeuralRanker(BaseEstimator):
                     self._prepare(rows)
                 everything = np.arange(rows.lists.n_lists)
                 dataset = self._dataset(rows, everything)
+                for group in self.net_.optimizer_.param_groups:
+                    group["lr"] = self.learning_rate  # a schedule may have ended at 0
                 training.train(self.net_, dataset, 1, self.callbacks or ())
             self._record(None)
         return self
@@ -367,8 +369,9 @@ class _NeuralRanker(BaseEstimator):
     @contextmanager
     def _seeded(self):
         """Draw from a seed of our own, and leave torch's generator as it was."""
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
         self.device_ = _pick_device(self.device)
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        seed = int(training.agreed(seed, self.device_))
         self.precision_ = _pick_precision(self.precision, self.device_)
         cuda = [self.device_] if self.device_.type == "cuda" else []
         with torch.random.fork_rng(devices=cuda):
@@ -394,6 +397,11 @@ class _NeuralRanker(BaseEstimator):
         )
         self.module_ = self._make_network(n_thresholds=len(self.levels_) - 1)
         self.net_ = self._make_net()
+        self._built_from = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if name not in ("loss", "gain", "callbacks", "random_state")
+        }
 
     def _make_net(self):
         return training.make_net(
@@ -444,6 +452,11 @@ class _NeuralRanker(BaseEstimator):
             callbacks.append(training.Progress())
         callbacks.extend(self.callbacks or ())
         dataset = self._dataset(rows, chosen)
+        dataset.recipe = {
+            "parameters": self.get_params(deep=False),
+            "rows": rows,
+            "held": held if held is not rows else None,
+        }
         training.train(self.net_, dataset, self.max_epochs, callbacks)
         self._record(best)
 
@@ -511,6 +524,36 @@ class _NeuralRanker(BaseEstimator):
             position = best.best_epoch(history)
             self.best_epoch_ = position + 1
             self.best_score_ = float(history[position, best.monitor])
+
+    # Copying and storing ------------------------------------------------------------
+
+    def __getstate__(self):
+        """Return the attributes, with arrays in place of what belongs to torch.
+
+        So a pickle made on one device loads on any other, and skops.io can store it.
+        """
+        state = dict(super().__getstate__())
+        if "net_" in state:
+            del state["module_"], state["device_"]
+            state["net_"] = training.net_to_arrays(self.net_)
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "net_" in state:
+            self._rebuild(state["net_"])
+
+    def _rebuild(self, arrays):
+        """Make the network that was fitted, and fill it with its arrays."""
+        self.device_ = _usable_device(self.device)
+        self.precision_ = _pick_precision(self.precision, self.device_)
+        as_fitted = type(self)(**self._built_from)
+        as_fitted.transform_ = self.transform_
+        with torch.random.fork_rng(devices=[]):
+            self.module_ = as_fitted._make_network(n_thresholds=len(self.levels_) - 1)
+        self.net_ = self._make_net()
+        training.net_from_arrays(self.net_, arrays)
+        self.net_.history = training.make_history(self.history_)
 
     # Predicting ---------------------------------------------------------------------
 
@@ -1026,6 +1069,16 @@ def _pick_device(device):
             f"device={device!r} is no torch device. Use 'auto', 'cpu', 'cuda', "
             f"'cuda:1' or 'mps'."
         ) from error
+
+
+def _usable_device(device):
+    """The device wished for, or the best there is on this machine."""
+    device = _pick_device(device)
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError):
+        return _pick_device("auto")
+    return device
 
 
 def _pick_precision(precision, device):

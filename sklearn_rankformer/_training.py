@@ -12,11 +12,19 @@ from copy import deepcopy
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from skorch import NeuralNet
 from skorch.callbacks import Callback, GradientNormClipping
+from skorch.history import History
 from torch import Tensor, nn
 
-from ._batching import BatchIterator, Features, ListDataset, ordered_batches
+from ._batching import (
+    BatchIterator,
+    Features,
+    ListDataset,
+    ordered_batches,
+    process_rank,
+)
 from ._groups import Lists
 from ._losses import ordinal_loss
 
@@ -156,6 +164,33 @@ class Epoch(Callback):
             )
 
 
+class SumGradients(Callback):
+    """Adds up the gradients of all processes that train together.
+
+    Each has the sum over its own lists, so the total is what one process would have
+    had, however many there are.
+    """
+
+    def on_grad_computed(self, net, named_parameters=None, **kwargs):
+        if process_rank()[1] > 1:
+            grads = [p.grad for _, p in named_parameters if p.grad is not None]
+            flat = torch.cat([grad.flatten() for grad in grads])
+            dist.all_reduce(flat)
+            for grad, total in zip(
+                grads, flat.split([grad.numel() for grad in grads]), strict=True
+            ):
+                grad.copy_(total.view_as(grad))
+
+
+def agreed(value: float, device: torch.device) -> float:
+    """Return the first process's value in all processes that train together."""
+    if process_rank()[1] == 1:
+        return value
+    shared = torch.tensor(value, dtype=torch.float64, device=device)
+    dist.broadcast(shared, src=0)
+    return shared.item()
+
+
 class Schedule(Callback):
     """Linear warm-up, then a cosine down to zero, step by step.
 
@@ -212,7 +247,8 @@ class KeepBest(Callback):
         return int(values.argmin() if self.monitor == "valid_loss" else values.argmax())
 
     def on_epoch_end(self, net, **kwargs):
-        net.history.record(self.monitor, self.measure(net.module_))
+        value = agreed(self.measure(net.module_), torch.device(net.device))
+        net.history.record(self.monitor, value)
         best = self.best_epoch(net.history)
         last = len(net.history) - 1
         if best == last:
@@ -270,6 +306,7 @@ def make_net(
         train_split=None,
         callbacks=[
             Epoch(),
+            SumGradients(),
             GradientNormClipping(CLIP_NORM / math.sqrt(n_members)),
         ],
         callbacks__print_log=None,
@@ -278,6 +315,41 @@ def make_net(
         verbose=0,
     )
     return net.initialize()
+
+
+def net_to_arrays(net: Net) -> dict[str, np.ndarray]:
+    """Weights and optimiser state, under names that `net_from_arrays` knows."""
+    tensors = {f"module.{k}": v for k, v in net.module_.state_dict().items()}
+    for i, slots in net.optimizer_.state_dict()["state"].items():
+        tensors.update({f"optimizer.{i}.{k}": v for k, v in slots.items()})
+    return {name: tensor.numpy(force=True) for name, tensor in tensors.items()}
+
+
+def net_from_arrays(net: Net, arrays: dict[str, np.ndarray]) -> None:
+    """Fill a net of the same shape with what `net_to_arrays` gave."""
+    weights: dict[str, Tensor] = {}
+    optimizer = net.optimizer_.state_dict()
+    optimizer["state"] = {}
+    for name, array in arrays.items():
+        kind, _, rest = name.partition(".")
+        if kind == "module":
+            weights[rest] = torch.tensor(array)
+        else:
+            i, slot = rest.split(".")
+            slots = optimizer["state"].setdefault(int(i), {})
+            slots[slot] = torch.tensor(array)
+    net.module_.load_state_dict(weights)
+    net.optimizer_.load_state_dict(optimizer)
+
+
+def make_history(epochs: list[dict]) -> History:
+    """skorch's history out of one plain dict an epoch."""
+    history = History()
+    for epoch in epochs:
+        history.new_epoch()
+        for name, value in epoch.items():
+            history.record(name, value)
+    return history
 
 
 def train(
@@ -299,7 +371,7 @@ def train(
     finally:
         net.callbacks_ = lasting
     stopped = any(getattr(callback, "stopped", False) for _, callback in extra)
-    if len(net.history) - before < net.max_epochs and not stopped:
+    if len(net.history) - before < n_epochs and not stopped:
         warnings.warn(
             f"Training was interrupted in epoch {len(net.history)}; the ranker keeps "
             f"the best weights so far.",
