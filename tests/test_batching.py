@@ -102,6 +102,10 @@ def test_one_long_list_costs_the_short_ones_nothing():
     assert padding_share(iter(batches)) == 0
 
 
+def test_no_batches_have_no_padding():
+    assert padding_share(iter([])) == 0
+
+
 def test_neighbours_change_from_epoch_to_epoch():
     lists = skewed_lists()
 

@@ -341,11 +341,12 @@ def views_of(x, mask, **params):
     return features.reshape(*mask.shape, N_NUMERIC, n_views), flags
 
 
-@pytest.mark.parametrize("n_bins", [1, 2, 5])
+@pytest.mark.parametrize("n_bins", [0, 1, 2, 5])
 def test_each_feature_is_seen_raw_in_bins_and_within_its_list(n_bins):
     x, mask = draw_items(), mask_of(SIZES)
     x[..., :N_NUMERIC] *= 2
-    edges = [-3.0, *norm.ppf(np.arange(1, n_bins) / n_bins), 3.0]
+    inner = [norm.ppf(i / n_bins) for i in range(1, n_bins)]
+    edges = [-3.0, *inner, 3.0] if n_bins else []
     features, flags = views_of(x, mask, n_bins=n_bins)
     np.testing.assert_array_equal(
         flags, x[..., N_NUMERIC : N_NUMERIC + N_FLAGS].numpy()
@@ -385,6 +386,14 @@ def test_each_category_has_its_own_vector_and_missing_ones_a_common_one():
         expected = table[:, first] + table[:, CARDINALITIES[0] + second]
         assert_close((h - rest)[:, j, i], expected)
     assert table.shape[1] == sum(CARDINALITIES)
+
+
+def test_categories_alone_are_enough():
+    input_map = InputMap(
+        2, 0, 0, (3, 4), 13, n_bins=5, list_features=True, feature_dropout=0.5
+    )
+    codes = torch.tensor([[[1.0, 2.0], [0.0, 3.0], [1.0, 0.0]]])
+    assert input_map(codes, real(1, 3)).shape == (2, 1, 3, 13)
 
 
 @given(

@@ -1,0 +1,152 @@
+"""Modules import downwards only, and nobody pays for an import that goes unused.
+
+A module that is missing from `MAY_IMPORT` fails: it needs a place first.
+"""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "sklearn_rankformer"
+NAME = PACKAGE.name
+
+NOTHING = frozenset()
+GROUND = {"_groups"}
+PARTS = {
+    "_losses",
+    "_network",
+    "metrics",
+    "preprocessing",
+    "simulation",
+    "datasets",
+}
+TOOLS = {"_batching", "scoring", "model_selection", "adapters"}
+BELOW_LOOP = {"_batching", "_losses", "_groups"}
+LOOP = {"_training"}
+RANKER = {"_ranker"}
+EXTRAS = {"distillation", "inspection", "persistence", "export"}
+
+MAY_IMPORT = {
+    **dict.fromkeys(GROUND, NOTHING),
+    **dict.fromkeys(PARTS, GROUND),
+    **dict.fromkeys(TOOLS, GROUND | PARTS),
+    **dict.fromkeys(LOOP, BELOW_LOOP),
+    **dict.fromkeys(RANKER, GROUND | PARTS | TOOLS | LOOP),
+    **dict.fromkeys(EXTRAS, GROUND | PARTS | TOOLS | LOOP | RANKER),
+    "__init__": NOTHING,
+}
+
+USE_TORCH = {"_losses", "_network", "_batching", *LOOP, *RANKER, *EXTRAS}
+USE_SKORCH = {"_training", "persistence"}
+ON_FIRST_USE = {"matplotlib", "pandas", "polars", "lightgbm", "xgboost", "catboost"}
+REQUIRED = {"numpy", "scipy", "sklearn", "torch", "skorch", "safetensors"}
+
+MODULES = sorted(PACKAGE.glob("*.py"))
+each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+
+
+def imports(tree, package=NAME):
+    """Yield (dotted name, whether it is imported with the module) of each import."""
+    later = {
+        node
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            source = ".".join(filter(None, [package * bool(node.level), node.module]))
+            names = [f"{source}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            yield name, node not in later
+
+
+def own_modules(tree, known):
+    """Return the names of the package's own modules that are imported anywhere."""
+    parts = [name.split(".") for name, _ in imports(tree)]
+    return {rest[0] for top, *rest in parts if top == NAME and rest} & known
+
+
+def outside_packages(tree):
+    """Return the top-level packages of others that are imported with the module."""
+    tops = {name.split(".")[0] for name, at_import in imports(tree) if at_import}
+    return tops - {NAME} - sys.stdlib_module_names
+
+
+def parse(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@each_module
+def test_module_has_its_place(path):
+    assert path.stem in MAY_IMPORT
+
+
+@each_module
+def test_module_imports_only_from_below(path):
+    known = set(MAY_IMPORT) | {one.stem for one in MODULES}
+    assert own_modules(parse(path), known) <= MAY_IMPORT[path.stem]
+
+
+@each_module
+def test_module_imports_only_what_it_may_at_once(path):
+    outside = outside_packages(parse(path))
+    allowed = {"numpy"} if path.stem in GROUND else REQUIRED
+    assert not outside & ON_FIRST_USE
+    assert outside <= allowed
+    assert "torch" not in outside or path.stem in USE_TORCH
+    assert "skorch" not in outside or path.stem in USE_SKORCH
+
+
+def test_no_module_lies_deeper():
+    assert MODULES
+    assert sorted(PACKAGE.rglob("*.py")) == MODULES
+
+
+PLANTED = """
+import os, torch.nn as nn
+from . import metrics as m
+from ._losses import softmax_loss
+from sklearn_rankformer.adapters import RankerAdapter
+import sklearn_rankformer._groups
+
+if os.name:
+    import pandas
+
+class Lazy:
+    def plot(self):
+        import matplotlib.pyplot as plt
+        from .inspection import plot
+"""
+
+
+def test_every_form_of_import_is_seen():
+    tree = ast.parse(PLANTED)
+    assert own_modules(tree, set(MAY_IMPORT)) == {
+        "metrics",
+        "_losses",
+        "adapters",
+        "_groups",
+        "inspection",
+    }
+    assert outside_packages(tree) == {"torch", "pandas"}
+
+
+def test_what_needs_no_network_loads_no_torch():
+    light = ["metrics", "scoring", "adapters", "datasets", "model_selection"]
+    there = [name for name in light if (PACKAGE / f"{name}.py").exists()]
+    code = f"import sys; from {NAME} import {', '.join(there)}; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = set(run.stdout.split())
+    assert {f"{NAME}.{name}" for name in there} <= loaded
+    # Not pandas and matplotlib: scikit-learn and SciPy may import those themselves.
+    assert not loaded & {"torch", "skorch", "lightgbm", "xgboost", "catboost"}
