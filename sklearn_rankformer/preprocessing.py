@@ -133,6 +133,24 @@ class TabularTransform:
             )
         return np.nan_to_num(columns, copy=False, nan=0.0)
 
+    def to_arrays(self):
+        """Return all that `fit` learned, as arrays by name."""
+        names = ["numeric_", "flagged_", "categorical_"]
+        names += ["knots_", "scores_"] if self.quantiles else []
+        arrays = {name[:-1]: getattr(self, name) for name in names}
+        arrays["cardinalities"] = np.array(self.cardinalities, dtype=np.int64)
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays):
+        """Return the fitted transform that gave these arrays by `to_arrays`."""
+        arrays = dict(arrays)
+        cardinalities = arrays.pop("cardinalities").tolist()
+        transform = cls(quantiles="knots" in arrays, cardinalities=cardinalities)
+        for name, array in arrays.items():
+            setattr(transform, f"{name}_", array)
+        return transform
+
 
 def _dense(X):
     return X.toarray() if hasattr(X, "toarray") else X
