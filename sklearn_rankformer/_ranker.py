@@ -110,7 +110,9 @@ class _NeuralRanker(BaseEstimator):
             the loss; a list weight is the same number on all rows of the list. A row
             of weight 0 stays in its list as context for the others, without loss.
         X_val, y_val, groups_val : array-likes, default=None
-            Lists to measure each epoch on, instead of a part of the training lists.
+            Lists to measure each epoch on, instead of a part of the training lists. A
+            search would slice an `X_val` that has exactly as many rows as X: give it
+            another number of rows there.
         qid : array-like of shape (n_rows,), default=None
             Other name for `groups`.
 
