@@ -96,7 +96,7 @@ class InputMap(nn.Module):
     batch, because stored it would multiply the data. Categorical columns arrive as
     codes, 0 for missing or unknown, and have learned embeddings.
 
-    While training, each numeric feature of a list is hidden with probability
+    While training, each numeric feature of an item is hidden with probability
     `feature_dropout`, in all its forms, and each category likewise is made unknown.
 
     Shape
@@ -144,15 +144,16 @@ class InputMap(nn.Module):
         numeric, flags, codes = x.split(
             [self.n_numeric, self.n_flags, n_categorical], dim=-1
         )
-        hidden = self._hidden(x.shape[0], self.n_numeric + n_categorical, x.device)
         views = self._views(numeric, mask)
-        if hidden is not None:
-            views = views.masked_fill(hidden[..., : self.n_numeric, None], 0.0)
+        if self.training and self.feature_dropout:
+            # Whole features: one draw for all views of a feature of an item.
+            kept = torch.rand_like(x) >= self.feature_dropout
+            shown = kept[..., : self.n_numeric, None].to(x.dtype)
+            views = views * shown.div_(1 - self.feature_dropout)
+            codes = codes * kept[..., self.n_numeric + self.n_flags :]
         h = self.linear(torch.cat([views.flatten(-2), flags], -1).unsqueeze(0))
         if self.embedding is None:
             return h
-        if hidden is not None:
-            codes = codes.masked_fill(hidden[..., self.n_numeric :], 0.0)
         return h + self.embedding[:, codes.long() + self.offsets].sum(-2)
 
     def _views(self, numeric: Tensor, mask: Tensor) -> Tensor:
@@ -164,14 +165,6 @@ class InputMap(nn.Module):
         if self.list_features:
             views.append(list_standardize(numeric, mask).unsqueeze(-1))
         return torch.cat(views, -1)
-
-    def _hidden(
-        self, n_lists: int, n_features: int, device: torch.device
-    ) -> Tensor | None:
-        """Which features of which lists are hidden in this training step."""
-        if not (self.training and self.feature_dropout):
-            return None
-        return torch.rand(n_lists, 1, n_features, device=device) < self.feature_dropout
 
 
 class Block(nn.Module):
