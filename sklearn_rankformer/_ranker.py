@@ -11,10 +11,11 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.compose import ColumnTransformer
-from sklearn.preprocessing import OrdinalEncoder
-from sklearn.utils import Bunch, check_random_state
+from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
+from sklearn.utils import Bunch, assert_all_finite, check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
@@ -36,6 +37,9 @@ from .preprocessing import TabularTransform
 
 # Fewer lists than this are all trained on: a hold-out would be noise.
 MIN_LISTS_TO_HOLD_OUT = 10
+
+# How the names of the dtypes begin that are numbers to scikit-learn.
+NUMERIC_KINDS = ("int", "uint", "float", "bool", "decimal", "sparse")
 
 # More distinct list values than this are binned by their quantiles.
 MAX_LEVELS = 32
@@ -348,8 +352,26 @@ class _NeuralRanker(BaseEstimator):
 
     def _check_X(self, X, reset):
         finite = "allow-nan" if self.input_transform is not None else True
+        listed = not isinstance(self.categorical_features, str | None)
+        if listed and not hasattr(X, "shape"):
+            X = np.array(X, dtype=object)
         if reset:
             self.encoder_ = _make_encoder(X, self.categorical_features)
+        try:
+            X = self._as_numbers(X, finite, reset)
+        except (TypeError, ValueError) as error:
+            odd = _odd_columns(X, self.encoder_) if reset else ""
+            if not odd:
+                raise
+            raise ValueError(
+                f"X has columns that hold neither numbers nor categories: {odd}. Name "
+                f"them in categorical_features, or leave them out. ({error})"
+            ) from error
+        if np.iscomplexobj(X):
+            raise ValueError("Complex data not supported")
+        return X
+
+    def _as_numbers(self, X, finite, reset):
         if self.encoder_ is None:
             X = validate_data(
                 self,
@@ -358,12 +380,14 @@ class _NeuralRanker(BaseEstimator):
                 ensure_all_finite=finite,
                 reset=reset,
             )
-        else:
-            validate_data(self, X, skip_check_array=True, reset=reset)
-            X = self.encoder_.fit_transform(X) if reset else self.encoder_.transform(X)
-            X = check_array(X, ensure_all_finite="allow-nan")
-        if np.iscomplexobj(X):
-            raise ValueError("Complex data not supported")
+            # Of polars frames scikit-learn converts no text, nor refuses it.
+            mixed = X.dtype == object
+            return check_array(X, ensure_all_finite=finite) if mixed else X
+        validate_data(self, X, skip_check_array=True, reset=reset)
+        X = self.encoder_.fit_transform(X) if reset else self.encoder_.transform(X)
+        X = check_array(X, ensure_all_finite="allow-nan")
+        numbers = X[:, sum(self.encoder_.transformers[0][2]) :]
+        assert_all_finite(numbers, allow_nan=finite == "allow-nan")
         return X
 
     # Learning -----------------------------------------------------------------------
@@ -625,8 +649,9 @@ class RankFormerRanker(_NeuralRanker):
         refused.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         Which columns hold categories, to be given learned embeddings: those of
-        categorical dtype in a frame, a list of names, of indices or a boolean mask, or
-        none. Categories unknown or missing at prediction share one embedding.
+        categorical dtype in a frame, a list of names, of indices or a boolean mask
+        (both without the `group_column`), or none. Categories unknown or missing at
+        prediction share one embedding.
     group_column : str or int, default=None
         Column of X that holds the list ids (name for frames, index for arrays). It
         makes every tool of scikit-learn work without metadata routing.
@@ -1019,13 +1044,35 @@ def _make_encoder(X, categorical_features):
     mask = _categorical_mask(X, categorical_features)
     if not mask.any():
         return None
+    if issparse(X):
+        raise TypeError(
+            "categorical_features needs a dense X, got a sparse matrix. Encode the "
+            "categories as columns of 0 and 1, or give a frame or X.toarray()."
+        )
     codes = OrdinalEncoder(
         handle_unknown="use_encoded_value",
         unknown_value=np.nan,
         encoded_missing_value=np.nan,
     )
-    return ColumnTransformer(
-        [("categories", codes, mask), ("numbers", "passthrough", ~mask)]
+    # Frames with nullable columns are not numbers before they are cast.
+    numbers = FunctionTransformer(
+        check_array, kw_args={"ensure_all_finite": "allow-nan"}
+    )
+    return ColumnTransformer([("categories", codes, mask), ("numbers", numbers, ~mask)])
+
+
+def _odd_columns(X, encoder):
+    """Columns of a frame that are neither numeric nor encoded, as a text."""
+    if not hasattr(X, "columns"):
+        return ""
+    coded = (
+        np.zeros(X.shape[1], bool) if encoder is None else encoder.transformers[0][2]
+    )
+    kinds = [str(kind) for kind in X.dtypes]
+    return ", ".join(
+        f"{name!r} ({kind})"
+        for name, kind, is_coded in zip(X.columns, kinds, coded, strict=True)
+        if not is_coded and not kind.lower().startswith(NUMERIC_KINDS)
     )
 
 
@@ -1040,7 +1087,12 @@ def _categorical_mask(X, categorical_features):
         kinds = X.dtypes.values if hasattr(X, "iloc") else X.dtypes
         return np.array([str(k).lower().startswith(("categ", "enum")) for k in kinds])
     wanted = np.asarray(categorical_features)
-    if wanted.dtype == bool and wanted.shape == mask.shape:
+    if wanted.dtype == bool:
+        if wanted.shape != mask.shape:
+            raise ValueError(
+                f"categorical_features is a boolean mask of {wanted.size} entries, but "
+                f"X has {n_columns} columns without the group_column."
+            )
         return wanted
     names = list(X.columns) if hasattr(X, "columns") else []
     for column in wanted.tolist():

@@ -575,7 +575,7 @@ PATHS = [
     Path(
         "`SequentialFeatureSelector`",
         forward_selection,
-        column=Refused("must be an integer index, as X is no frame", TypeError),
+        column=Refused("must be an integer index, as X is no frame"),
         instead="It would select the column of ids away: switch routing on.",
     ),
     Path(

@@ -1,0 +1,509 @@
+"""What X may be: frames of pandas and polars, categories, sparse and memory-mapped."""
+
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OrdinalEncoder, StandardScaler
+
+from sklearn_rankformer import MLPRanker, RankFormerRanker, _batching
+
+from .conftest import make_lists
+
+pd = pytest.importorskip("pandas")
+pl = pytest.importorskip("polars")
+
+NAMES = ["a", "b", "c", "d"]
+COLOURS = ["blue", "green", "red"]
+
+
+def rankformer(**params):
+    small = {"d_model": 16, "nhead": 2, "dim_feedforward": 16, "num_layers": 1}
+    short = {"n_members": 2, "n_bins": 4, "max_epochs": 2, "random_state": 0}
+    return RankFormerRanker(**{**small, **short, **params})
+
+
+def mlp(**params):
+    short = {"n_members": 2, "n_bins": 4, "max_epochs": 2, "random_state": 0}
+    return MLPRanker(**{"hidden_layer_sizes": (16,), **short, **params})
+
+
+both = pytest.mark.parametrize("make", [rankformer, mlp])
+frames = pytest.mark.parametrize("kind", ["pandas", "polars"])
+
+
+@pytest.fixture
+def data():
+    """Features, labels, list ids, and a colour that the labels depend on."""
+    X, y, groups = make_lists(n_lists=30)
+    colour = np.random.default_rng(0).choice(COLOURS, len(y))
+    return X, np.where(colour == "red", y + 1, y), groups, colour
+
+
+def frame(kind, X, colour=None, groups=None):
+    """Frame of numbers, of a categorical column and of list ids, if given."""
+    columns = {name: X[:, j] for j, name in enumerate(NAMES)}
+    if kind == "pandas":
+        if colour is not None:
+            columns["colour"] = pd.Categorical(colour)
+        if groups is not None:
+            columns["qid"] = groups
+        return pd.DataFrame(columns)
+    if colour is not None:
+        dtype = pl.Enum(COLOURS) if kind == "enum" else pl.Categorical
+        columns["colour"] = pl.Series(colour.tolist(), dtype=dtype)
+    if groups is not None:
+        columns["qid"] = groups
+    return pl.DataFrame(columns)
+
+
+def equal(a, b):
+    np.testing.assert_array_equal(a, b)
+
+
+# Names of columns --------------------------------------------------------------------
+
+
+@both
+@frames
+def test_names_of_columns_are_remembered(make, kind, data):
+    X, y, groups, colour = data
+    ranker = make().fit(frame(kind, X, colour), y, groups=groups)
+    assert list(ranker.feature_names_in_) == [*NAMES, "colour"]
+    assert ranker.n_features_in_ == 5
+
+
+@frames
+def test_frames_score_as_their_arrays(kind, data):
+    X, y, groups, _ = data
+    from_frame = rankformer().fit(frame(kind, X), y, groups=groups)
+    from_array = rankformer().fit(X, y, groups=groups)
+    equal(
+        from_frame.predict(frame(kind, X), groups=groups),
+        from_array.predict(X, groups=groups),
+    )
+
+
+@frames
+@pytest.mark.parametrize("coloured", [False, True])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f[["b", "a", *f.columns[2:]]], "must be in the same order"),
+        (lambda f: f[list(f.columns[1:])], "yet now missing:\n- a"),
+        (lambda f: f.rename({"a": "z"}, **AXIS[type(f)]), "unseen at fit time:\n- z"),
+    ],
+    ids=["reordered", "missing", "renamed"],
+)
+def test_wrong_names_are_refused(kind, coloured, change, message, data):
+    X, y, groups, colour = data
+    given = frame(kind, X, colour if coloured else None)
+    ranker = rankformer().fit(given, y, groups=groups)
+    with pytest.raises(ValueError, match=message):
+        ranker.predict(change(given), groups=groups)
+
+
+AXIS = {pd.DataFrame: {"axis": 1}, pl.DataFrame: {}}
+
+
+def test_array_after_frame_and_frame_after_array_warn(data):
+    X, y, groups, _ = data
+    named = rankformer().fit(frame("pandas", X), y, groups=groups)
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        named.predict(X, groups=groups)
+    unnamed = rankformer().fit(X, y, groups=groups)
+    with pytest.warns(UserWarning, match="fitted without feature names"):
+        unnamed.predict(frame("pandas", X), groups=groups)
+
+
+@frames
+def test_labels_groups_and_weights_may_be_columns(kind, data):
+    X, y, groups, _ = data
+    column = (
+        pl.Series
+        if kind == "polars"
+        else lambda v: pd.Series(v, index=np.arange(len(v))[::-1])
+    )
+    weights = 1.0 + groups % 3
+    a = rankformer().fit(
+        X, column(y), groups=column(groups), sample_weight=column(weights)
+    )
+    b = rankformer().fit(X, y, groups=groups, sample_weight=weights)
+    equal(a.predict(X, groups=column(groups)), b.predict(X, groups=groups))
+    assert a.score(X, column(y), column(groups)) == b.score(X, y, groups)
+
+
+# List ids in a column ----------------------------------------------------------------
+
+
+@both
+@frames
+@pytest.mark.parametrize("text", [False, True])
+def test_group_column_is_found_by_name(make, kind, text, data):
+    X, y, groups, colour = data
+    names = np.array([f"q{g:03d}" for g in groups], dtype=object)
+    given = frame(kind, X, colour, list(names) if text else groups)
+    ranker = make(group_column="qid").fit(given, y)
+    assert "qid" not in ranker.feature_names_in_
+    told = make().fit(frame(kind, X, colour), y, groups=groups)
+    equal(ranker.predict(given), told.predict(frame(kind, X, colour), groups=groups))
+    equal(ranker.get_groups(given), names if text else groups)
+
+
+@pytest.mark.parametrize(
+    "cast",
+    [
+        lambda f: f.assign(qid=f.qid.astype("Int64")),
+        lambda f: f.assign(qid=f.qid.astype("string")),
+        lambda f: f.assign(qid=f.qid.astype("category")),
+        lambda f: f.assign(qid=f.qid.astype(float)),
+    ],
+    ids=["Int64", "string", "category", "float"],
+)
+def test_group_column_of_any_dtype(cast, data):
+    X, y, groups, _ = data
+    groups = groups + 100  # as many digits in all: text sorts as numbers do
+    given = frame("pandas", X, groups=groups)
+    ranker = rankformer(group_column="qid").fit(given, y)
+    other = rankformer(group_column="qid").fit(cast(given), y)
+    equal(ranker.predict(given), other.predict(cast(given)))
+
+
+@frames
+def test_group_column_with_a_missing_id_is_refused(kind, data):
+    X, y, groups, _ = data
+    ids = [None, *groups[1:].tolist()]
+    with pytest.raises(ValueError, match="'qid' contains NaN"):
+        rankformer(group_column="qid").fit(frame(kind, X, groups=ids), y)
+
+
+@frames
+def test_group_column_that_is_gone_is_missed(kind, data):
+    X, y, groups, _ = data
+    ranker = rankformer(group_column="qid").fit(frame(kind, X, groups=groups), y)
+    with pytest.raises(ValueError, match="Keep the column of list ids in X"):
+        ranker.predict(frame(kind, X))
+
+
+# Categories --------------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("kind", ["pandas", "polars", "enum"])
+def test_categorical_dtype_is_found_and_equals_naming_text(make, kind, data):
+    X, y, groups, colour = data
+    by_dtype = make().fit(frame(kind, X, colour), y, groups=groups)
+    assert by_dtype.transform_.cardinalities == (4,)  # three colours and the unknown
+    text = frame("pandas", X).assign(colour=colour)
+    by_name = make(categorical_features=["colour"]).fit(text, y, groups=groups)
+    equal(
+        by_dtype.predict(frame(kind, X, colour), groups=groups),
+        by_name.predict(text, groups=groups),
+    )
+
+
+def test_category_is_learnt_from(data):
+    X, y, groups, colour = data
+    ranker = rankformer(max_epochs=10, learning_rate=5e-3, input_transform=None)
+    X = np.zeros_like(X)
+    y = (colour == "red").astype(int)
+    ranker.fit(frame("pandas", X, colour), y, groups=groups)
+    assert ranker.score(frame("pandas", X, colour), y, groups) > 0.99
+
+
+@pytest.mark.parametrize(
+    "columns", [[4], [-1], [False] * 4 + [True], np.array([4]), ["colour"]], ids=str
+)
+def test_categories_by_index_mask_or_name(columns, data):
+    X, y, groups, colour = data
+    given = frame("pandas", X, colour)
+    expected = rankformer().fit(given, y, groups=groups).predict(given, groups=groups)
+    named = isinstance(columns, list) and columns == ["colour"]
+    kinds = [given] if named else [given, np.column_stack([X.astype(object), colour])]
+    for one in kinds:
+        ranker = rankformer(categorical_features=columns).fit(one, y, groups=groups)
+        equal(ranker.predict(one, groups=groups), expected)
+
+
+def test_nested_lists_may_hold_categories(data):
+    X, y, groups, colour = data
+    rows = [[*numbers, c] for numbers, c in zip(X.tolist(), colour, strict=True)]
+    ranker = rankformer(categorical_features=[4]).fit(rows, y, groups=groups)
+    given = frame("pandas", X, colour)
+    expected = rankformer().fit(given, y, groups=groups).predict(given, groups=groups)
+    equal(ranker.predict(rows, groups=groups), expected)
+
+
+def test_index_of_category_counts_without_the_group_column(data):
+    X, y, groups, colour = data
+    codes = np.searchsorted(COLOURS, colour)
+    without = np.column_stack([X, codes])
+    with_ids = np.column_stack([groups, X, codes])
+    told = rankformer(categorical_features=[4]).fit(without, y, groups=groups)
+    held = rankformer(categorical_features=[4], group_column=0).fit(with_ids, y)
+    equal(held.predict(with_ids), told.predict(without, groups=groups))
+
+
+@both
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+def test_unknown_category_counts_as_missing(make, kind, data):
+    X, y, groups, colour = data
+    ranker = make().fit(frame(kind, X, colour), y, groups=groups)
+    known = ranker.predict(frame(kind, X, colour), groups=groups)
+    unknown = frame(kind, X, np.full(len(y), "violet"))
+    missing = frame(kind, X, np.full(len(y), None))
+    scores = ranker.predict(unknown, groups=groups)
+    equal(scores, ranker.predict(missing, groups=groups))
+    assert not np.allclose(scores, known)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "enum"])
+def test_missing_categories_in_training_are_taken(kind, data):
+    X, y, groups, colour = data
+    holes = colour.astype(object)
+    holes[::3] = None
+    ranker = rankformer().fit(frame(kind, X, holes), y, groups=groups)
+    assert ranker.transform_.cardinalities[0] >= 4
+    assert np.isfinite(ranker.predict(frame(kind, X, holes), groups=groups)).all()
+
+
+def test_categories_given_as_numbers_may_be_missing(data):
+    X, y, groups, colour = data
+    codes = np.searchsorted(COLOURS, colour).astype(float)
+    codes[::3] = np.nan
+    holes = np.where(np.isnan(codes), None, colour)
+    numbers = np.column_stack([X, codes])
+    a = rankformer(categorical_features=[4]).fit(numbers, y, groups=groups)
+    b = rankformer().fit(frame("pandas", X, holes), y, groups=groups)
+    scores = b.predict(frame("pandas", X, holes), groups=groups)
+    equal(a.predict(numbers, groups=groups), scores)
+
+
+@both
+def test_categories_alone_are_enough(make, data):
+    X, y, groups, colour = data
+    given = frame("pandas", X, colour)[["colour"]]
+    scores = make().fit(given, y, groups=groups).predict(given, groups=groups)
+    assert np.isfinite(scores).all()
+
+
+def test_categories_survive_copies(data):
+    X, y, groups, colour = data
+    given = frame("pandas", X, colour)
+    ranker = rankformer().fit(given, y, groups=groups)
+    twin = pickle.loads(pickle.dumps(ranker))
+    equal(twin.predict(given, groups=groups), ranker.predict(given, groups=groups))
+
+
+def test_categories_off_leave_numbers(data):
+    X, y, groups, colour = data
+    codes = frame("pandas", X).assign(colour=np.searchsorted(COLOURS, colour))
+    as_category = codes.astype({"colour": "category"})
+    a = rankformer(categorical_features=None).fit(as_category, y, groups=groups)
+    b = rankformer().fit(codes, y, groups=groups)
+    equal(a.predict(as_category, groups=groups), b.predict(codes, groups=groups))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (["shape"], "'shape', which X does not have"),
+        ([7], "column 7, which X does not have"),
+        ([False, True], "boolean mask of 2 entries, but X has 5 columns"),
+    ],
+    ids=str,
+)
+def test_categories_that_are_not_there_are_named(columns, message, data):
+    X, y, groups, colour = data
+    with pytest.raises(ValueError, match=message):
+        rankformer(categorical_features=columns).fit(
+            frame("pandas", X, colour), y, groups=groups
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "shown"),
+    [
+        ("pandas", pd.Series, r"'e' \((str|object)\)"),
+        ("pandas", lambda v: pd.Series(v, dtype="string"), r"'e' \(string\)"),
+        ("pandas", lambda v: pd.to_datetime([f"200{len(s)}" for s in v]), r"datetime"),
+        ("polars", pl.Series, r"'e' \(String\)"),
+    ],
+)
+@pytest.mark.parametrize("coloured", [False, True])
+def test_columns_that_are_no_numbers_are_named(kind, column, shown, coloured, data):
+    X, y, groups, colour = data
+    given = frame(kind, X, colour if coloured else None)
+    odd = column(colour.tolist())
+    given = (
+        given.assign(e=odd) if kind == "pandas" else given.with_columns(odd.alias("e"))
+    )
+    message = f"neither numbers nor categories: .*{shown}.*categorical_features"
+    with pytest.raises(ValueError, match=message):
+        rankformer().fit(given, y, groups=groups)
+
+
+def test_sparse_categories_are_refused(data):
+    X, y, groups, _ = data
+    with pytest.raises(TypeError, match="categorical_features needs a dense X"):
+        rankformer(categorical_features=[0]).fit(sparse.csr_matrix(X), y, groups=groups)
+
+
+def test_missing_numbers_beside_categories_follow_input_transform(data):
+    X, y, groups, colour = data
+    X[::3, 0] = np.nan
+    given = frame("pandas", X, colour)
+    scores = rankformer().fit(given, y, groups=groups).predict(given, groups=groups)
+    assert np.isfinite(scores).all()
+    with pytest.raises(ValueError, match="contains NaN"):
+        rankformer(input_transform=None).fit(given, y, groups=groups)
+
+
+# Kinds of numbers --------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("coloured", [False, True])
+def test_nullable_columns_equal_nan(make, coloured, data):
+    X, y, groups, colour = data
+    whole = np.rint(3 * X[:, 1])
+    plain = pd.DataFrame({"a": X[:, 0], "b": whole, "c": (X[:, 2] > 0).astype(float)})
+    plain = plain.mask(np.random.default_rng(0).random(plain.shape) < 0.2)
+    nullable = plain.astype({"a": "Float64", "b": "Int64", "c": "boolean"})
+    if coloured:
+        plain["colour"] = nullable["colour"] = pd.Categorical(colour)
+    a = make().fit(plain, y, groups=groups).predict(plain, groups=groups)
+    b = make().fit(nullable, y, groups=groups).predict(nullable, groups=groups)
+    equal(a, b)
+
+
+def test_nulls_of_polars_equal_nan(data):
+    X, y, groups, _ = data
+    X[::3, 0] = np.nan
+    given = frame("polars", X).with_columns(pl.col("a").fill_nan(None))
+    assert given["a"].null_count()
+    a = rankformer().fit(given, y, groups=groups).predict(given, groups=groups)
+    b = rankformer().fit(X, y, groups=groups).predict(X, groups=groups)
+    equal(a, b)
+
+
+@frames
+def test_bools_and_integers_of_frames_equal_floats(kind, data):
+    X, y, groups, _ = data
+    columns = {"a": X[:, 0] > 0, "b": np.rint(3 * X[:, 1]).astype(int), "c": X[:, 2]}
+    given = pd.DataFrame(columns) if kind == "pandas" else pl.DataFrame(columns)
+    floats = np.column_stack(list(columns.values())).astype(float)
+    a = rankformer().fit(given, y, groups=groups).predict(given, groups=groups)
+    b = rankformer().fit(floats, y, groups=groups).predict(floats, groups=groups)
+    equal(a, b)
+
+
+# Before the ranker in a pipeline -----------------------------------------------------
+
+
+@frames
+def test_column_transformer_hands_on_names_ids_and_categories(kind, data):
+    X, y, groups, colour = data
+    given = frame(kind, X, colour, groups)
+    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    prepare = ColumnTransformer(
+        [("numbers", StandardScaler(), NAMES), ("codes", codes, ["colour"])],
+        remainder="passthrough",
+        verbose_feature_names_out=False,
+    ).set_output(transform=kind)
+    ranker = rankformer(group_column="qid", categorical_features=["colour"])
+    model = make_pipeline(prepare, ranker).fit(given, y)
+    assert list(model[-1].feature_names_in_) == [*NAMES, "colour"]
+    told = rankformer().fit(frame(kind, X, colour), y, groups=groups)
+    np.testing.assert_allclose(
+        model.predict(given),
+        told.predict(frame(kind, X, colour), groups=groups),
+        atol=1e-4,
+    )
+
+
+def test_ids_lost_in_the_pipeline_are_missed(data):
+    X, y, groups, _ = data
+    model = make_pipeline(StandardScaler(), rankformer(group_column="qid"))
+    with pytest.raises(TypeError, match="set_output"):
+        model.fit(frame("pandas", X, groups=groups), y)
+    with pytest.raises(NotFittedError):
+        model[-1].predict(X)
+
+
+def test_scaled_ids_are_refused(data):
+    X, y, groups, _ = data
+    model = make_pipeline(StandardScaler(), rankformer(group_column=-1))
+    with pytest.raises(ValueError, match="contains the fractional id"):
+        model.fit(np.column_stack([X, groups]), y)
+
+
+# Sparse and memory-mapped ------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize(
+    "form", [sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array]
+)
+@pytest.mark.parametrize("keep_bytes", [_batching.KEEP_BYTES, 0])
+def test_sparse_equals_dense(make, form, keep_bytes, data, monkeypatch):
+    monkeypatch.setattr(_batching, "KEEP_BYTES", keep_bytes)
+    X, y, groups, _ = data
+    X[np.abs(X) < 0.5] = 0
+    dense = make().fit(X, y, groups=groups).predict(X, groups=groups)
+    ranker = make().fit(form(X), y, groups=groups)
+    equal(ranker.predict(form(X), groups=groups), dense)
+
+
+def test_sparse_group_column(data):
+    X, y, groups, _ = data
+    with_ids = sparse.csr_matrix(np.column_stack([groups, X]))
+    held = rankformer(group_column=0).fit(with_ids, y).predict(with_ids)
+    told = rankformer().fit(X, y, groups=groups).predict(X, groups=groups)
+    equal(held, told)
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    """A memory-mapped X of 32 MB."""
+    shape = (40_000, 100)
+    X = np.memmap(tmp_path / "X", np.float64, "w+", shape=shape)
+    X[:] = np.random.default_rng(0).normal(size=shape)
+    X.flush()
+    return np.memmap(tmp_path / "X", np.float64, "r", shape=shape)
+
+
+def test_memory_mapped_rows_are_not_copied(mapped, monkeypatch):
+    monkeypatch.setattr(_batching, "KEEP_BYTES", 0)
+    kept = []
+    take = _batching.Features.take
+
+    def watched(self, batch):
+        kept.append(self.X)
+        return take(self, batch)
+
+    monkeypatch.setattr(_batching.Features, "take", watched)
+    rows = np.arange(len(mapped))
+    groups = rows % 2000  # every list is scattered over the file
+    ranker = mlp(max_epochs=1, n_members=1, hidden_layer_sizes=(4,), n_bins=2)
+    tracemalloc.start()
+    try:
+        ranker.fit(mapped, rows % 3, groups=groups).predict(mapped, groups=groups)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert all(np.shares_memory(X, mapped) for X in kept)
+    assert peak < mapped.nbytes / 2
+
+
+def test_memory_mapped_equals_in_memory(mapped):
+    few = mapped[:500]
+    groups = np.arange(500) // 10
+    ranker = rankformer().fit(few, groups % 3, groups=groups)
+    other = rankformer().fit(np.array(few), groups % 3, groups=groups)
+    equal(ranker.predict(few, groups=groups), other.predict(few, groups=groups))
