@@ -1,0 +1,303 @@
+"""A fitted ranker as an ONNX graph: raw features and list lengths in, scores out.
+
+Input transform, padding, network and the mean over the members all lie in the graph, so
+that serving needs onnxruntime and nothing else: no torch, no scikit-learn, no Python.
+"""
+
+import json
+import logging
+import os
+import tempfile
+import warnings
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from . import __version__
+from ._ranker import MLPRanker, RankFormerRanker
+
+OPSET = 18
+
+
+def to_onnx(ranker, path):
+    """Write a fitted ranker as an ONNX file.
+
+    The graph takes
+
+    - ``X``, float32 of shape (n_rows, n_features): raw features in the order of the
+      columns seen by `fit` (without `group_column`), NaN where missing, the rows of
+      each list one after another. A categorical column holds codes: the position of
+      the category in the file's metadata entry ``categories``. NaN and codes beyond
+      stand for unknown.
+    - ``lengths``, int64 of shape (n_lists,): rows of each list, at least 1 each, n_rows
+      in sum.
+
+    and gives
+
+    - ``scores``, float32 of shape (n_rows,), as `predict` does;
+    - ``list_proba``, float32 of shape (n_lists, n_levels), as `predict_list_value`
+      does, if the ranker has a listwide head.
+
+    The metadata entries, all JSON, are ``categories`` (list of categories by column),
+    ``feature_names``, ``levels`` and ``version`` of this package.
+
+    Parameters
+    ----------
+    ranker : RankFormerRanker or MLPRanker
+        The fitted ranker. It is not changed.
+    path : str or path-like
+        File to write. It is replaced in one step.
+
+    Raises
+    ------
+    ImportError
+        If onnx is not installed.
+    TypeError
+        If the ranker is of another class.
+    sklearn.exceptions.NotFittedError
+        If the ranker is not fitted.
+
+    Notes
+    -----
+    Opset 18. Scores agree with those of `predict` on float32 features, in precision
+    "float32", to 1e-5. Values so close that float32 cannot tell them apart are one
+    value to the graph.
+
+    Examples
+    --------
+    >>> from sklearn_rankformer.export import to_onnx
+    >>> to_onnx(ranker, "ranker.onnx")  # doctest: +SKIP
+    """
+    if not isinstance(ranker, RankFormerRanker | MLPRanker):
+        raise TypeError(
+            f"ranker must be a RankFormerRanker or MLPRanker, got "
+            f"{type(ranker).__name__}. Export other estimators by their own tools."
+        )
+    check_is_fitted(ranker, "module_")
+    _import_onnx()
+    graph = RankerGraph(ranker).eval()
+    path = Path(path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        unfinished = os.path.join(folder, "graph.onnx")
+        _export(graph, unfinished)
+        _add_metadata(unfinished, _describe(ranker))
+        os.replace(unfinished, path)
+
+
+class NormalScores(nn.Module):
+    """The columns that `TabularTransform` gives, made by tensor operations.
+
+    Knots stay in float64, so that a value falls between the same two as in numpy.
+
+    Parameters
+    ----------
+    transform : TabularTransform
+        The fitted one.
+    order : list of int
+        Which column of X is the transform's first, second, and so on.
+
+    Shape
+    -----
+    (n_rows, n_features) -> (n_rows, n_columns)
+    """
+
+    def __init__(self, transform, order: list[int]):
+        super().__init__()
+        order = np.asarray(order, dtype=np.int64)
+        self.quantiles = transform.quantiles
+        self.has_categories = len(transform.categorical_) > 0
+        columns = {
+            "numeric": order[transform.numeric_],
+            "flagged": order[transform.flagged_],
+            "categorical": order[transform.categorical_],
+            "cardinalities": np.array(transform.cardinalities, dtype=np.float32),
+        }
+        for name, index in columns.items():
+            self.register_buffer(name, torch.tensor(index))
+        if self.quantiles:
+            self.n_knots = transform.knots_.shape[1]
+            n_numeric = len(transform.knots_)
+            # Searched by halves, a table needs one place less than a power of two.
+            self.width = 2 ** self.n_knots.bit_length() - 1
+            knots = np.full((n_numeric, self.width), np.inf)
+            knots[:, : self.n_knots] = transform.knots_
+            scores = np.zeros((n_numeric, self.width))
+            scores[:, : self.n_knots] = transform.scores_
+            self.register_buffer("knots", torch.tensor(knots.ravel()))
+            self.register_buffer("scores", torch.tensor(scores.ravel()))
+            self.register_buffer("starts", self.width * torch.arange(n_numeric))
+
+    def forward(self, X: Tensor) -> Tensor:
+        numeric = X[:, self.numeric]
+        if self.quantiles:
+            numeric = self._interpolate(numeric.double()).float()
+        parts = [numeric, X[:, self.flagged].isnan().float()]
+        if self.has_categories:
+            codes = X[:, self.categorical]
+            known = (codes > -1.0) & (codes + 1.0 < self.cardinalities)
+            parts.append((codes.floor() + 1.0).masked_fill(~known, 0.0))
+        columns = torch.cat(parts, 1)
+        return columns.masked_fill(columns.isnan(), 0.0)
+
+    def _interpolate(self, x: Tensor) -> Tensor:
+        """Piecewise-linear between the knots around x, constant beyond them."""
+        n_below = torch.zeros_like(x, dtype=torch.int64)
+        step = (self.width + 1) // 2
+        while step:
+            further = n_below + step
+            passed = self.knots[self.starts + further - 1] <= x
+            n_below = torch.where(passed, further, n_below)
+            step //= 2
+        left = self.starts + (n_below - 1).clamp(min=0)
+        right = self.starts + n_below.clamp(max=self.n_knots - 1)
+        low, gap = self.knots[left], self.knots[right] - self.knots[left]
+        share = ((x - low) / gap).masked_fill(gap <= 0.0, 0.0)
+        scores = self.scores[left] + share * (self.scores[right] - self.scores[left])
+        return scores.masked_fill(x.isnan(), 0.0)
+
+
+class RankerGraph(nn.Module):
+    """All that `predict` does, from raw rows to scores.
+
+    Shape
+    -----
+    X : (n_rows, n_features), float32; lengths : (n_lists,), int64
+    returns : scores (n_rows,), and list_proba (n_lists, n_levels) with a listwide head
+    """
+
+    def __init__(self, ranker):
+        super().__init__()
+        self.n_features = ranker.n_features_in_
+        self.transform = NormalScores(ranker.transform_, _column_order(ranker))
+        self.module = deepcopy(ranker.module_).cpu()
+        probe = torch.zeros(1, 1, ranker.transform_.n_columns)
+        with torch.no_grad():
+            logits = self.module.eval()(probe, torch.ones(1, 1, dtype=torch.bool))[1]
+        self.outputs = ["scores"] if logits is None else ["scores", "list_proba"]
+
+    def forward(self, X: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+        rows, mask = _padded(lengths)
+        scores, logits = self.module(self.transform(X)[rows], mask)
+        # What padding scores goes to a place after the last row, and is cut off.
+        n_rows = X.shape[0]
+        place = torch.where(mask, rows, n_rows).flatten()
+        flat = torch.zeros(n_rows + 1).scatter(0, place, scores.mean(0).flatten())
+        if logits is None:
+            return (flat[:n_rows],)
+        return flat[:n_rows], _level_proba(logits.sigmoid().mean(0))
+
+
+def _padded(lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Row index and mask of each item: (n_lists, list_size)."""
+    # torch.export cannot prove sizes that depend on values, hence at least 2.
+    size = lengths.max().clamp(min=2)
+    if torch.compiler.is_exporting():
+        size = size.item()
+        torch._check(size >= 2)
+    place = torch.arange(size)
+    lengths = lengths.unsqueeze(1)
+    starts = lengths.cumsum(0) - lengths
+    return starts + torch.minimum(place, lengths - 1), place < lengths
+
+
+def _level_proba(above: Tensor) -> Tensor:
+    """Falling thresholds, then their differences; see `predict_list_value`."""
+    falling = [torch.ones_like(above[:, 0])]
+    for k in range(above.shape[1]):
+        falling.append(torch.minimum(falling[-1], above[:, k]))
+    falling.append(torch.zeros_like(falling[0]))
+    stacked = torch.stack(falling, 1)
+    return stacked[:, :-1] - stacked[:, 1:]
+
+
+def _column_order(ranker):
+    """Columns in the order of the transform: the encoder puts categories first."""
+    if ranker.encoder_ is None:
+        return list(range(ranker.n_features_in_))
+    mask = np.asarray(ranker.encoder_.transformers[0][2])
+    return [*np.flatnonzero(mask), *np.flatnonzero(~mask)]
+
+
+def _import_onnx():
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError(
+            "to_onnx needs onnx. Install it by: pip install sklearn-rankformer[onnx]"
+        ) from error
+    return onnx
+
+
+def _export(graph, path, dynamo=False):
+    """Trace the graph into a file.
+
+    The older exporter takes a second where the newer takes twenty, with the same
+    numbers out; the newer is for a torch that has dropped the older.
+    """
+    example = torch.zeros(5, graph.n_features), torch.tensor([2, 3])
+    options = {
+        "input_names": ["X", "lengths"],
+        "output_names": graph.outputs,
+        "opset_version": OPSET,
+        "dynamo": dynamo,
+    }
+    if dynamo:
+        any_size = torch.export.Dim.DYNAMIC
+        options["dynamic_shapes"] = {"X": {0: any_size}, "lengths": {0: any_size}}
+        options["external_data"] = False
+        options["verbose"] = False
+    else:
+        axes = {"X": "n_rows", "lengths": "n_lists"}
+        axes |= {"scores": "n_rows", "list_proba": "n_lists"}
+        names = ["X", "lengths", *graph.outputs]
+        options["dynamic_axes"] = {name: {0: axes[name]} for name in names}
+    with _quiet():
+        torch.onnx.export(graph, example, path, **options)
+
+
+@contextmanager
+def _quiet():
+    """What the exporters say is about tracing, and nothing a user could mend."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _describe(ranker):
+    """What a client has to know about the columns."""
+    names = getattr(ranker, "feature_names_in_", None)
+    categories = {}
+    if ranker.encoder_ is not None:
+        found = ranker.encoder_.named_transformers_["categories"].categories_
+        columns = np.flatnonzero(ranker.encoder_.transformers[0][2])
+        for column, values in zip(columns.tolist(), found, strict=True):
+            plain = [None if v != v else v for v in values.tolist()]  # NaN is no JSON
+            categories[column if names is None else names[column]] = plain
+    return {
+        "categories": categories,
+        "feature_names": None if names is None else names.tolist(),
+        "levels": ranker.levels_.tolist(),
+        "version": __version__,
+    }
+
+
+def _add_metadata(path, metadata):
+    onnx = _import_onnx()
+    model = onnx.load(path)
+    texts = {
+        name: json.dumps(value, allow_nan=False) for name, value in metadata.items()
+    }
+    onnx.helper.set_model_props(model, texts)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
