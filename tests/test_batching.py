@@ -76,6 +76,20 @@ def test_only_a_single_long_list_exceeds_the_bound(ids, batch_items, seed):
 
 @given(
     lengths=st.lists(st.integers(1, 30), min_size=1, max_size=20),
+    batch_items=st.integers(1, 90),
+    data=st.data(),
+)
+def test_the_bound_holds_in_whatever_order_lists_are_cut(lengths, batch_items, data):
+    by = data.draw(st.permutations(range(len(lengths))))
+    lengths = np.array(lengths)
+    batches = cut_batches(lengths, np.array(by), batch_items)
+    assert [by[j] for batch in batches for j in batch] == sorted(by)
+    for batch in batches:
+        assert len(batch) * lengths[batch].max() <= batch_items or len(batch) == 1
+
+
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=20),
     batch_items=st.integers(1, 60),
 )
 def test_batches_are_cut_only_where_one_more_list_would_not_fit(lengths, batch_items):
