@@ -7,7 +7,7 @@ rounding; each has its reason, and one that passes unexpectedly fails the run.
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_rankformer import MLPRanker, RankFormerRanker
+from sklearn_rankformer import MLPRanker, RankFormerRanker, WithinListScaler
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn_rankformer._groups.MissingGroupsWarning",
@@ -32,12 +32,15 @@ EXPECTED = {
         "check_sample_weight_equivalence_on_dense_data": WEIGHTS,
         "check_sample_weight_equivalence_on_sparse_data": WEIGHTS,
     },
+    "WithinListScaler": {
+        "check_methods_subset_invariance": "a value is relative to its list",
+    },
 }
 
 
 @parametrize_with_checks(
-    [RankFormerRanker(max_epochs=2), MLPRanker(max_epochs=2)],
+    [RankFormerRanker(max_epochs=2), MLPRanker(max_epochs=2), WithinListScaler()],
     expected_failed_checks=lambda estimator: EXPECTED[type(estimator).__name__],
 )
-def test_rankers_pass_the_checks_of_scikit_learn(estimator, check):
+def test_estimators_pass_the_checks_of_scikit_learn(estimator, check):
     check(estimator)
