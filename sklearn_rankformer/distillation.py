@@ -1,0 +1,490 @@
+"""A fast student that learns what a slow teacher says, rather than the labels.
+
+A RankFormer sees whole lists and takes its time. The paper puts it into production by
+letting a GBDT learn its scores: the student scores items one by one at the price it
+always had. Lists without labels will do for the student, as the teacher labels them.
+"""
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy import sparse
+from sklearn import get_config
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import Bunch, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metadata_routing import get_routing_for_object
+from sklearn.utils.validation import (
+    check_is_fitted,
+    has_fit_parameter,
+    validate_data,
+)
+
+from ._groups import (
+    Lists,
+    pop_group_column,
+    rank_rows,
+    resolve_groups,
+    split_lists,
+    warn_missing_groups,
+)
+from .adapters import RankerAdapter, _fit_regressor, _fresh, _library_fit
+from .metrics import ndcg_score
+
+
+class DistilledRanker(BaseEstimator):
+    """Fit a teacher on the labels, and a student on the teacher's scores.
+
+    Parameters
+    ----------
+    teacher : ranker or regressor
+        Learns the labels; a clone is fitted. One that is fitted already is used as it
+        is when wrapped in `sklearn.frozen.FrozenEstimator`, and then `fit` needs no
+        labels.
+    student : ranker or regressor
+        Learns from the teacher; a clone is fitted, behind a `RankerAdapter` if its
+        ``fit`` takes no ``groups``.
+    soft_labels : {"auto", "scores", "gains", "grades"}, default="auto"
+        What the student is given for labels, see Notes. "auto" takes "grades" for
+        LGBMRanker, XGBRanker and CatBoostRanker, "gains" for rankers of this package,
+        and "scores" for everything else.
+    temperature : float, default=1.0
+        Divides the teacher's scores in "gains" and "grades": higher values make
+        labels within a list more alike. 1 suits teachers trained with a softmax loss;
+        a teacher whose scores are not in units of log-odds needs another.
+    n_grades : int, default=9
+        Labels of "gains" and "grades" go from 0 to ``n_grades - 1``.
+    group_column : str or int, default=None
+        Column of X that holds the list ids, by name in frames and by index in arrays.
+        It is taken out of X before teacher and student see it.
+
+    Attributes
+    ----------
+    teacher_, student_ : estimators
+        The fitted teacher and student.
+    n_features_in_ : int
+        Number of features, without the ``group_column``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X was a frame with names.
+    fitted_with_groups_ : bool
+        Whether `fit` was given list ids.
+
+    See Also
+    --------
+    RankerAdapter : What library rankers and regressors are put behind.
+
+    Notes
+    -----
+    With :math:`s_i` the teacher's scores in a list and T the temperature, the student
+    learns
+
+    - "scores": :math:`s_i` less their mean over the list. The constant that a listwise
+      loss leaves free in every list would be noise to a regressor.
+    - "gains": :math:`\\log_2(1 + (2^m - 1) e^{(s_i - \\max_j s_j) / T})`, with
+      m = ``n_grades - 1``. The exponential gain :math:`2^y - 1` of these labels is in
+      proportion to the softmax of the scores, so that a student trained with softmax
+      loss and ``gain="exp"`` minimises the cross-entropy to the teacher's softmax.
+    - "grades": the same, rounded to whole numbers, for rankers that take no others.
+
+    The best item of each list has the highest gain or grade in every list: what the
+    teacher thinks of the list as a whole is not passed on. Ask ``teacher_`` for it.
+
+    References
+    ----------
+    .. [1] Buyl, Missault and Sondag, "RankFormer: Listwise Learning-to-Rank Using
+       Listwide Labels", KDD 2023, https://doi.org/10.1145/3580305.3599892
+    .. [2] Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network",
+       2015, https://arxiv.org/abs/1503.02531
+
+    Examples
+    --------
+    >>> from sklearn.ensemble import HistGradientBoostingRegressor
+    >>> from sklearn_rankformer import RankFormerRanker
+    >>> from sklearn_rankformer.datasets import make_ranking
+    >>> from sklearn_rankformer.distillation import DistilledRanker
+    >>> X, y, groups = make_ranking(n_lists=60, random_state=0)
+    >>> teacher = RankFormerRanker(max_epochs=3, random_state=0)
+    >>> ranker = DistilledRanker(teacher, HistGradientBoostingRegressor())
+    >>> ranker.fit(X, y, groups=groups).predict(X).shape == y.shape
+    True
+    """
+
+    __metadata_request__fit = {
+        "groups": True,
+        "qid": True,
+        "X_unlabelled": True,
+        "groups_unlabelled": True,
+        "X_val": True,
+        "y_val": True,
+        "groups_val": True,
+    }
+    __metadata_request__predict = {"groups": True, "qid": True}
+    __metadata_request__score = {"groups": True, "qid": True}
+
+    _parameter_constraints: dict = {
+        "teacher": [HasMethods(["fit", "predict"])],
+        "student": [HasMethods(["fit", "predict"])],
+        "soft_labels": [StrOptions({"auto", "scores", "gains", "grades"})],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "n_grades": [Interval(Integral, 2, 31, closed="both")],
+        "group_column": [str, Integral, None],
+    }
+
+    def __init__(
+        self,
+        teacher,
+        student,
+        *,
+        soft_labels="auto",
+        temperature=1.0,
+        n_grades=9,
+        group_column=None,
+    ):
+        self.teacher = teacher
+        self.student = student
+        self.soft_labels = soft_labels
+        self.temperature = temperature
+        self.n_grades = n_grades
+        self.group_column = group_column
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X,
+        y=None,
+        groups=None,
+        *,
+        sample_weight=None,
+        X_unlabelled=None,
+        groups_unlabelled=None,
+        X_val=None,
+        y_val=None,
+        groups_val=None,
+        qid=None,
+    ):
+        """Fit the teacher, then the student on what the teacher says.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features. Frames reach teacher and student as frames.
+        y : array-like of shape (n_rows,), default=None
+            Labels for the teacher; None only if it is frozen.
+        groups : array-like of shape (n_rows,), default=None
+            List id of each row, in any order. None takes all rows for one list, with a
+            warning.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weights of the labels: they go to the teacher. To the student, all that
+            the teacher says counts the same.
+        X_unlabelled : like X, of shape (n_more, n_features), default=None
+            Further lists for the student.
+        groups_unlabelled : array-like of shape (n_more,), default=None
+            Their list ids. They are lists of their own even where an id occurs in
+            ``groups`` too.
+        X_val, y_val, groups_val : like X, y and groups, default=None
+            Lists to stop on. The teacher is measured against ``y_val``, the student
+            against what the teacher says of ``X_val``.
+        qid : array-like of shape (n_rows,), default=None
+            Other name for `groups`.
+
+        Returns
+        -------
+        self : DistilledRanker
+            With fitted teacher and student.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If any argument is invalid; the message says which and how to mend it.
+        """
+        self._check_members(y, sample_weight)
+        X, groups = resolve_groups(X, groups, qid, self.group_column)
+        self.fitted_with_groups_ = groups is not None
+        if groups is None:
+            warn_missing_groups(f"{type(self).__name__}.fit")
+        X = self._check_X(X, reset=True)
+        labelled = Bunch(X=X, y=y, lists=_lists_of(X, groups))
+        more = self._other_rows(X_unlabelled, None, groups_unlabelled, "_unlabelled")
+        val = self._other_rows(X_val, y_val, groups_val, "_val")
+        self.teacher_ = self._fit_teacher(labelled, val, sample_weight)
+        self.student_ = self._fit_student(labelled, more, val)
+        return self
+
+    def predict(self, X, groups=None, *, qid=None):
+        """Score each row with the student.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features.
+        groups, qid : array-like of shape (n_rows,), default=None
+            List id of each row, needed only by a student which needs them: a GBDT, a
+            regressor or an `MLPRanker` does not.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_rows,)
+            Higher is better within a list, in the order of the rows of X.
+        """
+        check_is_fitted(self)
+        X, groups = resolve_groups(X, groups, qid, self.group_column)
+        return self._predict(X, groups)
+
+    def score(self, X, y, groups=None, sample_weight=None, *, qid=None):
+        """Return the student's mean NDCG@10 against the labels.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features.
+        y : array-like of shape (n_rows,)
+            Labels, not negative.
+        groups, qid : array-like of shape (n_rows,), default=None
+            List id of each row. Without them a warning says that all rows are taken
+            for one list.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weight of each row's list, the same on all rows of a list.
+
+        Returns
+        -------
+        ndcg : float
+            `sklearn_rankformer.metrics.ndcg_score` at ``k=10`` with its defaults.
+        """
+        check_is_fitted(self)
+        X, groups = resolve_groups(X, groups, qid, self.group_column)
+        if groups is None:
+            warn_missing_groups(f"{type(self).__name__}.score")
+        scores = self._predict(X, groups)
+        if groups is None:
+            groups = np.zeros(len(scores), dtype=np.int64)
+        return ndcg_score(y, scores, groups, k=10, sample_weight=sample_weight)
+
+    def rank(self, X, groups=None, k=None, *, qid=None):
+        """Return row indices list after list, best first.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features.
+        groups, qid : array-like of shape (n_rows,), default=None
+            List id of each row; without them, X is one list.
+        k : int, default=None
+            How many rows of each list to return at most; None returns all.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_returned,), int64
+            Row indices into X, lists in the order of ``numpy.unique(groups)``.
+        """
+        check_is_fitted(self)
+        X, groups = resolve_groups(X, groups, qid, self.group_column)
+        scores = self._predict(X, groups)
+        return rank_rows(scores, _lists_of(scores, groups), k)
+
+    def get_groups(self, X):
+        """Return the list ids that X holds in its ``group_column``.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_columns)
+            Features and list ids.
+
+        Returns
+        -------
+        groups : ndarray of shape (n_rows,)
+            List id of each row.
+
+        Raises
+        ------
+        ValueError
+            If ``group_column`` is None or not in X.
+        """
+        if self.group_column is None:
+            raise ValueError(
+                f"{type(self).__name__} has no list ids to find in X, as group_column "
+                f"is None. Set it to the name or index of the column that holds them."
+            )
+        return pop_group_column(X, self.group_column)[1]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        teacher, student = get_tags(self.teacher), get_tags(self.student)
+        for name in ("sparse", "allow_nan", "categorical"):
+            both = getattr(teacher.input_tags, name) and getattr(
+                student.input_tags, name
+            )
+            setattr(tags.input_tags, name, both)
+        tags.target_tags.required = not _is_frozen(self.teacher)
+        tags.target_tags.positive_only = teacher.target_tags.positive_only
+        tags.non_deterministic = teacher.non_deterministic or student.non_deterministic
+        return tags
+
+    def _check_members(self, y, sample_weight):
+        for role in ("teacher", "student"):
+            member = getattr(self, role)
+            if getattr(member, "group_column", None) is not None:
+                raise ValueError(
+                    f"{role} has group_column={member.group_column!r}, but it never "
+                    f"sees that column. Set group_column on {type(self).__name__} and "
+                    f"leave it None on the {role}."
+                )
+        if _is_frozen(self.student):
+            raise TypeError(
+                "student is frozen and would learn nothing. Give it unfrozen."
+            )
+        if _is_frozen(self.teacher):
+            check_is_fitted(self.teacher)
+            if sample_weight is not None:
+                raise ValueError(
+                    "sample_weight weighs the labels, and a frozen teacher learns no "
+                    "labels. Leave it out, or unfreeze the teacher."
+                )
+        elif y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is "
+                f"None. Give labels, or a fitted teacher as FrozenEstimator(teacher)."
+            )
+
+    def _check_X(self, X, *, reset=False):
+        if hasattr(X, "columns"):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            return X
+        tags = self.__sklearn_tags__().input_tags
+        return validate_data(
+            self,
+            X,
+            reset=reset,
+            dtype=None if tags.categorical else "numeric",
+            accept_sparse="csr" if tags.sparse else False,
+            ensure_all_finite="allow-nan" if tags.allow_nan else True,
+        )
+
+    def _other_rows(self, X, y, groups, suffix):
+        """Rows besides the labelled ones, or None if there are none."""
+        if X is None:
+            if y is not None or groups is not None:
+                given = "y" if y is not None else "groups"
+                raise ValueError(f"{given}{suffix} means nothing without X{suffix}.")
+            return None
+        X, groups = resolve_groups(X, groups, group_column=self.group_column)
+        if groups is None and self.fitted_with_groups_:
+            raise ValueError(
+                f"X{suffix} came without groups{suffix}. Give one list id per row."
+            )
+        X = self._check_X(X)
+        return Bunch(X=X, y=y, lists=_lists_of(X, groups))
+
+    def _fit_teacher(self, labelled, val, sample_weight):
+        if _is_frozen(self.teacher):
+            return self.teacher
+        options = {} if sample_weight is None else {"sample_weight": sample_weight}
+        if val is not None:
+            options |= {"X_val": val.X, "y_val": val.y, "groups_val": val.lists.codes}
+        teacher = _as_ranker(self.teacher)
+        return teacher.fit(
+            labelled.X, labelled.y, groups=labelled.lists.codes, **options
+        )
+
+    def _fit_student(self, labelled, more, val):
+        soft, codes, X = self._soften(labelled), labelled.lists.codes, labelled.X
+        if more is not None:
+            X = _stack(X, more.X)
+            soft = np.concatenate([soft, self._soften(more)])
+            codes = np.concatenate([codes, more.lists.codes + labelled.lists.n_lists])
+        options = {}
+        if val is not None:
+            options = {
+                "X_val": val.X,
+                "y_val": self._soften(val),
+                "groups_val": val.lists.codes,
+            }
+        return _as_ranker(self.student).fit(X, soft, groups=codes, **options)
+
+    def _soften(self, rows):
+        """Labels for the student, of the kind it can learn."""
+        scores = _scores_of(self.teacher_, rows.X, rows.lists.codes)
+        if not np.isfinite(scores).all():
+            raise ValueError(
+                f"The teacher {self.teacher!r} scores NaN or infinity. A student "
+                f"cannot learn that; look at the teacher's training."
+            )
+        kind = self.soft_labels
+        if kind == "auto":
+            kind = _kind_of(self.student)
+        if kind == "scores":
+            return _centred(scores, rows.lists)
+        gains = _soft_gains(scores / self.temperature, rows.lists, self.n_grades - 1)
+        return gains if kind == "gains" else np.rint(gains).astype(np.int64)
+
+    def _predict(self, X, groups):
+        X = self._check_X(X)
+        if groups is None and not self.fitted_with_groups_:
+            groups = np.zeros(X.shape[0], dtype=np.int64)
+        return self.student_.predict(X, groups=groups)
+
+
+def _is_frozen(estimator):
+    return isinstance(estimator, FrozenEstimator)
+
+
+def _as_ranker(estimator):
+    """An unfitted copy whose ``fit`` and ``predict`` take groups."""
+    fresh = _fresh(estimator)
+    return fresh if _takes_groups(fresh) else RankerAdapter(fresh)
+
+
+def _takes_groups(estimator):
+    """Whether it takes groups itself, or is a pipeline that routes them to a step."""
+    if has_fit_parameter(estimator, "groups"):
+        return True
+    if not get_config()["enable_metadata_routing"]:
+        return False
+    return bool(get_routing_for_object(estimator).consumes("fit", {"groups"}))
+
+
+def _kind_of(student):
+    """The soft labels that suit the student."""
+    inner = student.estimator if isinstance(student, RankerAdapter) else student
+    if _library_fit(inner) is not _fit_regressor:
+        return "grades"
+    return "gains" if has_fit_parameter(inner, "groups") else "scores"
+
+
+def _scores_of(teacher, X, codes):
+    inner = teacher.estimator if _is_frozen(teacher) else teacher
+    options = {"groups": codes} if _takes_groups(inner) else {}
+    scores = inner.predict(X, **options)
+    return np.asarray(scores, dtype=np.float64).reshape(-1)
+
+
+def _centred(scores: np.ndarray, lists: Lists) -> np.ndarray:
+    return scores - (lists.reduce(np.add, scores) / lists.lengths)[lists.codes]
+
+
+def _soft_gains(scores: np.ndarray, lists: Lists, highest: int) -> np.ndarray:
+    relative = np.exp(scores - lists.reduce(np.maximum, scores)[lists.codes])
+    return np.log2(1 + (2**highest - 1) * relative)
+
+
+def _lists_of(X, groups):
+    n_rows = X.shape[0]
+    return split_lists(np.zeros(n_rows, dtype=np.int64) if groups is None else groups)
+
+
+def _stack(X, more):
+    """Rows of both, of the kind they are."""
+    if sparse.issparse(X):
+        return sparse.vstack([X, more], format="csr")
+    if not hasattr(X, "columns"):
+        return np.concatenate([X, more])
+    if type(X) is not type(more) or list(X.dtypes) != list(more.dtypes):
+        raise TypeError(
+            "X_unlabelled must be a frame with the same column types as X, categories "
+            "included. Convert it, e.g. X_unlabelled.astype(X.dtypes)."
+        )
+    if hasattr(X, "iloc"):
+        import pandas as pd
+
+        return pd.concat([X, more], ignore_index=True)
+    return X.vstack(more)
