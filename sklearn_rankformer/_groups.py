@@ -61,6 +61,9 @@ def check_groups(groups: object, n_rows: int, *, name: str = "groups") -> np.nda
         If the shape or the length is wrong, or an id is missing or fractional.
     """
     ids = np.asarray(groups)
+    if ids.dtype.kind in "US" and not hasattr(groups, "dtype"):
+        # A list that mixes text with numbers or NaN has become text by now.
+        ids = np.asarray(groups, dtype=object)
     if ids.ndim == 2 and ids.shape[1] == 1:
         ids = ids[:, 0]
     if ids.ndim != 1:
@@ -97,8 +100,8 @@ def _from_objects(ids: np.ndarray, name: str) -> np.ndarray:
             return ids.astype(str)
     if kinds <= {float, int}:
         return ids.astype(np.float64)
-    if kinds == {str}:
-        return ids.astype(str)
+    if len(kinds) == 1 and kinds <= {str, bytes}:
+        return ids.astype(kinds.pop())
     names = ", ".join(sorted(kind.__name__ for kind in kinds))
     raise TypeError(f"{name} mixes or holds values of type {names}. {_MEND}")
 
@@ -120,7 +123,12 @@ def _from_floats(ids: np.ndarray, name: str) -> np.ndarray:
 
 
 def resolve_groups(
-    X: Any, groups: object = None, qid: object = None, group_column: Any = None
+    X: Any,
+    groups: object = None,
+    qid: object = None,
+    group_column: Any = None,
+    *,
+    name: str = "groups",
 ) -> tuple[Any, np.ndarray | None]:
     """Find the list ids, whichever way the caller gave them.
 
@@ -132,6 +140,8 @@ def resolve_groups(
         List id of each row, under the one name or the other.
     group_column : int or str, default=None
         Column of X that holds the list ids: name for frames, index for arrays.
+    name : str, default="groups"
+        How error messages call the argument `groups`.
 
     Returns
     -------
@@ -148,7 +158,7 @@ def resolve_groups(
     """
     if groups is not None and qid is not None:
         raise ValueError("groups and its alias qid were both given. Give one of them.")
-    name = "groups" if qid is None else "qid"
+    name = name if qid is None else "qid"
     given = groups if qid is None else qid
     if given is not None:
         given = check_groups(given, _n_rows(X), name=name)

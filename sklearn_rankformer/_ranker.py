@@ -6,6 +6,7 @@ to the training loop. All of that is shared; the two classes differ in their net
 
 import math
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
 from numbers import Integral, Real
 
@@ -136,7 +137,9 @@ class _NeuralRanker(BaseEstimator):
             rows = self._check_training_rows(X, y, groups, qid, sample_weight, keep)
             held = self._check_validation_rows(X_val, y_val, groups_val)
             with self._seeded():
-                if not keep:
+                if keep:  # a copy, so that a fit that fails leaves the weights alone
+                    self.module_ = deepcopy(self.module_)
+                else:
                     self._prepare(rows)
                 self._learn(rows, held)
         return self
@@ -166,11 +169,12 @@ class _NeuralRanker(BaseEstimator):
             with self._seeded():
                 if first:
                     self._prepare(rows)
+                else:  # a copy, with the parameters as they are now
+                    self._rebuild(training.net_to_arrays(self.net_))
                 everything = np.arange(rows.lists.n_lists)
                 dataset = self._dataset(rows, everything)
-                for group in self.net_.optimizer_.param_groups:
-                    group["lr"] = self.learning_rate  # a schedule may have ended at 0
-                training.train(self.net_, dataset, 1, self.callbacks or ())
+                callbacks = _check_callbacks(self.callbacks)
+                training.train(self.net_, dataset, 1, callbacks)
             self._record(None)
         return self
 
@@ -321,7 +325,9 @@ class _NeuralRanker(BaseEstimator):
             return None
         if not all(given):
             raise ValueError("X_val and y_val must be given together, with groups_val.")
-        X, groups = resolve_groups(X_val, groups_val, None, self.group_column)
+        X, groups = resolve_groups(
+            X_val, groups_val, None, self.group_column, name="groups_val"
+        )
         X = self._check_X(X, reset=False)
         y = _check_labels(y_val, "y_val")
         check_consistent_length(X, y)
@@ -432,7 +438,7 @@ class _NeuralRanker(BaseEstimator):
     def _make_net(self):
         return training.make_net(
             self.module_,
-            item_loss=LOSSES.get(self.loss, self.loss),
+            item_loss=LOSSES.get(self.loss) or partial(_own_loss, self.loss),
             listwide_weight=getattr(self, "listwide_weight", 0.0),
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
@@ -476,7 +482,7 @@ class _NeuralRanker(BaseEstimator):
             callbacks.append(best)
         if self.verbose:
             callbacks.append(training.Progress())
-        callbacks.extend(self.callbacks or ())
+        callbacks.extend(_check_callbacks(self.callbacks))
         dataset = self._dataset(rows, chosen)
         dataset.recipe = {
             "parameters": self.get_params(deep=False),
@@ -995,10 +1001,34 @@ def _unchanged_on_error(estimator):
         raise
 
 
+def _check_callbacks(callbacks):
+    callbacks = list(callbacks or ())
+    for callback in callbacks:
+        if not isinstance(callback, training.Callback):
+            raise TypeError(
+                f"callbacks must hold instances of skorch's Callback, got {callback!r}."
+            )
+    return callbacks
+
+
+def _own_loss(loss, scores, gains, mask, weights):
+    """Call the user's loss, and see that it tells one list from another."""
+    per_list = loss(scores, gains, mask, weights)
+    if getattr(per_list, "shape", None) != scores.shape[:1]:
+        got = getattr(per_list, "shape", None) or type(per_list).__name__
+        raise ValueError(
+            f"loss must return one loss per list, a tensor of shape "
+            f"({len(scores)},), got {got}."
+        )
+    return per_list
+
+
 def _check_labels(y, name):
     y = column_or_1d(y, warn=True)
     if y.dtype.kind not in "biuf":
         try:
+            if y.dtype.kind in "mM":
+                raise TypeError("dates are no labels")
             y = y.astype(np.float64)
         except (TypeError, ValueError) as error:
             raise ValueError(

@@ -586,7 +586,7 @@ def _without_sentinels(values: np.ndarray) -> np.ndarray:
 
 
 def _written_ids(written: list[bytes]) -> np.ndarray:
-    ids = np.array([word.decode() for word in written], dtype=str)
+    ids = np.array([_text(word) for word in written], dtype=str)
     if not np.char.isdecimal(np.char.lstrip(ids, "-")).all():
         return ids
     try:
@@ -620,6 +620,10 @@ def _parse_lines(
     return _Block(X, np.array(labels, dtype=np.float64), _written_ids(written))
 
 
+def _text(word: bytes) -> str:
+    return word.decode(errors="backslashreplace")
+
+
 def _refuse(path, number: int, line: bytes, error: Exception) -> NoReturn:
     shown = line[:80].decode(errors="backslashreplace")
     raise ValueError(f"{path}, line {number}: {error} The line reads {shown!r}.")
@@ -631,13 +635,13 @@ def _number(word: bytes, what: str) -> float:
             raise ValueError
         return float(word)
     except ValueError:
-        raise ValueError(f"{what} {word.decode()!r} is not a number.") from None
+        raise ValueError(f"{what} {_text(word)!r} is not a number.") from None
 
 
 def _label(word: bytes) -> float:
     label = _number(word, "label")
     if not math.isfinite(label):
-        raise ValueError(f"label {word.decode()!r} is not finite.")
+        raise ValueError(f"label {_text(word)!r} is not finite.")
     return label
 
 
@@ -650,7 +654,7 @@ def _written_id(words: list[bytes]) -> bytes:
 def _pair(word: bytes) -> tuple[int, float]:
     index, colon, value = word.partition(b":")
     if not colon or not index.isdigit():
-        raise ValueError(f"{word.decode()!r} is not of the form index:value.")
+        raise ValueError(f"{_text(word)!r} is not of the form index:value.")
     return int(index), _number(value, f"value of feature {int(index)},")
 
 
