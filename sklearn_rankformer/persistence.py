@@ -523,6 +523,8 @@ def _make_ranker(make, parameters):
         raise ValueError(f"unknown parameters {sorted(unknown)}")
     ranker = make(**_decode_table(parameters))
     ranker._validate_params()
+    if ranker.callbacks:
+        raise ValueError("callbacks, which no file can hold")
     return ranker
 
 
