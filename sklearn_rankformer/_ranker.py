@@ -247,10 +247,9 @@ class _NeuralRanker(BaseEstimator):
             Mean over the lists that have a positive label; ties are averaged.
         """
         ids = resolve_groups(X, groups, qid, self.group_column)[1]
-        if ids is None and not getattr(self, "fitted_with_groups_", True):
-            warn_missing_groups(f"{type(self).__name__}.score")
         y_score = self.predict(X, groups, qid=qid)
         if ids is None:
+            warn_missing_groups(f"{type(self).__name__}.score")
             ids = np.zeros(len(y_score), dtype=np.int64)
         return ndcg_score(
             y, y_score, ids, k=10, sample_weight=sample_weight, gain=self.gain

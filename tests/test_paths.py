@@ -50,7 +50,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
 from skorch.callbacks import Callback
 
-from sklearn_rankformer import MissingGroupsWarning, RankFormerRanker, WithinListScaler
+from sklearn_rankformer import (
+    MissingGroupsWarning,
+    MLPRanker,
+    RankFormerRanker,
+    WithinListScaler,
+)
 from sklearn_rankformer.metrics import mean_reciprocal_rank, ndcg_score
 from sklearn_rankformer.model_selection import check_group_cv
 from sklearn_rankformer.scoring import get_scorer
@@ -705,6 +710,14 @@ def test_unrouted_scorer_without_group_column_raises(untold):
             scoring=get_scorer("ndcg@10"),
             error_score="raise",
         )
+
+
+def test_score_without_groups_warns_even_where_predict_needs_none(untold):
+    _, way = untold
+    ranker = MLPRanker(max_epochs=1, n_members=1, n_bins=2, random_state=0)
+    ranker.fit(way.X, way.y, groups=way.groups)
+    with pytest.warns(MissingGroupsWarning, match=r"MLPRanker.score got no groups"):
+        ranker.score(way.X, way.y)
 
 
 def test_folds_that_cut_lists_are_found_before_the_search(untold):
