@@ -196,6 +196,17 @@ def test_sparse_rows_give_the_same_columns_as_dense_ones(seed, density):
 
 
 @pytest.mark.parametrize("quantiles", [True, False])
+def test_a_transform_made_of_its_arrays_is_the_same(quantiles):
+    X = mixed_table()
+    fitted = TabularTransform(quantiles, np.arange(6) == 5, (4,))
+    fitted.fit(X, np.random.RandomState(0))
+    again = TabularTransform.from_arrays(fitted.to_arrays())
+    assert again.n_columns == fitted.n_columns
+    assert again.cardinalities == (4,)
+    np.testing.assert_array_equal(again.transform(X), fitted.transform(X))
+
+
+@pytest.mark.parametrize("quantiles", [True, False])
 def test_the_transform_leaves_its_input_alone(quantiles):
     X = mixed_table()
     TabularTransform(quantiles).fit(X, np.random.RandomState(0)).transform(X)
