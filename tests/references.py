@@ -46,6 +46,12 @@ def lambda_loss(scores, gains, weights, k, order=None):
     return loss * math.log2(1 + total) / total if total > 0 else 0.0
 
 
+def mixed_loss(scores, gains, weights):
+    """All of the softmax loss and half of the pairs among the first 50."""
+    pairs = lambda_loss(scores, gains, weights, 50)
+    return softmax_loss(scores, gains, weights) + pairs / 2
+
+
 def ordinal_loss(logits, level):
     """Mean cross-entropy of the questions: is the level above threshold 0, 1, ...?"""
     loss = 0.0

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 # Machines are shared: how long an example takes says nothing about the code.
-settings.register_profile("lists", deadline=None, max_examples=60)
+settings.register_profile("lists", deadline=None, max_examples=40)
 settings.load_profile("lists")
 
 MAX_SIZE = 7

@@ -15,10 +15,11 @@ from sklearn_rankformer._training import RankingLoss
 from . import references
 from .strategies import RankedList, batches, pad, ranked_lists
 
-both = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+each_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 REFERENCES = {
-    softmax_loss: references.softmax_loss,
-    lambda_loss: partial(references.lambda_loss, k=50),
+    "softmax_loss": references.softmax_loss,
+    "lambda_loss": partial(references.lambda_loss, k=50),
+    "mixed_loss": references.mixed_loss,
 }
 SPREAD = RankedList([0.3, -1.2, 2.5, 1.1, -0.4], [0.0, 3.0, 1.0, 0.0, 7.0], [1.0] * 5)
 SHORT = RankedList([1.0, -1.0], [0.0, 1.0], [1.0, 2.0])
@@ -62,7 +63,14 @@ def test_lambda_loss_ranks_ties_in_one_of_their_orders(one, k):
     assert np.isclose(possible, lambda_loss(*pad([one]), k=k).item()).any()
 
 
-@both
+@each_loss
+@given(lists=batches(distinct=True))
+def test_loss_equals_its_loop(loss, lists):
+    expected = [REFERENCES[loss.__name__](*one) for one in lists]
+    assert_close(loss(*pad(lists)), expected)
+
+
+@each_loss
 @given(lists=batches(distinct=True))
 def test_weights_default_to_one(loss, lists):
     scores, gains, mask, weights = pad(lists)
@@ -70,14 +78,14 @@ def test_weights_default_to_one(loss, lists):
     assert_close(loss(scores, gains, mask), expected)
 
 
-@both
+@each_loss
 @given(one=ranked_lists(distinct=True, min_size=2), data=st.data())
 def test_items_masked_anywhere_are_as_good_as_absent(loss, one, data):
     size = len(one.scores)
     counted = data.draw(st.lists(st.booleans(), min_size=size, max_size=size))
     scores, gains, _, weights = pad([one])
     kept = [[v for v, c in zip(row, counted, strict=True) if c] for row in one]
-    expected = REFERENCES[loss](*kept) if any(counted) else 0.0
+    expected = REFERENCES[loss.__name__](*kept) if any(counted) else 0.0
     assert_close(loss(scores, gains, torch.tensor([counted]), weights), [expected])
 
 
@@ -134,7 +142,7 @@ def test_ordinal_gradient_equals_finite_differences():
     torch.autograd.gradcheck(lambda d: ordinal_loss(d, levels), logits.requires_grad_())
 
 
-@both
+@each_loss
 def test_gradient_raises_the_better_of_two_items(loss):
     _, gradient = loss_and_gradient(loss, *pad([SHORT]))
     assert gradient[0, 1] < 0 < gradient[0, 0]
@@ -143,7 +151,7 @@ def test_gradient_raises_the_better_of_two_items(loss):
 # What must not matter ----------------------------------------------------------------
 
 
-@both
+@each_loss
 @given(lists=batches(), rubbish=st.sampled_from([-1e4, 1e4, np.inf, np.nan]))
 def test_padding_changes_neither_loss_nor_gradient(loss, lists, rubbish):
     value, gradient = loss_and_gradient(loss, *pad(lists))
@@ -155,14 +163,14 @@ def test_padding_changes_neither_loss_nor_gradient(loss, lists, rubbish):
     assert not more_gradient[~mask].any()
 
 
-@both
+@each_loss
 @given(lists=batches())
 def test_lists_of_a_batch_do_not_touch_each_other(loss, lists):
     alone = [loss(*pad([one])).item() for one in lists]
     assert_close(loss(*pad(lists)), alone)
 
 
-@both
+@each_loss
 @given(one=ranked_lists(distinct=True), data=st.data())
 def test_order_of_items_does_not_matter(loss, one, data):
     order = data.draw(st.permutations(range(len(one.scores))))
@@ -170,7 +178,7 @@ def test_order_of_items_does_not_matter(loss, one, data):
     assert_close(loss(*pad([shuffled])), loss(*pad([one])))
 
 
-@both
+@each_loss
 @given(lists=batches(), scale=st.sampled_from([1e-3, 0.5, 1e6]))
 def test_scale_of_the_gains_does_not_matter(loss, lists, scale):
     scores, gains, mask, weights = pad(lists)
@@ -178,7 +186,7 @@ def test_scale_of_the_gains_does_not_matter(loss, lists, scale):
     assert_close(loss(scores, scale * gains, mask, weights), expected)
 
 
-@both
+@each_loss
 @given(lists=batches(distinct=True), shift=st.sampled_from([-7.0, 100.0]))
 def test_a_constant_added_to_all_scores_does_not_matter(loss, lists, shift):
     scores, gains, mask, weights = pad(lists)
@@ -204,7 +212,7 @@ NOTHING = {
 }
 
 
-@both
+@each_loss
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("case", NOTHING.values(), ids=NOTHING)
 def test_a_list_without_a_lesson_has_no_loss_and_no_gradient(loss, dtype, case):
@@ -222,7 +230,7 @@ def test_lambda_loss_of_equal_gains_is_zero():
     assert not gradient.any()
 
 
-@both
+@each_loss
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @given(lists=batches())
 def test_loss_and_gradient_stay_finite(loss, dtype, lists):
@@ -246,7 +254,7 @@ def make_targets(lists, levels, list_weights):
     }
 
 
-@both
+@each_loss
 @given(lists=batches(distinct=True), seed=st.integers(0, 9))
 def test_criterion_adds_both_losses_and_averages_the_members(loss, lists, seed):
     rng = np.random.default_rng(seed)
@@ -260,7 +268,7 @@ def test_criterion_adds_both_losses_and_averages_the_members(loss, lists, seed):
     for m in range(n_members):
         for j, one in enumerate(lists):
             spread = [s * (1 + m) for s in one.scores]
-            expected += REFERENCES[loss](spread, one.gains, one.weights)
+            expected += REFERENCES[loss.__name__](spread, one.gains, one.weights)
             value = references.ordinal_loss(logits[m, j].tolist(), levels[j])
             expected += 0.3 * list_weights[j] * value
     actual = RankingLoss(loss, 0.3)(
