@@ -18,7 +18,9 @@ from joblib import Parallel, delayed
 from sklearn.utils import Bunch
 from threadpoolctl import threadpool_limits
 
+from sklearn_rankformer import RankerAdapter
 from sklearn_rankformer.datasets import load_letor_fold, make_ranking
+from sklearn_rankformer.metrics import ndcg_score
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 DATA_VARIABLE = "SKLEARN_RANKFORMER_DATA"
@@ -48,11 +50,14 @@ def load_lists(name_or_path, data_dir=None, **world):
     -------
     lists : Bunch
         ``name``, ``X``, ``y`` (int64), ``groups``; ``fold`` (from 0, or None) where
-        there are official folds; and whatever other arrays the file holds.
+        there are official folds; what other arrays the file holds, or the noise-free
+        ``utility`` of synthetic items.
     """
     if name_or_path == "synthetic":
-        X, y, groups = make_ranking(**world)
-        return Bunch(name="synthetic", X=X, y=y, groups=groups, fold=None)
+        X, y, groups, utility = make_ranking(**world, return_utility=True)
+        return Bunch(
+            name="synthetic", X=X, y=y, groups=groups, fold=None, utility=utility
+        )
     path = find_data(name_or_path, data_dir)
     if path.is_dir():
         parts = load_letor_fold(path, None if (path / "train.txt").exists() else 1)
@@ -277,3 +282,74 @@ def add_run_arguments(parser):
     parser.add_argument("--minutes", type=float, help="start nothing after this time")
     parser.add_argument("--quick", action="store_true", help="tiny, to see it run")
     parser.add_argument("--out", default=str(RESULTS), help="directory of the results")
+
+
+def parse_run(parser, argv=None):
+    """Parse arguments, and say how many seeds a quick run makes do with."""
+    args = parser.parse_args(argv)
+    if args.quick:
+        args.seeds = min(args.seeds, 2)
+    return args
+
+
+def network_params(quick):
+    """Defaults of the package, or next to nothing for a quick run."""
+    return {"max_epochs": 2, "n_members": 1} if quick else {}
+
+
+def fit_lightgbm(train, val, seed, quick=False):
+    """LightGBM at its best of four settings, chosen and stopped on ``val``.
+
+    Parameters
+    ----------
+    train, val : (X, y, groups)
+        Lists to learn, and lists to choose by.
+    seed : int
+        Random state.
+    quick : bool, default=False
+        One setting and few trees.
+
+    Returns
+    -------
+    ranker : RankerAdapter
+        The fitted ranker with the highest NDCG@10 on ``val``.
+    """
+    from lightgbm import LGBMRanker
+
+    settings = [(o, n) for o in ("lambdarank", "rank_xendcg") for n in (15, 63)]
+    rankers = [
+        RankerAdapter(
+            LGBMRanker(
+                objective=objective,
+                num_leaves=num_leaves,
+                n_estimators=20 if quick else 1000,
+                learning_rate=0.05,
+                random_state=seed,
+                n_jobs=1,
+                verbosity=-1,
+            ),
+            early_stopping_rounds=50,
+        ).fit(*train, X_val=val[0], y_val=val[1], groups_val=val[2])
+        for objective, num_leaves in settings[: 1 if quick else None]
+    ]
+    return max(rankers, key=lambda ranker: ranker.score(*val))
+
+
+def per_list_ndcg(y, scores, groups, k=10):
+    """NDCG@k of each list, NaN where there is nothing to find: (n_lists,)."""
+    return ndcg_score(y, scores, groups, k=k, reduction="none").value
+
+
+def stack_ragged(arrays):
+    """Rows of different lengths as one array, NaN at the end: (n_seeds, longest)."""
+    stacked = np.full((len(arrays), max(map(len, arrays))), np.nan)
+    for row, values in zip(stacked, arrays, strict=True):
+        row[: len(values)] = values
+    return stacked
+
+
+def save_figure(figure, path_stem):
+    """Write ``docs/results/<stem>.png``."""
+    stem = RESULTS / path_stem
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(stem.with_suffix(".png"), dpi=120)

@@ -1,0 +1,154 @@
+"""From which strength of context on does a listwise model pay?
+
+`make_ranking(context_strength=...)` is swept from 0, where each item is as relevant in
+any list, upwards. LightGBM competes twice: on the features as they are, and with each
+feature's z-score and rank within its list beside it, the best it can be given by hand.
+
+    python benchmarks/context_crossing.py --jobs 2 --minutes 30
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from _common import (
+    add_run_arguments,
+    fit_lightgbm,
+    list_folds,
+    load_lists,
+    markdown_table,
+    network_params,
+    paired_interval,
+    parse_run,
+    per_list_ndcg,
+    run_jobs,
+    save_figure,
+    stack_ragged,
+    write_results,
+)
+
+from sklearn_rankformer import MLPRanker, RankFormerRanker, WithinListScaler
+
+STRENGTHS = (0.0, 0.5, 1.0, 2.0, 4.0)
+BY_HAND = "LightGBM, list features"
+
+
+def run(strength, seed, n_lists, quick):
+    """NDCG@10 of each test list and model, in one world."""
+    world = {"n_lists": n_lists, "context_strength": strength, "random_state": seed}
+    data = load_lists("synthetic", **world)
+    folds = list_folds(data.groups, seed)
+    train, val, test = (
+        (data.X[rows], data.y[rows], data.groups[rows])
+        for rows in (folds >= 2, folds == 1, folds == 0)
+    )
+    X_test, y_test, groups_test = test
+    found = {}
+    params = {"random_state": seed, **network_params(quick)}
+    for name, ranker in {
+        "RankFormer": RankFormerRanker(**params),
+        "MLP": MLPRanker(**params),
+    }.items():
+        ranker.fit(*train, X_val=val[0], y_val=val[1], groups_val=val[2])
+        found[name] = ranker.predict(X_test, groups_test)
+    found["LightGBM"] = fit_lightgbm(train, val, seed, quick).predict(X_test)
+    seen, watched, new = (
+        (WithinListScaler().fit_transform(X, groups=groups), y, groups)
+        for X, y, groups in (train, val, test)
+    )
+    found[BY_HAND] = fit_lightgbm(seen, watched, seed, quick).predict(new[0])
+    found["noise-free utility"] = data.utility[folds == 0]
+    return {
+        n: per_list_ndcg(y_test, scores, groups_test) for n, scores in found.items()
+    }
+
+
+def summarise(done):
+    """One row per strength and model, with RankFormer's lead over it."""
+    rows = []
+    for strength in dict.fromkeys(task["strength"] for task, _ in done):
+        worlds = [r for task, r in done if task["strength"] == strength]
+        for model in worlds[0]:
+            values = stack_ragged([world[model] for world in worlds])
+            row = {"strength": strength, "model": model, "seeds": len(worlds)}
+            row["ndcg"] = float(np.nanmean(values))
+            if model not in ("RankFormer", "noise-free utility"):
+                ours = stack_ragged([world["RankFormer"] for world in worlds])
+                rng = np.random.default_rng(0)
+                row["lead"] = paired_interval(ours, values, rng)
+            rows.append(row)
+    return rows
+
+
+def crossing(rows):
+    """Lowest strength from which on RankFormer leads beyond the interval, or None."""
+    ahead = {r["strength"]: r["lead"]["low"] > 0 for r in rows if r["model"] == BY_HAND}
+    found = None
+    for strength in sorted(ahead, reverse=True):
+        if not ahead[strength]:
+            break
+        found = strength
+    return found
+
+
+def page(rows, quick):
+    """The Markdown page."""
+    columns = {
+        "strength": "context strength",
+        "model": "model",
+        "ndcg": "NDCG@10",
+        "lead": "RankFormer's lead [95 %]",
+        "seeds": "worlds",
+    }
+    found = crossing(rows)
+    told = (
+        f"From context strength {found:g} on, RankFormer is above LightGBM with list "
+        f"features beyond the interval.\n"
+        if found is not None
+        else "At no strength up to the largest is RankFormer above LightGBM with list "
+        "features beyond the interval.\n"
+    )
+    parts = ["A quick run, to see it work: these numbers mean nothing.\n"] * quick
+    return "\n".join([*parts, told, markdown_table(rows, columns)])
+
+
+def draw(rows, path_stem):
+    """NDCG against the strength of context."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    for model in dict.fromkeys(row["model"] for row in rows):
+        points = [(r["strength"], r["ndcg"]) for r in rows if r["model"] == model]
+        style = "k:" if model == "noise-free utility" else "o-"
+        axis.plot(*zip(*points, strict=True), style, label=model)
+    axis.set(xlabel="context strength", ylabel="NDCG@10")
+    axis.legend()
+    save_figure(figure, path_stem)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_run_arguments(parser)
+    parser.add_argument("--lists", type=int, default=2000, help="3/5 of them to train")
+    parser.add_argument("--strengths", type=float, nargs="+", default=STRENGTHS)
+    args = parse_run(parser)
+    n_lists = 150 if args.quick else args.lists
+    tasks = [
+        {"strength": s, "seed": seed, "n_lists": n_lists, "quick": args.quick}
+        for seed in range(args.seeds)
+        for s in args.strengths
+    ]
+    done = run_jobs(run, tasks, n_jobs=args.jobs, minutes=args.minutes)
+    done.sort(key=lambda one: one[0]["strength"])
+    rows = summarise(done)
+    stem = Path(args.out) / "context_crossing"
+    text = page(rows, args.quick)
+    write_results(stem, {**vars(args), "rows": rows, "crossing": crossing(rows)}, text)
+    draw(rows, stem)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""How much of a RankFormer's gain does a GBDT keep that learns its scores?
+
+On labels and on simulated clicks: the teacher, the same GBDT fitted on the labels, on
+the teacher's scores, and both again with labels for a quarter of the lists only, the
+others unlabelled. The share kept is the student's gain over the GBDT on labels, as a
+share of the teacher's; it means something only where the teacher wins.
+
+    python benchmarks/distillation.py --data DIR --jobs 2 --minutes 40
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from _common import (
+    add_run_arguments,
+    list_folds,
+    load_lists,
+    markdown_table,
+    network_params,
+    paired_interval,
+    parse_run,
+    per_list_ndcg,
+    run_jobs,
+    stack_ragged,
+    write_results,
+)
+from lightgbm import LGBMRanker
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.frozen import FrozenEstimator
+
+from sklearn_rankformer import RankerAdapter, RankFormerRanker, WithinListScaler
+from sklearn_rankformer.distillation import DistilledRanker
+from sklearn_rankformer.simulation import simulate_implicit_feedback
+
+SETS = ("synthetic labels", "synthetic clicks", "mq2008 labels", "mq2008 clicks")
+SETS += ("mslr labels", "expedia labels")
+LABELLED = (1.0, 0.25)
+
+
+def run(name, labelled, seed, data_dir, quick):
+    """NDCG@10 of each test list and model, and seconds to predict."""
+    source, kind = name.split()
+    world = {"n_lists": 200 if quick else 1500, "random_state": seed // 5}
+    data = load_lists(source, data_dir, **world)
+    folds = list_folds(data.groups, seed // 5) if data.fold is None else data.fold
+    rng = np.random.default_rng(seed)
+    train, test = folds != seed % 5, folds == seed % 5
+    queries = rng.permutation(np.unique(data.groups[train]))
+    known = np.isin(data.groups, queries[: round(labelled * len(queries))]) & train
+    X, y, groups = _feedback(data, np.flatnonzero(known), kind, rng)
+    more = {}
+    if labelled < 1:
+        rest = train & ~known
+        more = {"X_unlabelled": data.X[rest], "groups_unlabelled": data.groups[rest]}
+    new = data.X[test], data.groups[test]
+    params = {"random_state": seed, **network_params(quick)}
+    teacher = RankFormerRanker(**params).fit(X, y, groups)
+    scores, seconds = {}, {}
+    models = {"teacher": teacher}
+    for gbdt, student in students(seed, quick).items():
+        models[f"{gbdt} on labels"] = RankerAdapter(student).fit(X, y, groups)
+        distilled = DistilledRanker(FrozenEstimator(teacher), student)
+        models[f"{gbdt} distilled"] = distilled.fit(X, groups=groups, **more)
+    for model, ranker in models.items():
+        scores[model] = ranker.predict(*new)
+        seconds[model] = latency(ranker, *new)
+    add_by_hand(scores, X, y, groups, *new, teacher, more, seed, quick)
+    y_test, groups_test = data.y[test], data.groups[test]
+    ndcg = {m: per_list_ndcg(y_test, s, groups_test) for m, s in scores.items()}
+    return {"ndcg": ndcg, "seconds": seconds}
+
+
+def students(seed, quick):
+    """The GBDTs that learn labels or scores, with the same settings for both."""
+    n_trees = 20 if quick else 500
+    common = {"learning_rate": 0.05, "random_state": seed}
+    return {
+        "HistGB": HistGradientBoostingRegressor(max_iter=n_trees, **common),
+        "LightGBM": LGBMRanker(
+            n_estimators=n_trees, n_jobs=1, verbosity=-1, num_leaves=15, **common
+        ),
+    }
+
+
+def add_by_hand(scores, X, y, groups, X_new, groups_new, teacher, more, seed, quick):
+    """The regressor once more, with z-scores and ranks within the list to see by."""
+
+    def relative(X, groups):
+        return WithinListScaler().fit_transform(X, groups=groups)
+
+    seen, new = relative(X, groups), relative(X_new, groups_new)
+    soft = _centred(teacher.predict(X, groups), groups)
+    X_soft = seen
+    if more:
+        extra = more["X_unlabelled"], more["groups_unlabelled"]
+        soft = np.concatenate([soft, _centred(teacher.predict(*extra), extra[1])])
+        X_soft = np.concatenate([seen, relative(*extra)])
+    for label, rows, target in (("on labels", seen, y), ("distilled", X_soft, soft)):
+        student = students(seed, quick)["HistGB"].fit(rows, target)
+        scores[f"HistGB, list features, {label}"] = student.predict(new)
+
+
+def _centred(scores, groups):
+    codes = np.unique(groups, return_inverse=True)[1]
+    return scores - (np.bincount(codes, scores) / np.bincount(codes))[codes]
+
+
+def _feedback(data, rows, kind, rng):
+    if kind == "labels":
+        return data.X[rows], data.y[rows], data.groups[rows]
+    shown = simulate_implicit_feedback(
+        data.y[rows],
+        data.groups[rows],
+        n_repeats=2,
+        max_label=int(data.y.max()),
+        rng=rng,
+    )
+    return data.X[rows][shown.rows], shown.labels, shown.groups
+
+
+def latency(ranker, X, groups, repeats=7):
+    """Median seconds to score one list, and to score all: (one, all)."""
+    one = groups == groups[0]
+    parts = ((X[one], groups[one]), (X, groups))
+    return [np.median([_seconds(ranker, *p) for _ in range(repeats)]) for p in parts]
+
+
+def _seconds(ranker, X, groups):
+    start = time.perf_counter()
+    ranker.predict(X, groups)
+    return time.perf_counter() - start
+
+
+def summarise(done):
+    """One row per data set, share of labels and GBDT."""
+    rows = []
+    cases = dict.fromkeys((task["name"], task["labelled"]) for task, _ in done)
+    for name, labelled in cases:
+        runs = [
+            result["ndcg"]
+            for task, result in done
+            if (task["name"], task["labelled"]) == (name, labelled)
+        ]
+        values = {m: stack_ragged([one[m] for one in runs]) for m in runs[0]}
+        for gbdt in ("HistGB", "LightGBM", "HistGB, list features,"):
+            of_labels, distilled = (
+                values[f"{gbdt} {how}"] for how in ("on labels", "distilled")
+            )
+            row = {"data": name, "labelled": labelled, "gbdt": gbdt.rstrip(",")}
+            row["teacher"] = float(np.nanmean(values["teacher"]))
+            row["on labels"] = float(np.nanmean(of_labels))
+            row["distilled"] = float(np.nanmean(distilled))
+            rng = np.random.default_rng(0)
+            row["teacher gain"] = paired_interval(values["teacher"], of_labels, rng)
+            row["gain"] = paired_interval(distilled, of_labels, rng)
+            wins = row["teacher gain"]["low"] > 0
+            kept = row["gain"]["difference"] / row["teacher gain"]["difference"]
+            row["kept"] = f"{kept:.0%}" if wins else "-"
+            row["seeds"] = len(runs)
+            rows.append(row)
+    return rows
+
+
+def speeds(done):
+    """Median milliseconds to predict, for each data set and model."""
+    rows = []
+    for name in dict.fromkeys(task["name"] for task, _ in done):
+        runs = [result["seconds"] for task, result in done if task["name"] == name]
+        for model in runs[0]:
+            one, everything = np.median([run[model] for run in runs], axis=0) * 1000
+            row = {"data": name, "model": model}
+            rows.append({**row, "one": f"{one:.2f}", "all": f"{everything:.1f}"})
+    return rows
+
+
+def page(rows, times, quick):
+    """The Markdown page."""
+    columns = {
+        "data": "data",
+        "labelled": "share labelled",
+        "gbdt": "student",
+        "teacher": "teacher",
+        "on labels": "on labels",
+        "distilled": "distilled",
+        "teacher gain": "teacher - on labels [95 %]",
+        "gain": "distilled - on labels [95 %]",
+        "kept": "kept",
+        "seeds": "seeds",
+    }
+    parts = ["A quick run, to see it work: these numbers mean nothing.\n"] * quick
+    parts += ["NDCG@10 of the true labels; `kept` only where the teacher wins:\n"]
+    parts += [markdown_table(rows, columns)]
+    parts += ["Milliseconds to predict, one thread:\n"]
+    headings = {"data": "data", "model": "model", "one": "one list", "all": "all lists"}
+    return "\n".join([*parts, markdown_table(times, headings)])
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_run_arguments(parser)
+    parser.add_argument("--sets", nargs="+", default=SETS)
+    args = parse_run(parser)
+    common = {"data_dir": args.data, "quick": args.quick}
+    tasks = [
+        {"name": name, "labelled": labelled, "seed": seed, **common}
+        for seed in range(args.seeds)
+        for labelled in LABELLED
+        for name in args.sets
+    ]
+    done = run_jobs(run, tasks, n_jobs=args.jobs, minutes=args.minutes)
+    rows, times = summarise(done), speeds(done)
+    stem = Path(args.out) / "distillation"
+    text = page(rows, times, args.quick)
+    write_results(stem, {**vars(args), "rows": rows, "milliseconds": times}, text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

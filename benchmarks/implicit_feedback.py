@@ -1,0 +1,332 @@
+"""What lists without clicks are worth: trained on simulated clicks, judged by truth.
+
+Users of the RankFormer paper's model see selections of at most 16 items of lists with
+relevance labels. Rankers learn their clicks and purchases, and are judged on other
+lists by the relevance behind the clicks, and by clicks. One factor is varied at a time:
+the weight of the listwide loss, the share of lists without clicks, the number of lists.
+
+    python benchmarks/implicit_feedback.py --data DIR --jobs 2 --minutes 60
+    python benchmarks/implicit_feedback.py --sets synthetic --quick
+
+Wherever the share is varied, the lists with clicks stay as many: the question is what
+the others add. Seed s tests fold s, so that five seeds test each list once.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from _common import (
+    add_run_arguments,
+    fit_lightgbm,
+    list_folds,
+    load_lists,
+    markdown_table,
+    network_params,
+    paired_interval,
+    parse_run,
+    per_list_ndcg,
+    run_jobs,
+    save_figure,
+    write_results,
+)
+
+from sklearn_rankformer import MLPRanker, RankFormerRanker
+from sklearn_rankformer.simulation import simulate_implicit_feedback
+
+WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0)
+SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)
+SHARES = (0.0, 0.5, 0.8)
+LIST_SIGNALS = (0.0, 0.5, 1.0)
+CENTRE = {"weight": 0.25, "share": 0.5, "size": 1.0, "list_signal": 1.0}
+NAMES = {"true": "true relevance", "clicks": "clicks"}
+
+
+def tasks_of(name, seeds, options):
+    """All settings for one data set, seed after seed, the centre first."""
+    settings = [{}]
+    settings += [{"share": share} for share in SHARES if share != CENTRE["share"]]
+    settings += [{"size": size} for size in SIZES if size != CENTRE["size"]]
+    if name == "synthetic":
+        settings += [{"list_signal": signal} for signal in LIST_SIGNALS[:-1]]
+    common = {"name": name, **options}
+    return [
+        {**common, "seed": seed, "varied": one}
+        for seed in range(seeds)
+        for one in settings
+    ]
+
+
+def run(name, seed, varied, data_dir, n_clicked, quick):
+    """Train every model in one setting; per query and model, NDCG@10 of both kinds."""
+    at = {**CENTRE, **varied}
+    world = {"n_lists": 200 if quick else 1000, "list_signal": at["list_signal"]}
+    data = load_lists(name, data_dir, random_state=seed // 5, **world)
+    folds = list_folds(data.groups, seed // 5) if data.fold is None else data.fold
+    rng = np.random.default_rng(seed)
+    test = _simulate(data, np.flatnonzero(folds == seed % 5), 5, rng)
+    queries = np.unique(data.groups[folds != seed % 5])
+    queries = rng.permutation(queries)[: max(20, round(at["size"] * len(queries)))]
+    pool = _simulate(data, np.flatnonzero(np.isin(data.groups, queries)), 10, rng)
+    pool = _with_share(pool, round(at["size"] * n_clicked), at["share"], rng)
+    held = np.isin(pool.query, queries[: len(queries) // 7 + 1])
+    train, val = _rows(data, pool, ~held), _rows(data, pool, held)
+    found = {}
+    for model, ranker in fitted(train, val, seed, varied, quick):
+        scores = ranker.predict(data.X[test.rows], test.groups)
+        found[model] = _judge(data.y[test.rows], scores, test)
+    first = pool.labels[np.unique(pool.groups, return_index=True)[1]]
+    return {"ndcg": found, "n_lists": len(first), "n_rows": len(pool.rows)}
+
+
+def _simulate(data, rows, n_repeats, rng):
+    """Show selections of these rows; ``query`` is the list they were drawn from."""
+    shown = simulate_implicit_feedback(
+        data.y[rows],
+        data.groups[rows],
+        n_repeats=n_repeats,
+        max_label=int(data.y.max()),
+        rng=rng,
+    )
+    shown.rows = rows[shown.rows]
+    shown.query = data.groups[shown.rows]
+    return shown
+
+
+def _with_share(shown, n_clicked, share, rng):
+    """Keep at most so many lists with clicks, and others to make up the share.
+
+    The lists with clicks are the same whatever the share.
+    """
+    best = np.maximum.reduceat(
+        shown.labels, np.unique(shown.groups, return_index=True)[1]
+    )
+    clicked, empty = (rng.permutation(np.flatnonzero(c)) for c in (best > 0, best == 0))
+    most = int(len(empty) * (1 - max(SHARES)) / max(SHARES))
+    clicked = clicked[: min(n_clicked, most)]
+    empty = empty[: round(len(clicked) * share / (1 - share))]
+    ids = np.unique(shown.groups)[np.concatenate([clicked, empty])]
+    kept = np.isin(shown.groups, ids)
+    for name in ("rows", "groups", "labels", "query"):
+        shown[name] = shown[name][kept]
+    return shown
+
+
+def _rows(data, shown, chosen):
+    return data.X[shown.rows[chosen]], shown.labels[chosen], shown.groups[chosen]
+
+
+def _judge(y, scores, test):
+    """NDCG@10 of each query, the mean of its selections; by truth and by clicks."""
+    first = np.unique(test.groups, return_index=True)[1]
+    ids, query = np.unique(test.query[first], return_inverse=True)
+    found = {}
+    for kind, labels in (("true", y), ("clicks", test.labels)):
+        values = per_list_ndcg(labels, scores, test.groups)
+        counted = ~np.isnan(values)
+        n = np.bincount(query[counted], minlength=len(ids))
+        total = np.bincount(query[counted], values[counted], minlength=len(ids))
+        mean = np.where(n > 0, total / np.maximum(n, 1), np.nan)
+        found[kind] = dict(zip(ids.tolist(), mean.tolist(), strict=True))
+    return found
+
+
+# The models --------------------------------------------------------------------------
+
+
+def fitted(train, val, seed, varied, quick):
+    """Yield (name, fitted ranker) for each model of the setting."""
+    weights = (0.0, CENTRE["weight"]) if varied or quick else WEIGHTS
+    params = {"random_state": seed, **network_params(quick)}
+    rankers = {
+        f"RankFormer {weight:g}": RankFormerRanker(listwide_weight=weight, **params)
+        for weight in weights
+    }
+    rankers["MLP"] = MLPRanker(**params)
+    for name, ranker in rankers.items():
+        yield name, _fit(ranker, train, val)
+    if not varied:
+        ranker = published_ranker(train[0].shape[1], params)
+        yield "published settings", _fit(ranker, _raised(train), _raised(val))
+    yield "LightGBM", fit_lightgbm(train, val, seed, quick)
+
+
+def _fit(ranker, train, val):
+    return ranker.fit(*train, X_val=val[0], y_val=val[1], groups_val=val[2])
+
+
+def published_loss(scores, gains, mask, weights):
+    """Softmax loss with raw labels for weights, divided by the length of the list."""
+    import torch
+
+    lowest = torch.finfo(scores.dtype).min
+    log_p = scores.masked_fill(~mask, lowest).log_softmax(-1).masked_fill(~mask, 0.0)
+    return -(gains.masked_fill(~mask, 0.0) * log_p).sum(-1) / mask.sum(-1).clamp(min=1)
+
+
+def published_ranker(n_features, params):
+    """The published code's settings, as far as the parameters of the package reach.
+
+    One head, three layers of the features' own width, raw labels, strength 1. What
+    remains is a linear input map of that width, which the published network lacks,
+    early stopping, and the learning rate's schedule.
+    """
+    return RankFormerRanker(
+        loss=published_loss,
+        gain="linear",
+        listwide_weight=1.0,
+        d_model=n_features,
+        nhead=1,
+        num_layers=3,
+        dim_feedforward=512,
+        dropout=0.25,
+        feature_dropout=0.0,
+        n_bins=0,
+        list_features=False,
+        weight_decay=0.1,
+        **{**params, "n_members": 1},
+    )
+
+
+def _raised(part):
+    """Purchases labelled 4, as in the published code."""
+    X, y, groups = part
+    return X, np.where(y == 2, 4, y), groups
+
+
+# The tables --------------------------------------------------------------------------
+
+
+def values_of(done, name, model, kind, varied):
+    """Per seed and query: (n_seeds, n_queries), NaN where not tested."""
+    found = [
+        result["ndcg"][model][kind]
+        for task, result in done
+        if task["name"] == name and task["varied"] == varied
+    ]
+    queries = sorted(set().union(*found))
+    place = {query: i for i, query in enumerate(queries)}
+    values = np.full((len(found), len(queries)), np.nan)
+    for row, one in zip(values, found, strict=True):
+        row[[place[query] for query in one]] = list(one.values())
+    return values
+
+
+def compare(done, name, varied, base="RankFormer 0"):
+    """One row per model: both means, and the gain over ``base`` with its interval."""
+    results = [r for t, r in done if t["name"] == name and t["varied"] == varied]
+    rows = []
+    for model in results[0]["ndcg"]:
+        row = {"data": name, **varied, "model": model, "seeds": len(results)}
+        for kind in NAMES:
+            ours = values_of(done, name, model, kind, varied)
+            theirs = values_of(done, name, base, kind, varied)
+            row[kind] = float(np.nanmean(ours))
+            if model != base:
+                rng = np.random.default_rng(0)
+                row[f"{kind} gain"] = paired_interval(ours, theirs, rng)
+        rows.append(row)
+    return rows
+
+
+def summarise(done):
+    """All rows, setting by setting."""
+    settings = []
+    for task, _ in done:
+        if (task["name"], task["varied"]) not in settings:
+            settings.append((task["name"], task["varied"]))
+    return [row for setting in settings for row in compare(done, *setting)]
+
+
+def page(rows, quick):
+    """The Markdown page."""
+    gain = "gain over listwide weight 0 [95 %]"
+    columns = {"data": "data", "model": "model"}
+    scores = {"true": "NDCG@10, true relevance", "true gain": gain}
+    scores |= {"clicks": "NDCG@10, clicks", "clicks gain": gain, "seeds": "seeds"}
+    parts = ["A quick run, to see it work: these numbers mean nothing.\n"] * quick
+    centre = [r for r in rows if not set(r) & set(CENTRE)]
+    parts += ["Half of the lists without clicks, all lists:\n"]
+    parts += [markdown_table(centre, columns | scores)]
+    for factor, heading in (
+        ("share", "share of lists without clicks"),
+        ("size", "share of the training lists"),
+        ("list_signal", "`list_signal` of `make_ranking`"),
+    ):
+        varied = [r for r in rows if factor in r]
+        if varied:
+            parts += [f"Another {heading}:\n"]
+            parts += [
+                markdown_table(
+                    varied, {"data": "data", factor: heading, "model": "model"} | scores
+                )
+            ]
+    return "\n".join(parts)
+
+
+def draw(rows, path_stem):
+    """Gain of the listwide loss against the share of empty lists, and its weight."""
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(9, 3.4), sharey=True, layout="constrained"
+    )
+    centre = f"RankFormer {CENTRE['weight']:g}"
+    for name in dict.fromkeys(row["data"] for row in rows):
+        ours = [r for r in rows if r["data"] == name and "true gain" in r]
+        plain = [r for r in ours if not set(r) & set(CENTRE)]
+        by_share = {
+            r.get("share", CENTRE["share"]): r["true gain"]
+            for r in ours
+            if r["model"] == centre and not {"size", "list_signal"} & set(r)
+        }
+        by_weight = {
+            float(r["model"].split()[1]): r["true gain"]
+            for r in plain
+            if r["model"].startswith("RankFormer")
+        }
+        for axis, points in ((left, by_share), (right, by_weight)):
+            _draw_gains(axis, points, name)
+    left.set(xlabel="share of training lists without clicks", ylabel="NDCG@10 gained")
+    right.set(xlabel="listwide weight")
+    for axis in (left, right):
+        axis.axhline(0, color="grey", linewidth=0.8)
+    left.legend()
+    save_figure(figure, path_stem)
+
+
+def _draw_gains(axis, points, name):
+    at = sorted(points)
+    middle = np.array([points[one]["difference"] for one in at])
+    low = np.array([points[one]["low"] for one in at])
+    high = np.array([points[one]["high"] for one in at])
+    axis.errorbar(at, middle, [middle - low, high - middle], marker="o", label=name)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_run_arguments(parser)
+    parser.add_argument("--sets", nargs="+", default=["synthetic", "mq2008", "mslr"])
+    parser.add_argument("--clicked", type=int, default=400, help="lists with clicks")
+    args = parse_run(parser)
+    options = {
+        "data_dir": args.data,
+        "n_clicked": 150 if args.quick else args.clicked,
+        "quick": args.quick,
+    }
+    tasks = [task for name in args.sets for task in tasks_of(name, args.seeds, options)]
+    tasks.sort(key=lambda task: task["seed"])
+    done = run_jobs(run, tasks, n_jobs=args.jobs, minutes=args.minutes)
+    rows = summarise(done)
+    stem = Path(args.out) / "implicit_feedback"
+    text = page(rows, args.quick)
+    counts = {"n_done": len(done), "n_planned": len(tasks)}
+    write_results(stem, {**vars(args), **counts, "rows": rows}, text)
+    draw(rows, stem)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
