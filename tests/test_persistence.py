@@ -724,6 +724,7 @@ def test_damaged_checkpoint_is_refused(fitted, lists, tmp_path):
 KILLED_AND_RESUMED = """
 import os, signal, sys
 import torch
+import torch._dynamo  # optimisers import it late: here once, not in each process
 from skorch.callbacks import Callback
 from sklearn_rankformer import RankFormerRanker, persistence
 from sklearn_rankformer.datasets import make_ranking

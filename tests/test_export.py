@@ -1,0 +1,192 @@
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+
+from sklearn_rankformer import MLPRanker, RankFormerRanker
+from sklearn_rankformer.export import NormalScores, RankerGraph, _export, to_onnx
+from sklearn_rankformer.preprocessing import TabularTransform
+
+from .conftest import make_lists
+
+pytest.importorskip("onnx")
+ort = pytest.importorskip("onnxruntime")
+
+SMALL = {"n_members": 2, "n_bins": 4, "max_epochs": 2, "random_state": 0}
+CELLS = {"d_model": 8, "nhead": 2, "num_layers": 1, "dim_feedforward": 8}
+TOLERANCE = 1e-5
+
+
+def rankformer(**params):
+    return RankFormerRanker(**{**SMALL, **CELLS, **params})
+
+
+def mlp(**params):
+    return MLPRanker(**{**SMALL, "hidden_layer_sizes": (8,), **params})
+
+
+def float32_lists(seed=0, **options):
+    """Lists with missing values, ties, a constant column and a constant but missing."""
+    X, y, groups = make_lists(n_features=6, seed=seed, **options)
+    X[:, 3] = np.round(X[:, 3])
+    X[:, 4] = 7.0
+    rng = np.random.default_rng(seed)
+    X[:, [1, 5]] = np.where(rng.random((len(X), 2)) < 0.3, np.nan, X[:, [1, 5]])
+    return X.astype(np.float32), y, groups
+
+
+def run(path, X, groups):
+    """Outputs of the graph, for rows that lie list by list."""
+    session = ort.InferenceSession(path)
+    _, lengths = np.unique(groups, return_counts=True)
+    names = [output.name for output in session.get_outputs()]
+    feed = {"X": np.asarray(X, dtype=np.float32), "lengths": lengths}
+    return dict(zip(names, session.run(None, feed), strict=True))
+
+
+@pytest.fixture(scope="module")
+def ranker():
+    X, y, groups = float32_lists()
+    return rankformer().fit(X, y, groups=groups)
+
+
+@pytest.fixture(scope="module")
+def path(ranker, tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "ranker.onnx"
+    to_onnx(ranker, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {"sizes": (1, 9)},
+        {"sizes": (1, 2)},
+        {"n_lists": 1, "sizes": (1, 2)},
+        {"n_lists": 3, "sizes": (100, 200)},
+        {"n_lists": 300, "sizes": (1, 30)},
+    ],
+    ids=str,
+)
+def test_scores_and_list_values_equal_ours(lists, ranker, path):
+    X, _, groups = float32_lists(seed=1, **lists)
+    found = run(path, 2 * X, groups)
+    expected = ranker.predict(2 * X, groups)
+    np.testing.assert_allclose(found["scores"], expected, atol=TOLERANCE)
+    proba = ranker.predict_list_value(2 * X, groups).proba
+    np.testing.assert_allclose(found["list_proba"], proba, atol=TOLERANCE)
+
+
+def test_rows_without_any_value_score_as_ours(ranker, path):
+    X, _, groups = float32_lists(seed=1)
+    X[:] = np.nan
+    found = run(path, X, groups)["scores"]
+    np.testing.assert_allclose(found, ranker.predict(X, groups), atol=TOLERANCE)
+
+
+def test_score_depends_on_the_list(path):
+    X, _, groups = float32_lists(seed=1)
+    alone = run(path, X, np.arange(len(X)))["scores"]
+    assert np.abs(run(path, X, groups)["scores"] - alone).max() > 100 * TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("make", "transform"), [(mlp, "quantile"), (rankformer, None)], ids=str
+)
+def test_other_rankers_score_as_ours(make, transform, tmp_path):
+    X, y, groups = float32_lists()
+    X = np.nan_to_num(X) if transform is None else X
+    ranker = (
+        make(input_transform=transform, listwide_weight=0)
+        if (make is rankformer)
+        else make(input_transform=transform)
+    )
+    ranker.fit(X, y, groups=groups)
+    to_onnx(ranker, tmp_path / "ranker.onnx")
+    found = run(tmp_path / "ranker.onnx", X, groups)
+    assert list(found) == ["scores"]
+    expected = ranker.predict(X, groups)
+    np.testing.assert_allclose(found["scores"], expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_both_exporters_of_torch_give_the_same(dynamo, ranker, tmp_path):
+    if dynamo:
+        pytest.importorskip("onnxscript")
+    X, _, groups = float32_lists(seed=2)
+    graph = RankerGraph(ranker).eval()
+    _export(graph, str(tmp_path / "ranker.onnx"), dynamo)
+    for lists in (groups, np.zeros_like(groups), np.arange(len(groups))):
+        found = run(tmp_path / "ranker.onnx", X, lists)["scores"]
+        np.testing.assert_allclose(found, ranker.predict(X, lists), atol=TOLERANCE)
+
+
+def test_categories_go_in_as_codes_told_by_the_file(tmp_path):
+    pd = pytest.importorskip("pandas")
+    X, y, groups = float32_lists()
+    kinds = np.where(X[:, 2] > 0, "u", np.where(X[:, 2] > -1, "v", None))
+    frame = pd.DataFrame(
+        {
+            "price": X[:, 0],
+            "kind": pd.Categorical(kinds),
+            "age": X[:, 1],
+            "size": pd.Categorical((X[:, 3] > 0).astype(int) + 5),
+        }
+    )
+    ranker = rankformer().fit(frame, y, groups=groups)
+    path = tmp_path / "ranker.onnx"
+    to_onnx(ranker, path)
+    told = ort.InferenceSession(path).get_modelmeta().custom_metadata_map
+    told = {name: json.loads(value) for name, value in told.items()}
+    assert told["categories"] == {"kind": ["u", "v", None], "size": [5, 6]}
+    assert told["feature_names"] == ["price", "kind", "age", "size"]
+    assert told["levels"] == ranker.levels_.tolist()
+    frame = frame.astype({"kind": object, "size": object})
+    frame.loc[:3, "kind"] = "never seen"
+    codes = frame.copy()
+    for column, values in told["categories"].items():
+        code = {value: i for i, value in enumerate(values) if value is not None}
+        codes[column] = [code.get(value, np.nan) for value in frame[column]]
+    expected = ranker.predict(frame, groups)
+    found = run(path, codes.to_numpy(np.float32), groups)["scores"]
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+    codes.loc[:3, "kind"] = [99, -1, 3, 1000]
+    found = run(path, codes.to_numpy(np.float32), groups)["scores"]
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("n_values", [1, 2, 3, 7, 8, 9, 255, 256, 257, 2000])
+def test_tables_are_read_as_numpy_reads_them(n_values):
+    rng = np.random.default_rng(n_values)
+    X = rng.normal(size=(2000, 3))
+    X[:, 0] = rng.permutation(np.arange(2000) % n_values)
+    X[:, 1] = np.sort(X[:, 1])[(np.arange(2000) % n_values)]
+    X[rng.random(2000) < 0.1, 1] = np.nan
+    transform = TabularTransform().fit(X, np.random.RandomState(0))
+    at = np.concatenate([X, X + 0.3, 10 * X, [[-1e9] * 3, [1e9] * 3, [np.nan] * 3]])
+    found = NormalScores(transform, [0, 1, 2])(torch.tensor(at)).numpy()
+    np.testing.assert_allclose(found, transform.transform(at), atol=1e-6)
+
+
+def test_export_leaves_ranker_and_folder_as_they_were(ranker, tmp_path):
+    X, _, groups = float32_lists()
+    expected = ranker.predict(X, groups)
+    weights = next(ranker.module_.parameters())
+    (tmp_path / "ranker.onnx").write_bytes(b"what was here before")
+    to_onnx(ranker, str(tmp_path / "ranker.onnx"))
+    assert os.listdir(tmp_path) == ["ranker.onnx"]
+    assert next(ranker.module_.parameters()) is weights
+    np.testing.assert_array_equal(ranker.predict(X, groups), expected)
+    assert len(run(tmp_path / "ranker.onnx", X, groups)["scores"]) == len(X)
+
+
+def test_others_are_refused(tmp_path):
+    with pytest.raises(NotFittedError):
+        to_onnx(rankformer(), tmp_path / "ranker.onnx")
+    with pytest.raises(TypeError, match="RankFormerRanker or MLPRanker"):
+        to_onnx(make_pipeline(rankformer()), tmp_path / "ranker.onnx")
+    assert os.listdir(tmp_path) == []
