@@ -340,12 +340,16 @@ def per_list_ndcg(y, scores, groups, k=10):
     return ndcg_score(y, scores, groups, k=k, reduction="none").value
 
 
-def stack_ragged(arrays):
-    """Rows of different lengths as one array, NaN at the end: (n_seeds, longest)."""
-    stacked = np.full((len(arrays), max(map(len, arrays))), np.nan)
-    for row, values in zip(stacked, arrays, strict=True):
-        row[: len(values)] = values
-    return stacked
+def each_in_own_columns(arrays):
+    """Values of each seed's own lists, for `paired_interval`: (n_seeds, n_all_lists).
+
+    No two seeds share a column, so that NaN stands wherever a list is another seed's.
+    """
+    ends = np.cumsum([len(values) for values in arrays])
+    spread = np.full((len(arrays), ends[-1]), np.nan)
+    for row, values, end in zip(spread, arrays, ends, strict=True):
+        row[end - len(values) : end] = values
+    return spread
 
 
 def save_figure(figure, path_stem):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from _common import (
     add_run_arguments,
+    each_in_own_columns,
     fit_lightgbm,
     list_folds,
     load_lists,
@@ -23,7 +24,6 @@ from _common import (
     per_list_ndcg,
     run_jobs,
     save_figure,
-    stack_ragged,
     write_results,
 )
 
@@ -69,11 +69,11 @@ def summarise(done):
     for strength in dict.fromkeys(task["strength"] for task, _ in done):
         worlds = [r for task, r in done if task["strength"] == strength]
         for model in worlds[0]:
-            values = stack_ragged([world[model] for world in worlds])
+            values = each_in_own_columns([world[model] for world in worlds])
             row = {"strength": strength, "model": model, "seeds": len(worlds)}
             row["ndcg"] = float(np.nanmean(values))
             if model not in ("RankFormer", "noise-free utility"):
-                ours = stack_ragged([world["RankFormer"] for world in worlds])
+                ours = each_in_own_columns([world["RankFormer"] for world in worlds])
                 rng = np.random.default_rng(0)
                 row["lead"] = paired_interval(ours, values, rng)
             rows.append(row)

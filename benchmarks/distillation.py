@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from _common import (
     add_run_arguments,
+    each_in_own_columns,
     list_folds,
     load_lists,
     markdown_table,
@@ -23,7 +24,6 @@ from _common import (
     parse_run,
     per_list_ndcg,
     run_jobs,
-    stack_ragged,
     write_results,
 )
 from lightgbm import LGBMRanker
@@ -77,7 +77,9 @@ def students(seed, quick):
     n_trees = 20 if quick else 500
     common = {"learning_rate": 0.05, "random_state": seed}
     return {
-        "HistGB": HistGradientBoostingRegressor(max_iter=n_trees, **common),
+        "HistGB": HistGradientBoostingRegressor(
+            max_iter=n_trees, early_stopping=False, **common
+        ),
         "LightGBM": LGBMRanker(
             n_estimators=n_trees, n_jobs=1, verbosity=-1, num_leaves=15, **common
         ),
@@ -143,7 +145,7 @@ def summarise(done):
             for task, result in done
             if (task["name"], task["labelled"]) == (name, labelled)
         ]
-        values = {m: stack_ragged([one[m] for one in runs]) for m in runs[0]}
+        values = {m: each_in_own_columns([one[m] for one in runs]) for m in runs[0]}
         for gbdt in ("HistGB", "LightGBM", "HistGB, list features,"):
             of_labels, distilled = (
                 values[f"{gbdt} {how}"] for how in ("on labels", "distilled")

@@ -138,4 +138,23 @@ def ordinal_loss(logits: Tensor, levels: Tensor) -> Tensor:
     ).mean(-1)
 
 
-LOSSES = {"softmax": softmax_loss, "lambda": lambda_loss}
+def mixed_loss(
+    scores: Tensor, gains: Tensor, mask: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """`softmax_loss` plus half of `lambda_loss`: the order of all, and of the first.
+
+    Parameters
+    ----------
+    scores, gains, mask, weights
+        As in `softmax_loss`.
+
+    Returns
+    -------
+    loss : Tensor of shape (n_lists,)
+    """
+    return softmax_loss(scores, gains, mask, weights) + 0.5 * lambda_loss(
+        scores, gains, mask, weights
+    )
+
+
+LOSSES = {"softmax": softmax_loss, "lambda": lambda_loss, "mixed": mixed_loss}

@@ -82,8 +82,8 @@ def list_standardize(x: Tensor, mask: Tensor) -> Tensor:
     count = real.sum(-2, keepdim=True)
     centred = (x - (x * real).sum(-2, keepdim=True) / count) * real
     variance = (centred * centred).sum(-2, keepdim=True) / count
-    # The floor keeps rounding noise in a constant feature from being blown up.
-    return centred / (variance + 1e-4).sqrt()
+    # The floor keeps small differences in a nearly constant feature small.
+    return centred / (variance.clamp(min=1e-12).sqrt() + 0.1)
 
 
 class InputMap(nn.Module):
@@ -105,6 +105,10 @@ class InputMap(nn.Module):
     mask : (n_lists, list_size)
     returns : (n_members, n_lists, list_size, d_model)
     """
+
+    # Many small steps of one feature move together; this slows them down, so that they
+    # refine what the feature itself says rather than drown it.
+    BIN_SCALE = 0.3
 
     def __init__(
         self,
@@ -161,7 +165,7 @@ class InputMap(nn.Module):
         views = [numeric.unsqueeze(-1)]
         if self.n_bins:
             ramps = (numeric.unsqueeze(-1) - self.edges) / self.widths
-            views.append(ramps.clamp(0.0, 1.0))
+            views.append(self.BIN_SCALE * ramps.clamp(0.0, 1.0))
         if self.list_features:
             views.append(list_standardize(numeric, mask).unsqueeze(-1))
         return torch.cat(views, -1)
@@ -181,7 +185,7 @@ class Block(nn.Module):
     attend : (n_members * n_lists, 1, 1, 1 + list_size), bool, or None for all
     """
 
-    GATE = 0.01
+    GATE = 0.1
 
     def __init__(
         self,
@@ -205,7 +209,7 @@ class Block(nn.Module):
         context = self.dropout(self.attention(self.norm(x), attend))
         cls, items = context[:, :, :1], context[:, :, 1:]
         x = x + torch.cat([cls, self.gate * items], 2)
-        wide = self.dropout(F.gelu(self.widen(self.norm(x))))
+        wide = self.dropout(F.relu(self.widen(self.norm(x))))
         return x + self.dropout(self.narrow(wide))
 
     def attention(self, x: Tensor, attend: Tensor | None) -> Tensor:
@@ -237,7 +241,7 @@ class Head(nn.Module):
         self.out = MemberLinear(n_members, n_hidden, n_out, bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.dropout(F.gelu(self.hidden(x))))
+        return self.out(self.dropout(F.relu(self.hidden(x))))
 
 
 class RankFormer(nn.Module):
@@ -264,6 +268,7 @@ class RankFormer(nn.Module):
     ):
         super().__init__()
         self.input_map = input_map
+        self.dropout = Dropout(dropout)
         self.cls_token = nn.Parameter(0.02 * torch.randn(n_members, 1, 1, d_model))
         # Attention averages over items and so cannot count them; the [CLS] token is
         # told the logarithm of the list's size.
@@ -283,7 +288,7 @@ class RankFormer(nn.Module):
         )
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
-        items = self.input_map(x, mask)
+        items = self.dropout(self.input_map(x, mask))
         log_size = mask.sum(-1).to(x.dtype).log().view(-1, 1, 1)
         cls = self.cls_token + self.size_token * log_size
         z = torch.cat([cls, items], 2)

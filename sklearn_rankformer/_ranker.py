@@ -539,8 +539,13 @@ class _NeuralRanker(BaseEstimator):
         )
         rows = held.lists.rows(watched)
         return ndcg_score(
-            held.y[rows], scores[rows], held.lists.codes[rows], k=10, gain=self.gain
-        )
+            held.y[rows],
+            scores[rows],
+            held.lists.codes[rows],
+            k=10,
+            gain=self.gain,
+            reduction="none",
+        ).value
 
     def _record(self, best):
         """Tell the user how training went."""
@@ -552,9 +557,8 @@ class _NeuralRanker(BaseEstimator):
         self.n_iter_ = len(history)
         self.best_epoch_ = self.best_score_ = None
         if best is not None:
-            position = best.best_epoch(history)
-            self.best_epoch_ = position + 1
-            self.best_score_ = float(history[position, best.monitor])
+            self.best_epoch_ = best.kept + 1
+            self.best_score_ = float(history[best.kept, best.monitor])
 
     # Copying and storing ------------------------------------------------------------
 
@@ -621,10 +625,11 @@ class RankFormerRanker(_NeuralRanker):
 
     Parameters
     ----------
-    loss : {"softmax", "lambda"} or callable, default="softmax"
-        Listwise loss: cross-entropy of the softmax of the scores, or LambdaRank pairs
-        weighed by NDCG. A callable takes tensors ``(scores, gains, mask, weights)`` of
-        shape (n_lists, list_size) and returns one loss per list.
+    loss : {"mixed", "softmax", "lambda"} or callable, default="mixed"
+        Listwise loss: cross-entropy of the softmax of the scores, LambdaRank pairs
+        weighed by NDCG, or the first plus half of the second. A callable takes tensors
+        ``(scores, gains, mask, weights)`` of shape (n_lists, list_size) and returns
+        one loss per list.
     gain : {"exp", "linear"} or callable, default="exp"
         What a label is worth, in the loss and in NDCG: ``2**y - 1``, ``y``, or any
         function of an array of labels to non-negative numbers.
@@ -640,13 +645,13 @@ class RankFormerRanker(_NeuralRanker):
         Hidden width of each block's pointwise part.
     dropout : float, default=0.3
         Dropout rate within blocks and heads.
-    feature_dropout : float, default=0.2
+    feature_dropout : float, default=0.1
         Chance that a feature of an item is hidden in a training step.
-    n_bins : int, default=16
+    n_bins : int, default=8
         Bins of the piecewise-linear encoding of numeric features; 0 turns it off.
     list_features : bool, default=True
         Whether each feature is also given standardised within its list.
-    n_members : int, default=4
+    n_members : int, default=2
         Independent copies of the network, trained together and averaged.
     input_transform : {"quantile"} or None, default="quantile"
         Built-in transform of numeric features to normal scores, with flags for missing
@@ -660,17 +665,19 @@ class RankFormerRanker(_NeuralRanker):
     group_column : str or int, default=None
         Column of X that holds the list ids (name for frames, index for arrays). It
         makes every tool of scikit-learn work without metadata routing.
-    learning_rate : float, default=1e-3
+    learning_rate : float, default=3e-3
         Peak learning rate of AdamW, after a warm-up; a cosine takes it to zero.
     weight_decay : float, default=0.01
         Weight decay of AdamW.
-    max_epochs : int, default=25
+    max_epochs : int, default=15
         Planned number of passes over the lists.
     batch_items : int, default=1024
         Most items, padding included, in a batch of lists of similar length.
     early_stopping : bool, default=True
-        Whether to hold out lists (none if there are fewer than 10), measure NDCG@10
-        on them after each epoch and keep the best weights.
+        Whether to hold out lists (none if there are fewer than 10) and measure NDCG@10
+        on them after each epoch. The weights of the best epoch are restored if they
+        beat the last ones beyond noise (two standard errors of the paired
+        difference), or if training stopped before its planned end.
     validation_fraction : float, default=0.1
         Share of the lists to hold out, unless `fit` is given `X_val`.
     n_iter_no_change : int or None, default=10
@@ -751,7 +758,7 @@ class RankFormerRanker(_NeuralRanker):
     def __init__(
         self,
         *,
-        loss="softmax",
+        loss="mixed",
         gain="exp",
         listwide_weight=0.25,
         d_model=64,
@@ -759,16 +766,16 @@ class RankFormerRanker(_NeuralRanker):
         nhead=4,
         dim_feedforward=128,
         dropout=0.3,
-        feature_dropout=0.2,
-        n_bins=16,
+        feature_dropout=0.1,
+        n_bins=8,
         list_features=True,
-        n_members=4,
+        n_members=2,
         input_transform="quantile",
         categorical_features="from_dtype",
         group_column=None,
-        learning_rate=1e-3,
+        learning_rate=3e-3,
         weight_decay=0.01,
-        max_epochs=25,
+        max_epochs=15,
         batch_items=1024,
         early_stopping=True,
         validation_fraction=0.1,
@@ -927,18 +934,18 @@ class MLPRanker(_NeuralRanker):
         self,
         *,
         hidden_layer_sizes=(128, 64),
-        loss="softmax",
+        loss="mixed",
         gain="exp",
         dropout=0.3,
-        feature_dropout=0.2,
-        n_bins=16,
-        n_members=4,
+        feature_dropout=0.1,
+        n_bins=8,
+        n_members=2,
         input_transform="quantile",
         categorical_features="from_dtype",
         group_column=None,
-        learning_rate=1e-3,
+        learning_rate=3e-3,
         weight_decay=0.01,
-        max_epochs=25,
+        max_epochs=15,
         batch_items=1024,
         early_stopping=True,
         validation_fraction=0.1,

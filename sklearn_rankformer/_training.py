@@ -137,8 +137,8 @@ class Net(NeuralNet):
 @torch.inference_mode()
 def measure_loss(
     criterion: nn.Module, dataset: ListDataset, precision: str, module: nn.Module
-) -> float:
-    """Mean loss over the lists of a dataset."""
+) -> np.ndarray:
+    """Mean loss over the lists of a dataset: one number, shape (1,)."""
     module.eval()
     total, n_batches = 0.0, 0
     for batch in ordered_batches(dataset.lists, dataset.chosen, PREDICT_ITEMS):
@@ -146,7 +146,7 @@ def measure_loss(
         output = run_network(module, taken["x"], taken["mask"], precision)
         total += float(criterion(output, dataset.targets.take(batch)))
         n_batches += 1
-    return total / n_batches
+    return np.array([total / n_batches])
 
 
 class Epoch(Callback):
@@ -220,19 +220,26 @@ class Schedule(Callback):
 
 
 class KeepBest(Callback):
-    """Measures each epoch on held-out lists, restores the best, stops when none comes.
+    """Measures each epoch on held-out lists, and decides which weights to keep.
+
+    At the end of a schedule the last weights are better than most, and the epoch that
+    looks best on a few held-out lists is often so by luck. So the best epoch is taken
+    back only where it beats the last one by more than `NOISE` standard errors of their
+    difference, list by list; and always where training ended before its time.
 
     What it knows is in the history and in `best_state`, so it survives a restart.
 
     Parameters
     ----------
     measure : callable
-        ``module -> float``, on the held-out lists.
+        ``module -> ndarray``: NDCG of each held-out list, or their loss as one number.
     monitor : str
         ``"valid_ndcg"`` (higher is better) or ``"valid_loss"`` (lower is better).
     patience : int or None
         Stop after this many epochs without a better one; None never stops.
     """
+
+    NOISE = 2.0
 
     def __init__(self, measure, monitor, patience):
         self.measure = measure
@@ -240,6 +247,7 @@ class KeepBest(Callback):
         self.patience = patience
         self.best_state = None
         self.stopped = False
+        self.kept = None
 
     def best_epoch(self, history):
         """Position of the best epoch so far, the first of equals."""
@@ -247,8 +255,8 @@ class KeepBest(Callback):
         return int(values.argmin() if self.monitor == "valid_loss" else values.argmax())
 
     def on_epoch_end(self, net, **kwargs):
-        value = agreed(self.measure(net.module_), torch.device(net.device))
-        net.history.record(self.monitor, value)
+        value = float(np.nanmean(self.measure(net.module_)))
+        net.history.record(self.monitor, agreed(value, torch.device(net.device)))
         best = self.best_epoch(net.history)
         last = len(net.history) - 1
         if best == last:
@@ -258,8 +266,27 @@ class KeepBest(Callback):
             raise KeyboardInterrupt  # how a skorch callback ends training
 
     def on_train_end(self, net, **kwargs):
-        if self.best_state is not None:
-            net.module_.load_state_dict(self.best_state)
+        if self.best_state is None:
+            return
+        best, self.kept = self.best_epoch(net.history), len(net.history) - 1
+        if best == self.kept:
+            return
+        last_values = self.measure(net.module_)
+        last_state = deepcopy(net.module_.state_dict())
+        net.module_.load_state_dict(self.best_state)
+        finished = len(net.history) >= net.max_epochs and not self.stopped
+        if finished and not self._surely_better(self.measure(net.module_), last_values):
+            net.module_.load_state_dict(last_state)
+        else:
+            self.kept = best
+
+    def _surely_better(self, values, than):
+        gap = values - than
+        gap = gap[~np.isnan(gap)]
+        if len(gap) < 2:
+            return True
+        noise = self.NOISE * gap.std(ddof=1) / math.sqrt(len(gap))
+        return agreed(gap.mean() - noise, torch.device("cpu")) > 0
 
 
 class Progress(Callback):

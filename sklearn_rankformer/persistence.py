@@ -221,8 +221,12 @@ class Checkpoint(Callback):
             )
         self.path_ = Path(self.directory) / self.FILE
         self.recipe_ = _describe(net, X.recipe)
+        self.planned_ = net.max_epochs
         if self.path_.exists():
             self._resume(net)
+
+    def on_epoch_begin(self, net, **kwargs):
+        net.max_epochs = self.planned_  # the loop has counted; others ask for the plan
 
     def on_epoch_end(self, net, **kwargs):
         self._write(net)

@@ -15,7 +15,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ._groups import resolve_groups, split_lists
+from ._groups import resolve_groups, split_lists, warn_missing_groups
 
 
 class TabularTransform:
@@ -24,7 +24,8 @@ class TabularTransform:
     Each numeric column goes through its empirical distribution function, with tied
     values at the middle of their ranks, then through the inverse normal one; beyond the
     range seen it saturates. Constant columns are dropped. A column with missing values
-    in training gains a 0/1 flag; a missing value itself becomes 0, the median.
+    gains a 0/1 flag; a missing value itself becomes 0, the median. Of more than
+    `MAX_ROWS` rows, a random sample tells all this.
 
     Parameters
     ----------
@@ -247,6 +248,8 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
             self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=True
         )
         resolve_groups(X, groups)
+        if groups is None:
+            warn_missing_groups("WithinListScaler.fit")
         self.fitted_with_groups_ = groups is not None
         return self
 
@@ -336,10 +339,11 @@ def _standardize(X, lists):
     there = ~np.isnan(X)
     highest = _reduce(np.maximum, np.where(there, X, -np.inf), lists)
     lowest = _reduce(np.minimum, np.where(there, X, np.inf), lists)
-    # In units of the largest value of the list, squares neither overflow nor vanish.
-    unit = np.maximum(np.abs(highest), np.abs(lowest))
-    unit = np.where((unit > 0) & (highest > lowest), unit, 1.0)[lists.codes]
-    scaled = np.where(there, X / unit, 0.0)
+    # From 0 to 1 first (in halves, whose range is finite): then neither large offsets
+    # nor large units cost digits, and squares neither overflow nor vanish.
+    span = np.where(highest > lowest, highest / 2 - lowest / 2, 1.0)
+    start = np.where(highest >= lowest, lowest, 0.0) / 2
+    scaled = np.where(there, (X / 2 - start[lists.codes]) / span[lists.codes], 0.0)
     count = np.maximum(_reduce(np.add, there.astype(float), lists), 1.0)
     centred = scaled - (_reduce(np.add, scaled, lists) / count)[lists.codes]
     squares = _reduce(np.add, np.where(there, centred, 0.0) ** 2, lists)

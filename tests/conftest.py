@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from sklearn import config_context
 
 torch.set_num_threads(1)
+
+# Machines are shared: how long an example takes says nothing about the code.
+settings.register_profile("lists", deadline=None, max_examples=40)
+settings.load_profile("lists")
 
 
 @pytest.fixture

@@ -7,12 +7,7 @@ rubbish in the padding so that a test notices whoever reads it.
 from typing import NamedTuple
 
 import torch
-from hypothesis import settings
 from hypothesis import strategies as st
-
-# Machines are shared: how long an example takes says nothing about the code.
-settings.register_profile("lists", deadline=None, max_examples=40)
-settings.load_profile("lists")
 
 MAX_SIZE = 7
 

@@ -21,7 +21,7 @@ REFERENCE = Path(__file__).parent / "data" / "reference_scores.json"
 
 # Threads and instruction sets change the order in which float32 sums are taken, and
 # training carries the difference on. Measured on an x86-64 CPU with torch 2.13, scores
-# spreading by about 1: at most 4e-7 between one and two threads. The others are bounds
+# spreading by 0.5 to 1: at most 4e-7 between one and two threads. The others are bounds
 # for machines that were not at hand: another CPU or torch, and a GPU.
 THREADS_TOLERANCE = 1e-5
 REFERENCE_TOLERANCE = 1e-3

@@ -27,7 +27,9 @@ TOOLS = {"_batching", "scoring", "model_selection", "adapters"}
 BELOW_LOOP = {"_batching", "_losses", "_groups"}
 LOOP = {"_training"}
 RANKER = {"_ranker"}
-EXTRAS = {"distillation", "inspection", "persistence", "export"}
+EXTRAS = {"distillation", "persistence", "export"}
+EXPLANATIONS = {"_explanations"}
+SHOWN = {"inspection"}
 
 MAY_IMPORT = {
     **dict.fromkeys(GROUND, NOTHING),
@@ -36,6 +38,8 @@ MAY_IMPORT = {
     **dict.fromkeys(LOOP, BELOW_LOOP),
     **dict.fromkeys(RANKER, GROUND | PARTS | TOOLS | LOOP),
     **dict.fromkeys(EXTRAS, GROUND | PARTS | TOOLS | LOOP | RANKER),
+    **dict.fromkeys(EXPLANATIONS, {"_groups", "scoring"}),
+    **dict.fromkeys(SHOWN, {"_explanations", "_groups", "metrics"}),
     "__init__": NOTHING,
 }
 
@@ -141,6 +145,7 @@ def test_every_form_of_import_is_seen():
 
 def test_what_needs_no_network_loads_no_torch():
     light = ["metrics", "scoring", "adapters", "datasets", "model_selection"]
+    light += ["inspection"]
     there = [name for name in light if (PACKAGE / f"{name}.py").exists()]
     code = f"import sys; from {NAME} import {', '.join(there)}; print(*sys.modules)"
     run = subprocess.run(

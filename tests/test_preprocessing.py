@@ -11,11 +11,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_rankformer import WithinListScaler
-from sklearn_rankformer._groups import split_lists
+from sklearn_rankformer._groups import MissingGroupsWarning, split_lists
 from sklearn_rankformer.preprocessing import TabularTransform
 
 from . import references
 from .strategies import list_ids
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn_rankformer._groups.MissingGroupsWarning"
+)
 
 NAN = np.nan
 
@@ -418,3 +422,17 @@ def test_without_routing_a_pipeline_takes_no_groups():
 )
 def test_sklearn_contract(estimator, check):
     check(estimator)
+
+
+def test_scaler_without_groups_warns():
+    with pytest.warns(MissingGroupsWarning, match=r"WithinListScaler\.fit"):
+        WithinListScaler().fit([[1.0], [2.0]])
+
+
+def test_a_large_offset_costs_no_digits():
+    X, groups = np.array([[1.0], [-1.0], [0.0], [8.0], [5.0]]), [0, 0, 0, 1, 1]
+    scaler = WithinListScaler(output="replace")
+    expected = scaler.fit_transform(X, groups=groups)
+    np.testing.assert_allclose(
+        scaler.transform(1.7e12 + X, groups=groups), expected, atol=1e-7
+    )

@@ -82,7 +82,7 @@ def test_lists_without_positives_change_the_model(lists):
     )
 
 
-@pytest.mark.parametrize("loss", ["softmax", "lambda"])
+@pytest.mark.parametrize("loss", ["mixed", "softmax", "lambda"])
 @pytest.mark.parametrize(
     "labels", [[0, 1], [0, 1, 4], [0.0, 0.5, 2.5], [0, 3, 17]], ids=str
 )
@@ -389,16 +389,38 @@ def test_same_seed_same_bits_and_torch_untouched(make, lists):
     assert not np.array_equal(a.predict(X, groups), c.predict(X, groups))
 
 
-def test_best_epoch_on_held_out_lists_is_restored(lists):
+def test_kept_epoch_is_what_the_ranker_scores_with(lists):
     X, y, groups = lists
     X_val, y_val, groups_val = make_lists(seed=1)
     ranker = rankformer(max_epochs=8, learning_rate=0.05).fit(
         X, y, groups=groups, X_val=X_val, y_val=y_val, groups_val=groups_val
     )
+    kept = ranker.history_[ranker.best_epoch_ - 1]["valid_ndcg"]
+    assert ranker.best_score_ == kept
+    assert ranker.score(X_val, y_val, groups_val) == pytest.approx(kept)
+
+
+def test_last_epoch_is_kept_unless_the_best_beats_it_beyond_noise(lists):
+    X, y, groups = lists
+    X_val, y_val, groups_val = make_lists(n_lists=300, seed=1)
+    val = {"X_val": X_val, "groups_val": groups_val}
+    ranker = rankformer(max_epochs=6, n_iter_no_change=None)
+    # Labels turned round: the more is learnt, the worse it looks held out.
+    ranker.fit(X, y, groups=groups, y_val=2 - y_val, **val)
+    measured = [epoch["valid_ndcg"] for epoch in ranker.history_]
+    assert ranker.best_epoch_ == 1 + int(np.argmax(measured)) < 6
+    # Labels drawn at random: the best epoch is best by luck.
+    luck = np.random.default_rng(0).permutation(y_val)
+    ranker.fit(X, y, groups=groups, y_val=luck, **val)
+    assert ranker.best_epoch_ == 6
+
+
+def test_best_epoch_is_restored_when_training_stops_early(lists):
+    X, y, groups = lists
+    ranker = rankformer(max_epochs=50, n_iter_no_change=2, learning_rate=0.05)
+    ranker.fit(X, y, groups=groups)
     measured = [epoch["valid_ndcg"] for epoch in ranker.history_]
     assert ranker.best_score_ == max(measured)
-    assert ranker.best_epoch_ == 1 + int(np.argmax(measured))
-    assert ranker.score(X_val, y_val, groups_val) == pytest.approx(ranker.best_score_)
 
 
 def test_training_stops_when_nothing_improves(lists):
