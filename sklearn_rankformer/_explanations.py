@@ -1,0 +1,404 @@
+"""Why a list is ranked as it is, in numbers.
+
+A feature can tell the items of a list apart, or one list from another, and shuffling
+within lists and between them tells which (`list_permutation_importance`). One order of
+two items is explained by what it takes to change it (`explain_pair`). Both ask any
+ranker that predicts with groups, GBDTs and pipelines included. `attention_maps` shows
+which items look at which. Users find these in `inspection`.
+"""
+
+from collections.abc import Iterator
+from importlib import import_module
+from numbers import Integral
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import Bunch, check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ._groups import Lists, check_groups, split_lists
+from .scoring import _model_and_its_input, _predict, get_scorer
+
+# Rows scored in one call of predict; bounds the memory of many changed lists.
+ROWS_AT_ONCE = 2**16
+
+# Lists exchange values with lists of the same length if there are at least this many.
+MIN_DONORS = 10
+
+
+def list_permutation_importance(
+    estimator,
+    X,
+    y,
+    groups,
+    *,
+    scoring="ndcg@10",
+    how="within",
+    n_repeats=5,
+    random_state=None,
+):
+    """How much a metric falls when a feature is shuffled.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted ranker, or a pipeline or search that ends in one.
+    X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+        Features, held-out lists for preference.
+    y : array-like of shape (n_rows,)
+        Labels.
+    groups : array-like of shape (n_rows,)
+        List id of each row.
+    scoring : str or callable, default="ndcg@10"
+        Name that `scoring.get_scorer` knows, or ``scorer(estimator, X, y, groups=...)``
+        for which greater is better.
+    how : {"within", "between"}, default="within"
+        ``"within"`` deals the feature's values anew among the items of each list: what
+        is lost is what the feature says about items. ``"between"`` gives each list
+        the values of another list of about its length, the lowest to the item that had
+        the lowest and so on: the order within the list stays, and what is lost is what
+        the feature says about lists. A feature that is constant within lists (of a
+        query, say) has importance 0 in the first and all of it in the second.
+    n_repeats : int, default=5
+        Number of shuffles of each feature.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the shuffles.
+
+    Returns
+    -------
+    result : Bunch
+        ``importances``, ndarray of shape (n_features, n_repeats): metric before minus
+        metric after; ``importances_mean`` and ``importances_std``, ndarrays of shape
+        (n_features,); ``baseline``, the metric before; ``feature_names``, ndarray of
+        str of shape (n_features,); ``how``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is unknown or X, y, groups do not fit one another.
+
+    Notes
+    -----
+    The column that a ranker names in `group_column` is left out. Features that
+    correlate stand in for one another, so that each may seem unimportant alone.
+
+    References
+    ----------
+    Breiman (2001), "Random forests", section 10: importance by permutation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_rankformer.inspection import list_permutation_importance
+    >>> from sklearn.linear_model import LinearRegression
+    >>> X = np.random.RandomState(0).normal(size=(200, 2))
+    >>> y, groups = (X[:, 0] > 0).astype(int), np.repeat(np.arange(20), 10)
+    >>> model = LinearRegression().fit(X, y)
+    >>> result = list_permutation_importance(model, X, y, groups, random_state=0)
+    >>> result.importances_mean[0] > 0.1 > result.importances_mean[1]
+    np.True_
+    """
+    if how not in ("within", "between"):
+        raise ValueError(f"how must be 'within' or 'between', got {how!r}.")
+    if not isinstance(n_repeats, Integral) or n_repeats < 1:
+        raise ValueError(f"n_repeats must be an integer from 1 on, got {n_repeats!r}.")
+    scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
+    X = _as_table(X)
+    check_consistent_length(X, y)
+    groups = check_groups(groups, X.shape[0])
+    lists = split_lists(groups)
+    random = check_random_state(random_state)
+    columns = _feature_columns(estimator, X)
+    baseline = scorer(estimator, X, y, groups=groups)
+    importances = np.empty((len(columns), n_repeats))
+    for row, j in zip(importances, columns, strict=True):
+        keys = _sort_keys(X, j)
+        for repeat in range(n_repeats):
+            source = _shuffled_rows(keys, lists, how, random)
+            changed = _with_rows(X, j, source)
+            row[repeat] = baseline - scorer(estimator, changed, y, groups=groups)
+    return Bunch(
+        importances=importances,
+        importances_mean=importances.mean(axis=1),
+        importances_std=importances.std(axis=1),
+        baseline=baseline,
+        feature_names=_feature_names(X)[columns],
+        how=how,
+    )
+
+
+def _shuffled_rows(keys, lists: Lists, how, random) -> np.ndarray:
+    """Row that each row's value is taken from: ndarray of shape (n_rows,)."""
+    n_rows = lists.n_rows
+    by_list = lists.rows(np.arange(lists.n_lists))
+    source = np.empty(n_rows, dtype=np.int64)
+    if how == "within":
+        source[by_list] = np.lexsort((random.random_sample(n_rows), lists.codes))
+        return source
+    by_value = np.lexsort((keys, lists.codes))
+    ends = np.cumsum(lists.lengths)
+    donor = _draw_donors(lists.lengths, random)[lists.codes[by_value]]
+    at = _middle_rank(keys[by_value], lists.codes[by_value]) * lists.lengths[donor]
+    source[by_value] = by_value[(ends - lists.lengths)[donor] + at.astype(np.int64)]
+    return source
+
+
+def _draw_donors(lengths, random) -> np.ndarray:
+    """Deal out the lists among lists of similar length, each once.
+
+    Lists of one length are dealt among themselves where there are `MIN_DONORS`. The
+    values of a shorter list would serve several items, and so lose their order.
+    """
+    order = np.argsort(lengths, kind="stable")
+    longer_than = np.searchsorted(lengths[order], lengths[order])
+    dealt = np.lexsort((random.random_sample(len(order)), longer_than // MIN_DONORS))
+    donors = np.empty(len(order), dtype=np.int64)
+    donors[order] = order[dealt]
+    return donors
+
+
+def _middle_rank(keys, codes) -> np.ndarray:
+    """Rank in the list as a share of its length, in (0, 1); ties share one.
+
+    Rows come sorted by list and key.
+    """
+    new_list = np.diff(codes, prepend=-1) != 0
+    new = new_list | np.r_[True, keys[1:] != keys[:-1]]
+    starts = np.flatnonzero(new)
+    sizes = np.diff(starts, append=len(keys))
+    first = np.flatnonzero(new_list)
+    lengths = np.diff(first, append=len(keys))
+    place = starts - np.repeat(first, lengths)[starts]
+    return np.repeat((place + sizes / 2) / np.repeat(lengths, lengths)[starts], sizes)
+
+
+def explain_pair(ranker, X, groups, above, below):
+    """Why one item stands above another of its list: what would change that.
+
+    Parameters
+    ----------
+    ranker : estimator
+        Fitted ranker, or a pipeline or search that ends in one.
+    X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+        Features.
+    groups : array-like of shape (n_rows,)
+        List id of each row.
+    above, below : int
+        Row indices of two items of one list.
+
+    Returns
+    -------
+    result : Bunch
+        ``difference``, float: score of `above` minus score of `below`; ``swap``,
+        ndarray of shape (n_features,): how much of it is lost when the two items
+        exchange their values of that feature; ``feature_names``, ndarray of str of
+        shape (n_features,); ``removal``, ndarray of shape (n_others,): how much is
+        lost when that other item leaves the list; ``rows``, ndarray of shape
+        (n_others,): row indices of the others.
+
+    Raises
+    ------
+    ValueError
+        If the rows are not two items of one list.
+
+    Notes
+    -----
+    Positive numbers argue for `above`, negative ones for `below`. They need not add up
+    to the difference, as features and items act together. For a model that scores
+    items one by one, `removal` is 0 throughout.
+    """
+    X = _as_table(X)
+    groups = check_groups(groups, X.shape[0])
+    _check_pair(groups, above, below)
+    rows = np.flatnonzero(groups == groups[above])
+    pair = [int(np.flatnonzero(rows == item)[0]) for item in (above, below)]
+    table, columns = _take(X, rows), _feature_columns(ranker, X)
+    exchanged = np.arange(len(rows))
+    exchanged[pair] = exchanged[pair[::-1]]
+    swapped = [_with_rows(table, j, exchanged) for j in columns]
+    others = np.delete(np.arange(len(rows)), pair)
+    without = [_take(table, np.delete(np.arange(len(rows)), item)) for item in others]
+    scores = list(_score_lists(ranker, [table, *swapped, *without]))
+    for at, item in enumerate(others, start=1 + len(swapped)):
+        scores[at] = np.insert(scores[at], item, np.nan)
+    gap = np.array([s[pair[0]] - s[pair[1]] for s in scores], dtype=np.float64)
+    lost = gap[0] - gap[1:]
+    return Bunch(
+        difference=float(gap[0]),
+        swap=lost[: len(columns)],
+        feature_names=_feature_names(X)[columns],
+        removal=lost[len(columns) :],
+        rows=rows[others],
+    )
+
+
+def _check_pair(groups, above, below):
+    for name, row in (("above", above), ("below", below)):
+        if not isinstance(row, Integral) or not 0 <= row < len(groups):
+            raise ValueError(
+                f"{name} must be a row index from 0 to {len(groups) - 1}, got {row!r}."
+            )
+    if above == below or groups[above] != groups[below]:
+        raise ValueError(
+            f"above={above} and below={below} must be two items of one list; their "
+            f"lists are {groups[above]!r} and {groups[below]!r}."
+        )
+
+
+def _score_lists(estimator, tables) -> Iterator[np.ndarray]:
+    """Score tables as lists of their own, many in one call."""
+    if getattr(estimator, "group_column", None) is not None:  # ids lie in the tables
+        yield from (predict_scores(estimator, table, None) for table in tables)
+        return
+    lengths = np.array([table.shape[0] for table in tables])
+    part = np.cumsum(lengths) // ROWS_AT_ONCE
+    for chosen in np.split(np.arange(len(tables)), np.flatnonzero(np.diff(part)) + 1):
+        ids = np.repeat(chosen, lengths[chosen])
+        scores = predict_scores(estimator, _stack([tables[i] for i in chosen]), ids)
+        yield from np.split(scores, np.cumsum(lengths[chosen])[:-1])
+
+
+def predict_scores(estimator, X, groups) -> np.ndarray:
+    """Scores of a ranker, or of a pipeline or search that ends in one."""
+    return np.asarray(_predict(*_model_and_its_input(estimator, X, groups), groups))
+
+
+def attention_maps(ranker, X, groups, list_id):
+    """Which items of a list look at which, in each layer and head.
+
+    Parameters
+    ----------
+    ranker : RankFormerRanker
+        Fitted.
+    X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+        Features.
+    groups : array-like of shape (n_rows,)
+        List id of each row.
+    list_id : int or str
+        Which list.
+
+    Returns
+    -------
+    result : Bunch
+        ``weights``, ndarray of shape (n_members, n_layers, n_heads, 1 + n_items, 1 +
+        n_items), float32: row i says how position i spreads its attention, and sums
+        to 1; position 0 is the [CLS] token, which stands for the list. ``rows``,
+        ndarray of shape (n_items,): row index of each item, in the order of positions.
+
+    Raises
+    ------
+    TypeError
+        If the ranker has no attention.
+    ValueError
+        If no row belongs to the list.
+
+    Notes
+    -----
+    While it predicts, the network never holds these weights: they are recomputed from
+    its queries and keys, in float32. What attention adds to an item's vector is gated
+    besides, so that large weights alone do not mean large effects: `explain_pair`
+    measures those.
+    """
+    check_is_fitted(ranker)
+    blocks = getattr(getattr(ranker, "module_", None), "blocks", None)
+    if blocks is None:
+        raise TypeError(
+            f"{type(ranker).__name__} has no attention to show. Give a fitted "
+            f"RankFormerRanker itself, for a pipeline its last step."
+        )
+    X = _as_table(X)
+    rows = np.flatnonzero(check_groups(groups, X.shape[0]) == list_id)
+    if not len(rows):
+        raise ValueError(f"No row of groups is of the list {list_id!r}.")
+    ids = None if ranker.group_column is not None else np.zeros(len(rows), dtype=int)
+    outputs: list = []
+    hooks = [
+        block.to_qkv.register_forward_hook(lambda *call: outputs.append(call[-1]))
+        for block in blocks
+    ]
+    try:
+        ranker.predict(_take(X, rows), groups=ids)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    weights = [
+        _attention(qkv, block.nhead) for qkv, block in zip(outputs, blocks, strict=True)
+    ]
+    return Bunch(weights=np.stack(weights, axis=1), rows=rows)
+
+
+def _attention(qkv, nhead) -> np.ndarray:
+    """Weights of one layer from what `Block.to_qkv` gave for a single list."""
+    n_members, _, size, _ = qkv.shape
+    q, k, _ = qkv.float().view(n_members, size, 3, nhead, -1).permute(2, 0, 3, 1, 4)
+    logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+    return logits.softmax(-1).numpy(force=True)
+
+
+# Tables of any kind -------------------------------------------------------------------
+
+
+def _as_table(X):
+    """X as it is where it has columns, an array of a list, CSR of any sparse matrix."""
+    X = X if hasattr(X, "shape") else np.asarray(X)
+    if len(X.shape) != 2:
+        raise ValueError(f"X must be 2-D, got shape {X.shape}.")
+    return X.tocsr() if hasattr(X, "tocsr") else X
+
+
+def _feature_names(X) -> np.ndarray:
+    names = X.columns if hasattr(X, "columns") else range(X.shape[1])
+    return np.array([n if isinstance(n, str) else f"x{n}" for n in names])
+
+
+def _feature_columns(estimator, X) -> np.ndarray:
+    """Positions of the columns that are features, not list ids."""
+    column = getattr(estimator, "group_column", None)
+    names = list(X.columns) if hasattr(X, "columns") else range(X.shape[1])
+    kept = [j for j, name in enumerate(names) if name != column]
+    if isinstance(column, Integral) and column < 0:
+        kept.remove(column % X.shape[1])
+    return np.array(kept)
+
+
+def _take(X, rows):
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+
+
+def _stack(tables):
+    first = tables[0]
+    if hasattr(first, "tocsr"):
+        return sparse.vstack(tables, format="csr")
+    if hasattr(first, "columns"):
+        library = import_module(type(first).__module__.partition(".")[0])
+        return library.concat(tables)  # pandas or polars
+    return np.concatenate(tables)
+
+
+def _with_rows(X, j, source):
+    """Copy of X in which column j has the values of the rows `source`."""
+    if hasattr(X, "tocsr"):
+        return sparse.hstack([X[:, :j], X[source][:, [j]], X[:, j + 1 :]], format="csr")
+    if hasattr(X, "iloc"):
+        changed = X.copy()
+        changed.isetitem(j, X.iloc[source, j].array)
+        return changed
+    if hasattr(X, "columns"):
+        return X.with_columns(X.to_series(j).gather(source))
+    changed = X.copy()
+    changed[:, j] = X[source, j]
+    return changed
+
+
+def _sort_keys(X, j) -> np.ndarray:
+    """Integers in the order of a column's values, equal where these are equal."""
+    if hasattr(X, "tocsr"):
+        column = X[:, [j]].toarray()[:, 0]
+    elif hasattr(X, "columns"):
+        series = X.iloc[:, j] if hasattr(X, "iloc") else X.to_series(j)
+        column = series.to_numpy()
+    else:
+        column = X[:, j]
+    if column.dtype.kind == "O":
+        column = column.astype(str)
+    return np.unique(column, return_inverse=True)[1]

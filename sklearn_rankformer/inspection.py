@@ -1,0 +1,503 @@
+"""Why a list is ranked as it is: importances, pairs, attention, and displays of them.
+
+The displays follow scikit-learn's: ``from_estimator`` computes and draws, ``plot``
+draws again, and ``ax_`` and ``figure_`` are there to be changed. matplotlib is imported
+when something is drawn. What is computed without drawing comes from `_explanations`.
+"""
+
+import numpy as np
+from sklearn.calibration import calibration_curve
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted
+
+from ._explanations import (
+    attention_maps,
+    explain_pair,
+    list_permutation_importance,
+    predict_scores,
+)
+from ._groups import check_groups, resolve_groups, split_lists
+from .metrics import ndcg_score
+
+__all__ = [
+    "AttentionDisplay",
+    "ListValueDisplay",
+    "NDCGBySizeDisplay",
+    "PermutationImportanceDisplay",
+    "TrainingCurveDisplay",
+    "attention_maps",
+    "explain_pair",
+    "list_permutation_importance",
+]
+
+
+class TrainingCurveDisplay:
+    """Loss and held-out measure over the epochs.
+
+    Parameters
+    ----------
+    history : list of dict
+        `history_` of a ranker.
+    best_epoch : int or None, default=None
+        Epoch to mark, from 1.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the loss is drawn.
+    measure_ax_ : matplotlib Axes or None
+        Axes of the held-out measure, on the right.
+    """
+
+    _MEASURES = {
+        "valid_ndcg": "held-out NDCG@10",
+        "valid_loss": "held-out loss",
+    }
+
+    def __init__(self, history, *, best_epoch=None):
+        self.history = history
+        self.best_epoch = best_epoch
+
+    @classmethod
+    def from_estimator(cls, ranker, *, ax=None):
+        """Draw the training of a fitted ranker.
+
+        Parameters
+        ----------
+        ranker : RankFormerRanker or MLPRanker
+            Fitted.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : TrainingCurveDisplay
+            The display, drawn.
+        """
+        check_is_fitted(ranker)
+        return cls(ranker.history_, best_epoch=ranker.best_epoch_).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : TrainingCurveDisplay
+            Itself.
+        """
+        self.ax_ = ax = _axes(ax)
+        self.figure_, self.measure_ax_ = ax.figure, None
+        epochs = np.arange(1, len(self.history) + 1)
+        ax.plot(epochs, [e["train_loss"] for e in self.history])
+        ax.set(xlabel="epoch", ylabel="training loss")
+        for measure, name in self._MEASURES.items():
+            if measure in self.history[-1]:
+                self.measure_ax_ = right = ax.twinx()
+                right.plot(epochs, [e[measure] for e in self.history], color="C1")
+                right.set_ylabel(name, color="C1")
+        if self.best_epoch is not None:
+            ax.axvline(self.best_epoch, color="grey", linestyle=":")
+        return self
+
+
+class NDCGBySizeDisplay:
+    """NDCG of each list, by the list's size or one list after the other.
+
+    Parameters
+    ----------
+    groups, sizes, values : ndarrays of shape (n_lists,)
+        List ids, numbers of items, and NDCG (nan where nothing is relevant).
+    k : int or None
+        Cut-off of the NDCG.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and Figure
+        Where it is drawn.
+    """
+
+    def __init__(self, groups, sizes, values, *, k):
+        self.groups = groups
+        self.sizes = sizes
+        self.values = values
+        self.k = k
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, y, groups, *, k=10, gain="exp", kind="size", ax=None
+    ):
+        """Predict and draw.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted ranker, or a pipeline or search that ends in one.
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features.
+        y : array-like of shape (n_rows,)
+            Labels.
+        groups : array-like of shape (n_rows,)
+            List id of each row.
+        k, gain
+            As in `metrics.ndcg_score`.
+        kind, ax
+            As in `plot`.
+
+        Returns
+        -------
+        display : NDCGBySizeDisplay
+            The display, drawn.
+        """
+        y_score = predict_scores(estimator, X, groups)
+        return cls.from_predictions(
+            y, y_score, groups, k=k, gain=gain, kind=kind, ax=ax
+        )
+
+    @classmethod
+    def from_predictions(
+        cls, y_true, y_score, groups, *, k=10, gain="exp", kind="size", ax=None
+    ):
+        """Draw from scores.
+
+        Parameters
+        ----------
+        y_true, y_score, groups, k, gain
+            As in `metrics.ndcg_score`.
+        kind, ax
+            As in `plot`.
+
+        Returns
+        -------
+        display : NDCGBySizeDisplay
+            The display, drawn.
+        """
+        each = ndcg_score(y_true, y_score, groups, k=k, gain=gain, reduction="none")
+        sizes = split_lists(check_groups(groups, len(y_score))).lengths
+        return cls(each.groups, sizes, each.value, k=k).plot(kind=kind, ax=ax)
+
+    def by_size(self, n_bins=8):
+        """Mean NDCG of lists of similar size.
+
+        Parameters
+        ----------
+        n_bins : int, default=8
+            At most this many bins, with about equally many lists each.
+
+        Returns
+        -------
+        sizes, values : ndarrays of shape (n_bins,)
+            Mean size and mean NDCG of each bin, lists without NDCG left out.
+        """
+        told = ~np.isnan(self.values)
+        sizes, values = self.sizes[told], self.values[told]
+        if not len(sizes):
+            return sizes.astype(float), values
+        edges = np.unique(np.quantile(sizes, np.arange(n_bins) / n_bins))
+        bins = np.searchsorted(edges, sizes, side="right") - 1
+        count = np.bincount(bins)
+        filled = count > 0
+        means = [
+            np.bincount(bins, of)[filled] / count[filled] for of in (sizes, values)
+        ]
+        return means[0], means[1]
+
+    def plot(self, *, kind="size", ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        kind : {"size", "query"}, default="size"
+            A point for each list over its size, with the mean of lists of similar
+            size; or the lists from the worst to the best.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : NDCGBySizeDisplay
+            Itself.
+        """
+        if kind not in ("size", "query"):
+            raise ValueError(f"kind must be 'size' or 'query', got {kind!r}.")
+        self.ax_ = ax = _axes(ax)
+        self.figure_ = ax.figure
+        name = "NDCG" if self.k is None else f"NDCG@{self.k}"
+        if kind == "query":
+            values = np.sort(self.values[~np.isnan(self.values)])
+            ax.plot(np.arange(1, len(values) + 1), values, drawstyle="steps-mid")
+            ax.set(xlabel="lists, worst first", ylabel=name)
+            return self
+        ax.scatter(self.sizes, self.values, s=8, alpha=0.4, label="a list")
+        ax.plot(*self.by_size(), "o-", color="C1", label="mean of similar size")
+        ax.set(xlabel="items in the list", ylabel=name)
+        ax.legend()
+        return self
+
+
+class AttentionDisplay:
+    """Attention weights of one list as a picture.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_members, n_layers, n_heads, 1 + n_items, 1 + n_items)
+        As from `attention_maps`.
+    item_names : sequence of str, of length n_items
+        Names of the items.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and Figure
+        Where it is drawn.
+    image_ : matplotlib AxesImage
+        The picture.
+    """
+
+    def __init__(self, weights, item_names):
+        self.weights = weights
+        self.item_names = item_names
+
+    @classmethod
+    def from_estimator(
+        cls,
+        ranker,
+        X,
+        groups,
+        list_id,
+        *,
+        item_names=None,
+        layer=-1,
+        head=None,
+        ax=None,
+    ):
+        """Compute the weights and draw.
+
+        Parameters
+        ----------
+        ranker, X, groups, list_id
+            As in `attention_maps`.
+        item_names : sequence of str, default=None
+            Names of the items of the list in the order of their rows; None takes their
+            row indices.
+        layer, head, ax
+            As in `plot`.
+
+        Returns
+        -------
+        display : AttentionDisplay
+            The display, drawn.
+        """
+        maps = attention_maps(ranker, X, groups, list_id)
+        names = [str(row) for row in maps.rows] if item_names is None else item_names
+        if len(names) != len(maps.rows):
+            raise ValueError(
+                f"item_names has {len(names)} entries for {len(maps.rows)} items."
+            )
+        return cls(maps.weights, names).plot(layer=layer, head=head, ax=ax)
+
+    def plot(self, *, layer=-1, head=None, ax=None):
+        """Draw the mean over the members.
+
+        Parameters
+        ----------
+        layer : int, default=-1
+            Which layer.
+        head : int, default=None
+            Which head; None takes the mean over heads.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : AttentionDisplay
+            Itself.
+        """
+        self.ax_ = ax = _axes(ax)
+        self.figure_ = ax.figure
+        shown = self.weights[:, layer].mean(0)
+        shown = shown.mean(0) if head is None else shown[head]
+        self.image_ = ax.imshow(shown, vmin=0, cmap="Blues")
+        ticks, names = np.arange(len(shown)), ["list", *self.item_names]
+        ax.set_xticks(ticks, names, rotation=90)
+        ax.set_yticks(ticks, names)
+        ax.set(xlabel="is looked at", ylabel="looks")
+        self.figure_.colorbar(self.image_, ax=ax, label="attention")
+        return self
+
+
+class ListValueDisplay:
+    """Reliability of `predict_list_value`: of lists called 70 % good, are 70 %?
+
+    Parameters
+    ----------
+    is_good : ndarray of shape (n_lists,), bool
+        Whether the list holds a label of `min_label` or more.
+    proba : ndarray of shape (n_lists,)
+        The predicted chance of that.
+    n_bins : int, default=10
+        Bins of about equally many lists.
+
+    Attributes
+    ----------
+    brier_score : float
+        Mean squared difference of the chance and what came; 0 is best.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where it is drawn.
+
+    References
+    ----------
+    Brier (1950), "Verification of forecasts expressed in terms of probability".
+    """
+
+    def __init__(self, is_good, proba, *, n_bins=10):
+        self.is_good = is_good
+        self.proba = proba
+        self.n_bins = n_bins
+        self.brier_score = float(np.mean((proba - is_good) ** 2))
+
+    @classmethod
+    def from_estimator(cls, ranker, X, y, groups, *, min_label=1, n_bins=10, ax=None):
+        """Predict and draw.
+
+        Parameters
+        ----------
+        ranker : RankFormerRanker
+            Fitted.
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features.
+        y : array-like of shape (n_rows,)
+            Labels.
+        groups : array-like of shape (n_rows,)
+            List id of each row.
+        min_label : float, default=1
+            A list is good if its highest label is at least this.
+        n_bins : int, default=10
+            Bins of about equally many lists.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : ListValueDisplay
+            The display, drawn.
+        """
+        value = ranker.predict_list_value(X, groups=groups)
+        proba = value.proba[:, ranker.levels_ >= min_label].sum(axis=1)
+        y = np.asarray(y, dtype=np.float64)
+        check_consistent_length(X, y)
+        lists = split_lists(resolve_groups(X, groups, None, ranker.group_column)[1])
+        is_good = lists.reduce(np.maximum, y) >= min_label
+        return cls(is_good, np.clip(proba, 0, 1), n_bins=n_bins).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : ListValueDisplay
+            Itself.
+        """
+        self.ax_ = ax = _axes(ax)
+        self.figure_ = ax.figure
+        share, chance = calibration_curve(
+            self.is_good, self.proba, n_bins=self.n_bins, strategy="quantile"
+        )
+        ax.plot([0, 1], [0, 1], ":", color="grey", label="perfect")
+        ax.plot(chance, share, "o-", label=f"Brier score {self.brier_score:.3f}")
+        ax.set(xlabel="predicted chance", ylabel="share of good lists")
+        ax.legend()
+        return self
+
+
+class PermutationImportanceDisplay:
+    """What each feature says about items, and about lists.
+
+    Parameters
+    ----------
+    *results : Bunch
+        As from `list_permutation_importance`.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and Figure
+        Where it is drawn.
+    """
+
+    def __init__(self, *results):
+        self.results = results
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, groups, *, ax=None, **kwargs):
+        """Compute both kinds of importance and draw.
+
+        Parameters
+        ----------
+        estimator, X, y, groups
+            As in `list_permutation_importance`.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+        **kwargs
+            Further arguments of `list_permutation_importance`, except `how`.
+
+        Returns
+        -------
+        display : PermutationImportanceDisplay
+            The display, drawn.
+        """
+        results = [
+            list_permutation_importance(estimator, X, y, groups, how=how, **kwargs)
+            for how in ("within", "between")
+        ]
+        return cls(*results).plot(ax=ax)
+
+    def plot(self, *, max_features=20, ax=None):
+        """Draw the features of most importance.
+
+        Parameters
+        ----------
+        max_features : int, default=20
+            How many features to show.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : PermutationImportanceDisplay
+            Itself.
+        """
+        self.ax_ = ax = _axes(ax)
+        self.figure_ = ax.figure
+        means = np.array([result.importances_mean for result in self.results])
+        shown = np.argsort(np.abs(means).max(axis=0))[-max_features:]
+        height = 0.8 / len(self.results)
+        for i, result in enumerate(self.results):
+            ax.barh(
+                np.arange(len(shown)) + (len(self.results) / 2 - 0.5 - i) * height,
+                result.importances_mean[shown],
+                height,
+                xerr=result.importances_std[shown],
+                label=f"shuffled {result.how} lists",
+            )
+        ax.set_yticks(np.arange(len(shown)), self.results[0].feature_names[shown])
+        ax.set_xlabel("metric lost")
+        ax.legend()
+        return self
+
+
+def _axes(ax):
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "Plots need matplotlib: pip install sklearn-rankformer[plot]."
+        ) from error
+    return plt.subplots(layout="constrained")[1] if ax is None else ax
