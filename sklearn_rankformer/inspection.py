@@ -330,7 +330,7 @@ class AttentionDisplay:
 
 
 class ListValueDisplay:
-    """Reliability of `predict_list_value`: of lists called 70 % good, are 70 %?
+    """Reliability of `predict_list_value`: 7 of 10 lists called 70 % good are good.
 
     Parameters
     ----------

@@ -239,6 +239,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         Returns
         -------
         self : WithinListScaler
+            The scaler.
         """
         if self.output not in ("append", "replace"):
             raise ValueError(
@@ -268,6 +269,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         Returns
         -------
         X_out : ndarray of shape (n_rows, n_features_out), float64
+            As from `transform`.
         """
         return self.fit(X, y, groups).transform(X, groups)
 
@@ -321,6 +323,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         Returns
         -------
         names : ndarray of shape (n_features_out,), object
+            One name per column.
         """
         check_is_fitted(self)
         names = _check_feature_names_in(self, input_features)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "sklearn_rankformer"
+import sklearn_rankformer
+
+PACKAGE = Path(sklearn_rankformer.__file__).parent
 NAME = PACKAGE.name
 
 NOTHING = frozenset()
@@ -38,8 +40,8 @@ MAY_IMPORT = {
     **dict.fromkeys(LOOP, BELOW_LOOP),
     **dict.fromkeys(RANKER, GROUND | PARTS | TOOLS | LOOP),
     **dict.fromkeys(EXTRAS, GROUND | PARTS | TOOLS | LOOP | RANKER),
-    **dict.fromkeys(EXPLANATIONS, {"_groups", "scoring"}),
-    **dict.fromkeys(SHOWN, {"_explanations", "_groups", "metrics"}),
+    **dict.fromkeys(EXPLANATIONS, GROUND | TOOLS),
+    **dict.fromkeys(SHOWN, GROUND | PARTS | EXPLANATIONS),
     "__init__": NOTHING,
 }
 

@@ -1,0 +1,70 @@
+"""Everything that is checked before a release, one session each: ``nox -l`` lists them.
+
+Sessions are fresh environments with pinned versions: `constraints.txt` is the newest
+set that was tested, `constraints-oldest.txt` the oldest that setup.cfg allows. torch is
+the same in both, as its numbers and its wheels change with each version.
+"""
+
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "typecheck", "tests", "docs"]
+nox.options.reuse_existing_virtualenvs = True
+
+PINS = {"newest": "constraints.txt", "oldest": "constraints-oldest.txt"}
+
+
+def install(session, *what, pins="newest"):
+    """Install torch first, so that its build for this machine stays."""
+    session.install("-q", "-c", PINS[pins], "torch")
+    session.install("-q", "-c", PINS[pins], *what)
+
+
+@nox.session
+@nox.parametrize("pins", list(PINS), ids=list(PINS))
+def tests(session, pins):
+    """Run the tests on the newest and on the oldest supported dependencies."""
+    extra = {"newest": ".[test]", "oldest": "."}[pins]
+    tools = ["hypothesis", "pytest", "pytest-timeout", "pytest-xdist"]
+    install(session, "-e", extra, *tools, pins=pins)
+    session.run("python", "-m", "pytest", "-n", "auto", *session.posargs)
+
+
+@nox.session
+def coverage(session):
+    """Print which lines the tests run."""
+    install(session, "-e", ".[test]", "coverage")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "report", "--show-missing", "--skip-covered")
+
+
+@nox.session
+def docs(session):
+    """Build the documentation, gallery included; a warning is an error."""
+    install(session, "-e", ".[docs]")
+    options = ["-q", "-W", "--keep-going", "-b", "html", *session.posargs]
+    session.run("sphinx-build", *options, "docs", "docs/_build/html")
+
+
+@nox.session
+def lint(session):
+    """Check style, format and docstrings."""
+    install(session, "ruff", "numpydoc", "-e", ".")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    modules = sorted(map(str, Path("sklearn_rankformer").glob("*.py")))
+    session.run("numpydoc", "lint", *modules)
+
+
+@nox.session
+def typecheck(session):
+    """Check the types of the private modules."""
+    install(session, "mypy", "-e", ".")
+    session.run("mypy")
+
+
+@nox.session(venv_backend="none")
+def wheel(session):
+    """Check a release: build, install in a clean environment, test from elsewhere."""
+    session.run("bash", "tools/check_wheel.sh", *session.posargs, external=True)
