@@ -5,8 +5,10 @@ RankFormer beside GBDT rankers
 The main job of this package: train RankFormer, a pointwise network and every GBDT
 ranker that is installed on the same lists, and compare them under one metric.
 
-Without arguments it runs on synthetic lists whose items mean different things in
-different company. On your own data:
+Without arguments it runs on synthetic lists made to have rich context: half of what an
+item is worth, and more, depends on the other items shown (see
+`sklearn_rankformer.datasets.make_ranking`). That is where a listwise transformer
+should win, and GBDTs cannot; whether your lists are like that, only your lists tell:
 
 .. code-block:: bash
 
@@ -59,7 +61,9 @@ def random_folds(groups):
 def load():
     """Return the splits to run on."""
     if args.data is None:
-        X, y, groups = make_ranking(n_lists=800, random_state=args.seed)
+        X, y, groups = make_ranking(
+            n_lists=1000, context_strength=2.0, random_state=args.seed
+        )
         return splits_of(X, y, groups, random_folds(groups))
     if args.data.is_dir():
         folds = (load_letor_fold(args.data, k + 1) for k in range(args.folds))

@@ -110,6 +110,10 @@ class InputMap(nn.Module):
     # refine what the feature itself says rather than drown it.
     BIN_SCALE = 0.3
 
+    edges: Tensor
+    widths: Tensor
+    offsets: Tensor
+
     def __init__(
         self,
         n_members: int,
@@ -136,7 +140,7 @@ class InputMap(nn.Module):
         self.register_buffer("edges", F.pad(edges, (1, 0), value=-3.0))
         self.register_buffer("widths", F.pad(edges, (0, 1), value=3.0) - self.edges)
         offsets = torch.tensor((0, *cardinalities[:-1])).cumsum(0)
-        self.register_buffer("offsets", offsets if cardinalities else None)
+        self.register_buffer("offsets", offsets)
         self.embedding = (
             nn.Parameter(0.1 * torch.randn(n_members, sum(cardinalities), d_model))
             if cardinalities

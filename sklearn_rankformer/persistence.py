@@ -23,8 +23,10 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 
 from . import __version__
+from ._base_ranker import _pick_device
 from ._batching import process_rank
-from ._ranker import MLPRanker, RankFormerRanker, _make_encoder, _pick_device
+from ._input import make_encoder
+from ._ranker import MLPRanker, RankFormerRanker
 from ._training import KeepBest, make_history, net_from_arrays, net_to_arrays
 from .preprocessing import TabularTransform
 
@@ -463,7 +465,7 @@ def _decode_encoder(stored, n_features, names):
     if len(categories) != mask.sum():
         raise ValueError("categories do not match their columns")
     example = _example_row(mask, categories, names)
-    encoder = _make_encoder(example, mask)
+    encoder = make_encoder(example, mask)
     return encoder.set_params(categories__categories=categories).fit(example)
 
 

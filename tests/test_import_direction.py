@@ -25,9 +25,10 @@ PARTS = {
     "simulation",
     "datasets",
 }
-TOOLS = {"_batching", "scoring", "model_selection", "adapters"}
+TOOLS = {"_batching", "_input", "scoring", "model_selection", "adapters"}
 BELOW_LOOP = {"_batching", "_losses", "_groups"}
 LOOP = {"_training"}
+BASE = {"_base_ranker"}
 RANKER = {"_ranker"}
 EXTRAS = {"distillation", "persistence", "export"}
 EXPLANATIONS = {"_explanations"}
@@ -38,14 +39,15 @@ MAY_IMPORT = {
     **dict.fromkeys(PARTS, GROUND),
     **dict.fromkeys(TOOLS, GROUND | PARTS),
     **dict.fromkeys(LOOP, BELOW_LOOP),
-    **dict.fromkeys(RANKER, GROUND | PARTS | TOOLS | LOOP),
-    **dict.fromkeys(EXTRAS, GROUND | PARTS | TOOLS | LOOP | RANKER),
+    **dict.fromkeys(BASE, GROUND | PARTS | TOOLS | LOOP),
+    **dict.fromkeys(RANKER, GROUND | PARTS | TOOLS | LOOP | BASE),
+    **dict.fromkeys(EXTRAS, GROUND | PARTS | TOOLS | LOOP | BASE | RANKER),
     **dict.fromkeys(EXPLANATIONS, GROUND | TOOLS),
     **dict.fromkeys(SHOWN, GROUND | PARTS | EXPLANATIONS),
     "__init__": NOTHING,
 }
 
-USE_TORCH = {"_losses", "_network", "_batching", *LOOP, *RANKER, *EXTRAS}
+USE_TORCH = {"_losses", "_network", "_batching", *LOOP, *BASE, *RANKER, *EXTRAS}
 USE_SKORCH = {"_training", "persistence"}
 ON_FIRST_USE = {"matplotlib", "pandas", "polars", "lightgbm", "xgboost", "catboost"}
 REQUIRED = {"numpy", "scipy", "sklearn", "torch", "skorch", "safetensors"}
