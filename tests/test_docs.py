@@ -1,0 +1,141 @@
+"""What the documentation says is so: examples run, names exist, docstrings hold."""
+
+import doctest
+import inspect
+import pkgutil
+import re
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import sklearn_rankformer
+
+ROOT = Path(__file__).parent.parent
+NAME = sklearn_rankformer.__name__
+MODULES = [module.name for module in pkgutil.iter_modules(sklearn_rankformer.__path__)]
+PAGES = ["README.md", *(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
+
+# What makes an example small: each must be found where its page is run.
+SMALLER = [
+    (r"n_lists=\d+", "n_lists=40"),
+    (r"RankFormerRanker\(", "RankFormerRanker(max_epochs=1, d_model=8, n_members=1, "),
+    (r"MLPRanker\(", "MLPRanker(max_epochs=1, n_members=1, "),
+    (r"n_estimators=\d+", "n_estimators=5"),
+    (r"max_epochs=1, (.*?)(, )?max_epochs=\d+", r"max_epochs=1, \1"),
+]
+RUN = [
+    "README.md",
+    "docs/start.md",
+    "docs/migration.md",
+    "docs/faq.md",
+    "docs/tuning.md",
+    "docs/inspection.md",
+]
+
+
+def public_names():
+    """Every name users are meant to import, as a dotted path inside the package."""
+    names = [name for name in sklearn_rankformer.__all__ if name != "__version__"]
+    for module in (m for m in MODULES if not m.startswith("_")):
+        shown = getattr(import_module(f"{NAME}.{module}"), "__all__", [])
+        names += [f"{module}.{name}" for name in shown]
+    return names
+
+
+def in_reference():
+    """Every name in the API reference."""
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    return re.findall(r"^   ([A-Za-z_]+(?:\.[A-Za-z_]+)*)$", text, re.MULTILINE)
+
+
+def resolve(path):
+    """Object of a dotted path inside the package."""
+    first, _, rest = path.partition(".")
+    if not rest:
+        return getattr(sklearn_rankformer, first)
+    return getattr(import_module(f"{NAME}.{first}"), rest)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_in_docstrings_are_true(module):
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    result = doctest.testmod(import_module(f"{NAME}.{module}"), optionflags=flags)
+    assert result.failed == 0
+
+
+def test_reference_names_exist_and_none_is_left_out():
+    listed = in_reference()
+    assert len(listed) == len(set(listed))
+    for path in listed:
+        assert callable(resolve(path))
+    shown = {resolve(path) for path in listed}
+    missing = [path for path in public_names() if resolve(path) not in shown]
+    assert not missing
+
+
+def blocks(page):
+    """The python blocks of a page, as one text on the lines where they stand."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    code, inside = [], False
+    for line in text.splitlines():
+        fence = line.startswith("```")
+        code.append(line if inside and not fence else "")
+        inside = line == "```python" or (inside and not fence)
+    return "\n".join(code)
+
+
+@pytest.mark.parametrize("page", RUN)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+def test_examples_of_the_pages_run(page, tmp_path, monkeypatch, routing):
+    for library in ("lightgbm", "pandas", "matplotlib"):
+        if library in blocks(page):
+            pytest.importorskip(library)
+    if "matplotlib" in blocks(page) or "Display" in blocks(page):
+        pytest.importorskip("matplotlib.pyplot").switch_backend("Agg")
+    monkeypatch.chdir(tmp_path)
+    code = blocks(page)
+    for large, small in SMALLER:
+        code = re.sub(large, small, code)
+    assert code.strip()
+    exec(compile(code, page, "exec"), {"__name__": "page"})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_between_pages_lead_somewhere(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
+        assert ((ROOT / page).parent / target).exists(), target
+
+
+def checked_docstrings():
+    """Public functions and classes, and the methods they bring themselves."""
+    for path in dict.fromkeys([*public_names(), *in_reference()]):
+        thing = resolve(path)
+        yield path
+        if not inspect.isclass(thing):
+            continue
+        others = [base for base in thing.__mro__ if not of_package(base)]
+        for name, member in vars(thing).items():
+            mine = not any(hasattr(base, name) for base in others)
+            if callable(member) and not name.startswith("_") and mine:
+                yield f"{path}.{name}"
+
+
+def of_package(thing):
+    return thing.__module__.startswith(NAME)
+
+
+def test_docstrings_follow_numpydoc():
+    validate = pytest.importorskip("numpydoc.validate").validate
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    checks = settings["tool"]["numpydoc_validation"]["checks"]
+    assert checks[0] == "all"
+    found = [
+        f"{path}: {code} {message}"
+        for path in checked_docstrings()
+        for code, message in validate(f"{NAME}.{path}")["errors"]
+        if code not in checks
+    ]
+    assert not found, "\n".join(found)
