@@ -108,7 +108,7 @@ class RankFormerRanker(NeuralRanker):
     ----------
     n_features_in_ : int
         Number of features seen by `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if X was a frame with names of type str.
     levels_ : ndarray of shape (n_levels,)
         Distinct values of a list (its highest label) seen by `fit`; means of quantile

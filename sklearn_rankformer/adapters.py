@@ -66,7 +66,7 @@ class RankerAdapter(MetaEstimatorMixin, BaseEstimator):
         The fitted clone of ``estimator``.
     n_features_in_ : int
         Number of features, without the ``group_column``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, if X was a frame with names.
 
     See Also

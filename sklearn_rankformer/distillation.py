@@ -65,7 +65,7 @@ class DistilledRanker(BaseEstimator):
         The fitted teacher and student.
     n_features_in_ : int
         Number of features, without the ``group_column``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, if X was a frame with names.
     fitted_with_groups_ : bool
         Whether `fit` was given list ids.
