@@ -34,15 +34,17 @@ from sklearn_rankformer import RankerAdapter, RankFormerRanker, WithinListScaler
 from sklearn_rankformer.distillation import DistilledRanker
 from sklearn_rankformer.simulation import simulate_implicit_feedback
 
-SETS = ("synthetic labels", "synthetic clicks", "mq2008 labels", "mq2008 clicks")
-SETS += ("mslr labels", "expedia labels")
+SETS = ("synthetic labels", "synthetic clicks", "noisy labels", "mq2008 labels")
+SETS += ("mq2008 clicks", "mslr labels", "expedia labels")
 LABELLED = (1.0, 0.25)
 
 
 def run(name, labelled, seed, data_dir, quick):
     """NDCG@10 of each test list and model, and seconds to predict."""
     source, kind = name.split()
-    world = {"n_lists": 200 if quick else 1500, "random_state": seed // 5}
+    world = {"n_lists": 200 if quick else 1500, "random_state": seed}
+    if source == "noisy":  # labels of items alone, most of them noise
+        source, world = "synthetic", {**world, "noise": 2.0, "context_strength": 0.0}
     data = load_lists(source, data_dir, **world)
     folds = list_folds(data.groups, seed // 5) if data.fold is None else data.fold
     rng = np.random.default_rng(seed)
