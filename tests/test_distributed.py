@@ -65,5 +65,6 @@ def test_two_processes_score_as_one(tmp_path):
     assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
     first, second = (np.load(tmp_path / f"scores{rank}.npy") for rank in range(2))
     np.testing.assert_array_equal(first, second)
-    # Sums in another order: measured 2e-7 apart, on scores up to 0.5.
-    np.testing.assert_allclose(first, fitted_scores(), atol=1e-5)
+    # Sums in another order, which Adam's first steps magnify: measured 4e-5 apart, on
+    # scores up to 1.4.
+    np.testing.assert_allclose(first, fitted_scores(), atol=5e-4)
