@@ -370,6 +370,11 @@ class NeuralRanker(BaseEstimator):
             ) from error
         if np.iscomplexobj(X):
             raise ValueError("Complex data not supported")
+        if X.dtype.kind in "mM":
+            raise TypeError(
+                f"X has dtype {X.dtype}. Give times as numbers, such as days before "
+                f"the search."
+            )
         return X
 
     def _as_numbers(self, X, finite, reset):

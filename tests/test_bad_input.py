@@ -11,6 +11,7 @@ import pickle
 from collections import Counter
 from contextlib import contextmanager
 from functools import cache
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +35,12 @@ from sklearn.utils._param_validation import (
     make_constraint,
 )
 
-from sklearn_rankformer import MLPRanker, RankFormerRanker, WithinListScaler
+from sklearn_rankformer import (
+    MLPRanker,
+    RankFormerRanker,
+    WithinListScaler,
+    persistence,
+)
 from sklearn_rankformer.datasets import load_letor
 from sklearn_rankformer.metrics import METRICS
 from sklearn_rankformer.model_selection import check_group_cv
@@ -173,7 +179,8 @@ FEATURE_CASES = [
     ("a text", "features", ValueError, "entries for 8 rows"),
     ("words", np.full(X.shape, "red"), ValueError, "convert string to float|str"),
     ("words as objects", np.full(X.shape, "red", object), ValueError, "to float"),
-    ("dates", X.astype("M8[D]"), BOTH_ERRORS, "dtype|datetime|promote|float"),
+    ("dates", X.astype("M8[D]"), TypeError, r"X has dtype datetime64\[D\]"),
+    ("durations", X.astype("m8[s]"), TypeError, r"X has dtype timedelta64\[s\]"),
     ("no columns", X[:, :0], ValueError, "0 feature"),
     ("no rows", X[:0], ValueError, "0 entries|0 rows|0 sample|entries for 0"),
     ("ragged", [[1.0, 2.0], [3.0]], ValueError, "inhomogeneous|entries"),
@@ -803,6 +810,13 @@ class AnySequence(RuleBasedStateMachine):
     @rule()
     def pickle_it(self):
         self.ranker = pickle.loads(pickle.dumps(self.ranker))
+
+    @precondition(lambda self: self.scores is not None)
+    @rule()
+    def save_and_load_it(self):
+        with TemporaryDirectory() as place:
+            persistence.save(self.ranker, f"{place}/ranker.safetensors")
+            self.ranker = persistence.load(f"{place}/ranker.safetensors")
 
     @precondition(lambda self: self.scores is not None)
     @rule(seed=st.integers(0, 9))

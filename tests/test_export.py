@@ -94,7 +94,11 @@ def test_score_depends_on_the_list(path):
     assert np.abs(run(path, X, groups)["scores"] - alone).max() > 100 * TOLERANCE
 
 
-@pytest.mark.parametrize(("make", "transform"), [(mlp, "quantile"), (rankformer, None)])
+@pytest.mark.parametrize(
+    ("make", "transform"),
+    [(mlp, "quantile"), (rankformer, None)],
+    ids=["mlp", "rankformer"],
+)
 def test_other_rankers_score_as_ours(make, transform, tmp_path):
     X, y, groups = float32_lists()
     X = np.nan_to_num(X) if transform is None else X
