@@ -9,7 +9,6 @@ a ratio of medians first: the absolute figures depend on the machine and its moo
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import platform
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _common import write_results
 from torch import nn
 from torch.nn import functional as F
 
@@ -47,6 +47,16 @@ SAME = {
     "early_stopping": False,
     "random_state": 0,
 }
+
+
+PAGE = []
+
+
+def say(*lines):
+    """Print, and keep for the results page."""
+    for line in lines:
+        print(line)
+        PAGE.append(f"{line}\n")
 
 
 def medians(contestants, repeats):
@@ -222,13 +232,13 @@ def bench_training(args):
     )
     padding = padding_share(training_batches(lists, everything, same.batch_items, rng))
     slow = seconds["published style"]
-    print(f"\n## Training, one epoch of {len(X)} items in {lists.n_lists} lists\n")
-    print("| | items/s | times published | padding |\n|---|---|---|---|")
+    say(f"\n### Training, one epoch of {len(X)} items in {lists.n_lists} lists\n")
+    say("| | items/s | times published | padding |\n|---|---|---|---|")
     for name, s in seconds.items():
         share = random_padding if name == "published style" else padding
-        print(f"| {name} | {len(X) / s:,.0f} | {slow / s:.1f} | {share:.1%} |")
+        say(f"| {name} | {len(X) / s:,.0f} | {slow / s:.1f} | {share:.1%} |")
     ratio = seconds["ours, published shape"] / seconds["the same, bare torch loop"]
-    print(f"\nskorch loop / bare loop: {ratio:.3f}")
+    say(f"\nskorch loop / bare loop: {ratio:.3f}")
     return {"seconds": seconds, "padding": padding, "skorch/bare": ratio}
 
 
@@ -252,7 +262,7 @@ def gbdts(seed):
             **common, verbose=False, thread_count=2, allow_writing_files=False
         )
     except ImportError as error:
-        print(f"left out: {error}")
+        say(f"left out: {error}")
     return {
         name: RankerAdapter(r, early_stopping_rounds=50) for name, r in made.items()
     }
@@ -269,8 +279,8 @@ def bench_fit(args):
         "MLP": MLPRanker(random_state=0),
         **gbdts(0),
     }
-    print("\n## A whole fit, early stopping included\n")
-    print("| | fit s | NDCG@10 |\n|---|---|---|")
+    say("\n### A whole fit, early stopping included\n")
+    say("| | fit s | NDCG@10 |\n|---|---|---|")
     result = {}
     for name, model in models.items():
         times = []
@@ -288,7 +298,7 @@ def bench_fit(args):
         scores = model.predict(X[test], groups=groups[test])
         ndcg = ndcg_score(y[test], scores, groups[test], k=10)
         result[name] = {"seconds": float(np.median(times)), "ndcg": ndcg}
-        print(f"| {name} | {np.median(times):.2f} | {ndcg:.4f} |")
+        say(f"| {name} | {np.median(times):.2f} | {ndcg:.4f} |")
     return result
 
 
@@ -297,8 +307,8 @@ def bench_serving(args):
     X, y, groups = synthetic(20_000, n_features=46, mean_length=50)
     models = {"RankFormer": RankFormerRanker(max_epochs=1, random_state=0), **gbdts(0)}
     big_X, _, big_groups = synthetic(args.serve_rows, n_features=46, mean_length=50)
-    print("\n## Serving\n")
-    print("| | one list of 50, p50 ms | p99 ms | rows/s in bulk |\n|---|---|---|---|")
+    say("\n### Serving\n")
+    say("| | one list of 50, p50 ms | p99 ms | rows/s in bulk |\n|---|---|---|---|")
     result = {}
     one, ids = X[:50], np.zeros(50, dtype=int)
     for name, model in models.items():
@@ -315,7 +325,7 @@ def bench_serving(args):
         model.predict(big_X, groups=big_groups)
         rate = len(big_X) / (time.perf_counter() - start)
         result[name] = {"p50_ms": p50, "p99_ms": p99, "rows_per_s": rate}
-        print(f"| {name} | {p50:.2f} | {p99:.2f} | {rate:,.0f} |")
+        say(f"| {name} | {p50:.2f} | {p99:.2f} | {rate:,.0f} |")
     return result
 
 
@@ -364,14 +374,14 @@ def fit_once(n_rows, n_features, mean_length, params):
 
 def bench_growth(args):
     """Seconds per million items and memory, from small to large."""
-    print("\n## Growth: Web30K-like lists, one epoch of the default\n")
-    print("| rows | s per million | X MB | added MB |\n|---|---|---|---|")
+    say("\n### Growth: Web30K-like lists, one epoch of the default\n")
+    say("| rows | s per million | X MB | added MB |\n|---|---|---|---|")
     result = []
     for n_rows in sorted({100_000, args.rows}):
         found = in_child(fit_once, n_rows, 136, 120, {})
         result.append(found)
         per_million = 1e6 * found["seconds"] / found["rows"]
-        print(
+        say(
             f"| {found['rows']:,} | {per_million:.1f} | {found['X_MB']:.0f} "
             f"| {found['added_MB']:.0f} |",
             flush=True,
@@ -381,14 +391,14 @@ def bench_growth(args):
 
 def bench_lengths(args):
     """Cost by list length, the number of items held fixed."""
-    print("\n## Length of lists: 20,000 items, one epoch of the default\n")
-    print("| list length | items/s | added MB |\n|---|---|---|")
+    say("\n### Length of lists: 20,000 items, one epoch of the default\n")
+    say("| list length | items/s | added MB |\n|---|---|---|")
     result = []
     for length in (10, 100, 1_000, 10_000):
         found = in_child(fit_equal, 20_000, length)
         result.append({"length": length, **found})
         rate = found["rows"] / found["epoch_seconds"]
-        print(f"| {length:,} | {rate:,.0f} | {found['added_MB']:.0f} |", flush=True)
+        say(f"| {length:,} | {rate:,.0f} | {found['added_MB']:.0f} |")
     return result
 
 
@@ -418,7 +428,7 @@ def bench_padding(args):
     train = padding_share(training_batches(lists, everything, items, rng))
     predict = padding_share(ordered_batches(lists, everything, training.PREDICT_ITEMS))
     n_batches = len(cut_batches(lists.lengths, lists.lengths, items))
-    print(
+    say(
         f"\npadding: training {train:.1%}, prediction {predict:.1%}, "
         f"{n_batches} batches an epoch"
     )
@@ -457,17 +467,17 @@ def main():
     parser.add_argument("--serve-rows", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--name", help="write docs/results/NAME.md and .json")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    print(
+    say(
         f"torch {torch.__version__}, {args.threads} threads, "
         f"{platform.machine()}, cuda: {torch.cuda.is_available()}"
     )
     figures = {name: BENCHMARKS[name](args) for name in args.only}
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=1))
+    if args.name:
+        write_results(args.name, figures, "".join(PAGE))
 
 
 if __name__ == "__main__":
