@@ -384,7 +384,6 @@ def bench_growth(args):
         say(
             f"| {found['rows']:,} | {per_million:.1f} | {found['X_MB']:.0f} "
             f"| {found['added_MB']:.0f} |",
-            flush=True,
         )
     return result
 
