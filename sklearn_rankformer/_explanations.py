@@ -95,8 +95,8 @@ def list_permutation_importance(
     >>> y, groups = (X[:, 0] > 0).astype(int), np.repeat(np.arange(20), 10)
     >>> model = LinearRegression().fit(X, y)
     >>> result = list_permutation_importance(model, X, y, groups, random_state=0)
-    >>> result.importances_mean[0] > 0.1 > result.importances_mean[1]
-    np.True_
+    >>> bool(result.importances_mean[0] > 0.1 > result.importances_mean[1])
+    True
     """
     if how not in ("within", "between"):
         raise ValueError(f"how must be 'within' or 'between', got {how!r}.")

@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 import scipy.sparse as sp
-import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, RegressorMixin, clone
@@ -19,7 +18,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from sklearn.utils.fixes import parse_version
 
 from sklearn_rankformer import (
     MissingGroupsWarning,
@@ -466,12 +464,7 @@ WEIGHTS = (
     ],
     expected_failed_checks=lambda ranker: {
         "check_sample_weight_equivalence_on_dense_data": WEIGHTS,
-        # scikit-learn 1.6 leaves this one out for estimators without sparse input.
-        **(
-            {"check_sample_weight_equivalence_on_sparse_data": WEIGHTS}
-            if parse_version(sklearn.__version__) >= parse_version("1.7")
-            else {}
-        ),
+        "check_sample_weight_equivalence_on_sparse_data": WEIGHTS,
     },
 )
 def test_the_checks_of_scikit_learn_pass(estimator, check):

@@ -86,14 +86,24 @@ def blocks(page):
     return "\n".join(code)
 
 
+@pytest.fixture
+def hidden_figures():
+    """Figures that are never shown, and closed after the test."""
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.close("all")
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+
+
 @pytest.mark.parametrize("page", RUN)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
-def test_examples_of_the_pages_run(page, tmp_path, monkeypatch, routing):
-    for library in ("lightgbm", "pandas", "matplotlib"):
+def test_examples_of_the_pages_run(page, tmp_path, monkeypatch, request, routing):
+    for library in ("lightgbm", "pandas"):
         if library in blocks(page):
             pytest.importorskip(library)
-    if "matplotlib" in blocks(page) or "Display" in blocks(page):
-        pytest.importorskip("matplotlib.pyplot").switch_backend("Agg")
+    if "Display" in blocks(page):
+        request.getfixturevalue("hidden_figures")
     monkeypatch.chdir(tmp_path)
     code = blocks(page)
     for large, small in SMALLER:

@@ -320,10 +320,6 @@ def test_groups_can_come_under_another_name(data, routing):
     np.testing.assert_array_equal(result["test_score"], [1, 1])
 
 
-@pytest.mark.skipif(
-    tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 7),
-    reason="before scikit-learn 1.7 an unrouted search hands scorers no weights",
-)
 def test_unrouted_search_hands_list_weights_to_scorers_in_a_dict(data):
     X, y, groups = data
     search = GridSearchCV(

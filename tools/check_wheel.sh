@@ -19,9 +19,8 @@ echo "built $(basename "$wheel"):"
 "$place/venv/bin/python" -m zipfile -l "$wheel" | awk '{print "  " $1}' | tail -n +2
 "$pip" install -q -c constraints.txt "$wheel[test]"
 
-cp -r "$place/source/tests" "$place/source/examples" "$place/source/benchmarks" \
-    "$place/source/docs" "$place/source/README.md" "$place/source/pyproject.toml" \
-    "$place/elsewhere"
+cp -r "$place/source/." "$place/elsewhere"
+rm -r "$place/elsewhere/sklearn_rankformer"
 cd "$place/elsewhere"
 "$place/venv/bin/python" - <<'PYTHON'
 import sys
