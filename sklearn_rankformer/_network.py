@@ -39,14 +39,15 @@ class MemberLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n_members, n_in, n_out = self.weight.shape
         flat = x.flatten(1, -2)
-        if len(flat) == n_members:
-            out = flat @ self.weight
-        else:
+        if len(flat) != n_members:
             # One input for all members: a single, wide product is the faster one.
             wide = self.weight.transpose(0, 1).reshape(n_in, n_members * n_out)
             out = (flat[0] @ wide).view(-1, n_members, n_out).transpose(0, 1)
-        if self.bias is not None:
-            out = out + self.bias
+            out = out if self.bias is None else out + self.bias
+        elif self.bias is None:
+            out = flat @ self.weight
+        else:
+            out = torch.baddbmm(self.bias, flat, self.weight)
         return out.reshape(n_members, *x.shape[1:-1], n_out)
 
 
@@ -211,8 +212,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, attend: Tensor | None) -> Tensor:
         context = self.dropout(self.attention(self.norm(x), attend))
-        cls, items = context[:, :, :1], context[:, :, 1:]
-        x = x + torch.cat([cls, self.gate * items], 2)
+        items = self.gate.expand(-1, -1, x.shape[2] - 1, -1)
+        x = torch.addcmul(x, context, torch.cat([torch.ones_like(self.gate), items], 2))
         wide = self.dropout(F.relu(self.widen(self.norm(x))))
         return x + self.dropout(self.narrow(wide))
 
