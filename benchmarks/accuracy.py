@@ -196,7 +196,7 @@ def run(data, data_dir, quick, fold, model, seed):
 
 
 def run_or_recall(cache, **task):
-    """Run, or recall a run that the cache holds; it does not know the package's code."""
+    """Run, or recall a run that the cache holds, whatever the package has become."""
     if cache is None:
         return run(**task)
     return Memory(cache, verbose=0).cache(run)(**task)
