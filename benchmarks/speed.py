@@ -232,7 +232,7 @@ def bench_training(args):
     )
     padding = padding_share(training_batches(lists, everything, same.batch_items, rng))
     slow = seconds["published style"]
-    say(f"\n### Training, one epoch of {len(X)} items in {lists.n_lists} lists\n")
+    say(f"\n## Training, one epoch of {len(X)} items in {lists.n_lists} lists\n")
     say("| | items/s | times published | padding |\n|---|---|---|---|")
     for name, s in seconds.items():
         share = random_padding if name == "published style" else padding
@@ -279,7 +279,7 @@ def bench_fit(args):
         "MLP": MLPRanker(random_state=0),
         **gbdts(0),
     }
-    say("\n### A whole fit, early stopping included\n")
+    say("\n## A whole fit, early stopping included\n")
     say("| | fit s | NDCG@10 |\n|---|---|---|")
     result = {}
     for name, model in models.items():
@@ -307,7 +307,7 @@ def bench_serving(args):
     X, y, groups = synthetic(20_000, n_features=46, mean_length=50)
     models = {"RankFormer": RankFormerRanker(max_epochs=1, random_state=0), **gbdts(0)}
     big_X, _, big_groups = synthetic(args.serve_rows, n_features=46, mean_length=50)
-    say("\n### Serving\n")
+    say("\n## Serving\n")
     say("| | one list of 50, p50 ms | p99 ms | rows/s in bulk |\n|---|---|---|---|")
     result = {}
     one, ids = X[:50], np.zeros(50, dtype=int)
@@ -374,7 +374,7 @@ def fit_once(n_rows, n_features, mean_length, params):
 
 def bench_growth(args):
     """Seconds per million items and memory, from small to large."""
-    say("\n### Growth: Web30K-like lists, one epoch of the default\n")
+    say("\n## Growth: Web30K-like lists, one epoch of the default\n")
     say("| rows | s per million | X MB | added MB |\n|---|---|---|---|")
     result = []
     for n_rows in sorted({100_000, args.rows}):
@@ -390,7 +390,7 @@ def bench_growth(args):
 
 def bench_lengths(args):
     """Cost by list length, the number of items held fixed."""
-    say("\n### Length of lists: 20,000 items, one epoch of the default\n")
+    say("\n## Length of lists: 20,000 items, one epoch of the default\n")
     say("| list length | items/s | added MB |\n|---|---|---|")
     result = []
     for length in (10, 100, 1_000, 10_000):
