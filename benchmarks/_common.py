@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from sklearn_rankformer import RankerAdapter
 from sklearn_rankformer.datasets import load_letor_fold, make_ranking
 from sklearn_rankformer.metrics import ndcg_score
+from sklearn_rankformer.simulation import simulate_implicit_feedback
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 DATA_VARIABLE = "SKLEARN_RANKFORMER_DATA"
@@ -93,6 +94,20 @@ def list_folds(groups, seed=0, n_folds=5):
     """Deal whole lists into folds at random: ndarray of shape (n_rows,), from 0."""
     ids, codes = np.unique(groups, return_inverse=True)
     return (np.random.RandomState(seed).permutation(len(ids)) % n_folds)[codes]
+
+
+def feedback_of(data, rows, kind, rng):
+    """X, y, groups of some rows: their labels, or clicks that are simulated."""
+    if kind == "labels":
+        return data.X[rows], data.y[rows], data.groups[rows]
+    shown = simulate_implicit_feedback(
+        data.y[rows],
+        data.groups[rows],
+        n_repeats=2,
+        max_label=int(data.y.max()),
+        rng=rng,
+    )
+    return data.X[rows][shown.rows], shown.labels, shown.groups
 
 
 def paired_interval(per_list_a, per_list_b, rng, n_boot=2000, level=0.95):

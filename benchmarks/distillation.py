@@ -16,6 +16,7 @@ import numpy as np
 from _common import (
     add_run_arguments,
     each_in_own_columns,
+    feedback_of,
     list_folds,
     load_lists,
     markdown_table,
@@ -32,7 +33,6 @@ from sklearn.frozen import FrozenEstimator
 
 from sklearn_rankformer import RankerAdapter, RankFormerRanker, WithinListScaler
 from sklearn_rankformer.distillation import DistilledRanker
-from sklearn_rankformer.simulation import simulate_implicit_feedback
 
 SETS = ("synthetic labels", "synthetic clicks", "noisy labels", "mq2008 labels")
 SETS += ("mq2008 clicks", "mslr labels", "expedia labels")
@@ -51,7 +51,7 @@ def run(name, labelled, seed, data_dir, quick):
     train, test = folds != seed % 5, folds == seed % 5
     queries = rng.permutation(np.unique(data.groups[train]))
     known = np.isin(data.groups, queries[: round(labelled * len(queries))]) & train
-    X, y, groups = _feedback(data, np.flatnonzero(known), kind, rng)
+    X, y, groups = feedback_of(data, np.flatnonzero(known), kind, rng)
     more = {}
     if labelled < 1:
         rest = train & ~known
@@ -109,19 +109,6 @@ def add_by_hand(scores, X, y, groups, X_new, groups_new, teacher, more, seed, qu
 def _centred(scores, groups):
     codes = np.unique(groups, return_inverse=True)[1]
     return scores - (np.bincount(codes, scores) / np.bincount(codes))[codes]
-
-
-def _feedback(data, rows, kind, rng):
-    if kind == "labels":
-        return data.X[rows], data.y[rows], data.groups[rows]
-    shown = simulate_implicit_feedback(
-        data.y[rows],
-        data.groups[rows],
-        n_repeats=2,
-        max_label=int(data.y.max()),
-        rng=rng,
-    )
-    return data.X[rows][shown.rows], shown.labels, shown.groups
 
 
 def latency(ranker, X, groups, repeats=7):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from _common import (
     add_run_arguments,
+    feedback_of,
     list_folds,
     load_lists,
     markdown_table,
@@ -29,7 +30,6 @@ from sklearn.metrics import roc_auc_score
 
 from sklearn_rankformer import RankFormerRanker
 from sklearn_rankformer._groups import split_lists
-from sklearn_rankformer.simulation import simulate_implicit_feedback
 
 SETS = ("synthetic labels", "synthetic clicks", "mq2008 labels", "mq2008 clicks")
 OURS = "RankFormer"
@@ -43,7 +43,7 @@ def run(name, seed, data_dir, quick):
     folds = list_folds(data.groups, seed // 5) if data.fold is None else data.fold
     rng = np.random.default_rng(seed)
     train, test = (
-        _feedback(data, np.flatnonzero(rows), kind, rng)
+        feedback_of(data, np.flatnonzero(rows), kind, rng)
         for rows in (folds != seed % 5, folds == seed % 5)
     )
     positive, new = _is_positive(train), _is_positive(test)
@@ -60,19 +60,6 @@ def run(name, seed, data_dir, quick):
         probability = gbdt.predict_proba(list_features(*test[::2], whole))[:, 1]
         found[f"GBDT on list {label}"] = probability
     return {"positive": new, "probability": found}
-
-
-def _feedback(data, rows, kind, rng):
-    if kind == "labels":
-        return data.X[rows], data.y[rows], data.groups[rows]
-    shown = simulate_implicit_feedback(
-        data.y[rows],
-        data.groups[rows],
-        n_repeats=2,
-        max_label=int(data.y.max()),
-        rng=rng,
-    )
-    return data.X[rows][shown.rows], shown.labels, shown.groups
 
 
 def _is_positive(part):

@@ -423,10 +423,7 @@ class NeuralRanker(BaseEstimator):
             categorical=codes,
             cardinalities=n_categories,
         ).fit(rows.X, np.random.RandomState(self._seed))
-        counted = rows.y if rows.weight is None else rows.y * (rows.weight > 0)
-        self.levels_, self._level_starts = find_levels(
-            rows.lists.reduce(np.maximum, counted)
-        )
+        self.levels_, self._level_starts = find_levels(_list_maxima(rows))
         self.module_ = self._make_network(n_thresholds=len(self.levels_) - 1)
         self.net_ = self._make_net()
         self._built_from = {
@@ -493,12 +490,9 @@ class NeuralRanker(BaseEstimator):
         self._record(best)
 
     def _dataset(self, rows, chosen):
-        highest = rows.lists.reduce(
-            np.maximum, rows.y if rows.weight is None else rows.y * (rows.weight > 0)
-        )
         targets = make_targets(
             rows.gains,
-            self._to_level(highest),
+            self._to_level(_list_maxima(rows)),
             rows.weight,
             rows.lists,
             chosen,
@@ -617,6 +611,12 @@ def _unchanged_on_error(estimator):
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def _list_maxima(rows):
+    """Highest label of each list, among its rows that have weight."""
+    counted = rows.y if rows.weight is None else rows.y * (rows.weight > 0)
+    return rows.lists.reduce(np.maximum, counted)
 
 
 def _check_callbacks(callbacks):

@@ -203,6 +203,36 @@ def pop_group_column(X: Any, group_column: Any) -> tuple[Any, np.ndarray]:
     return X, check_groups(ids, len(ids), name=f"group_column={group_column!r}")
 
 
+def groups_within(X: Any, group_column: Any, owner: str) -> np.ndarray:
+    """Return the list ids that X itself holds, for the estimator called `owner`.
+
+    Parameters
+    ----------
+    X : array-like, sparse matrix or frame of shape (n_rows, n_columns)
+        Features and list ids.
+    group_column : int, str or None
+        Column of the list ids.
+    owner : str
+        Class of the estimator that was asked.
+
+    Returns
+    -------
+    groups : ndarray of shape (n_rows,)
+        List id of each row.
+
+    Raises
+    ------
+    ValueError
+        If `group_column` is None or not in X.
+    """
+    if group_column is None:
+        raise ValueError(
+            f"{owner} has no list ids to find in X, as group_column "
+            f"is None. Set it to the name or index of the column that holds them."
+        )
+    return pop_group_column(X, group_column)[1]
+
+
 def _pop_by_name(X: Any, name: Any) -> tuple[Any, np.ndarray]:
     if name not in list(X.columns):
         shown = ", ".join(map(repr, list(X.columns)[:10]))

@@ -31,7 +31,7 @@ from sklearn.utils.validation import (
 )
 
 from sklearn_rankformer._groups import (
-    pop_group_column,
+    groups_within,
     rank_rows,
     resolve_groups,
     split_lists,
@@ -261,12 +261,7 @@ class RankerAdapter(MetaEstimatorMixin, BaseEstimator):
         ValueError
             If ``group_column`` is None or not in X.
         """
-        if self.group_column is None:
-            raise ValueError(
-                f"{type(self).__name__} has no list ids to find in X, as group_column "
-                f"is None. Set it to the name or index of the column that holds them."
-            )
-        return pop_group_column(X, self.group_column)[1]
+        return groups_within(X, self.group_column, type(self).__name__)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
