@@ -10,12 +10,21 @@ the weight of the listwide loss, the share of lists without clicks, the number o
 
 Wherever the share is varied, the lists with clicks stay as many: the question is what
 the others add. Seed s tests fold s of the data, or a world of its own if synthetic.
+
+The set "scarce" is a synthetic world made for lists without clicks to tell something:
+few lists with clicks, four times as many without, items of a list much alike, no
+context. There a linear choice model is fitted beside the networks: what it gains says
+how much there is to be had. The set "expedia" is not simulated: its own clicks and
+bookings teach and judge.
+
+Networks have two members here, half of the default, for the sake of more seeds.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
+import torch
 from _common import (
     add_run_arguments,
     fit_lightgbm,
@@ -32,18 +41,30 @@ from _common import (
 )
 
 from sklearn_rankformer import MLPRanker, RankFormerRanker
+from sklearn_rankformer.preprocessing import TabularTransform
 from sklearn_rankformer.simulation import simulate_implicit_feedback
 
+SETS = ("synthetic", "scarce", "mq2008", "mslr", "expedia")
 WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)
 SHARES = (0.0, 0.5, 0.8)
 LIST_SIGNALS = (0.0, 0.5, 1.0)
 CENTRE = {"weight": 0.25, "share": 0.5, "size": 1.0, "list_signal": 1.0}
+SCARCE = {"share": 0.8, "n_clicked": 60}
+SCARCE_WORLD = {"list_share": 0.7, "context_strength": 0.0}
+SCARCE_WEIGHTS = (0.0, 0.25, 1.0, 4.0)
+SCARCE_SEEDS = 8  # times as many as elsewhere: few lists make noisy fits
 NAMES = {"true": "true relevance", "clicks": "clicks"}
 
 
 def tasks_of(name, seeds, options):
     """All settings for one data set, seed after seed, the centre first."""
+    if name in ("scarce", "expedia"):
+        times = SCARCE_SEEDS if name == "scarce" and not options["quick"] else 1
+        return [
+            {"name": name, **options, "seed": seed, "varied": {}}
+            for seed in range(times * seeds)
+        ]
     settings = [{}]
     settings += [{"share": share} for share in SHARES if share != CENTRE["share"]]
     settings += [{"size": size} for size in SIZES if size != CENTRE["size"]]
@@ -59,9 +80,15 @@ def tasks_of(name, seeds, options):
 
 def run(name, seed, varied, data_dir, n_clicked, quick):
     """Train every model in one setting; per query and model, NDCG@10 of both kinds."""
+    if name == "expedia":
+        return run_own(name, seed, data_dir, quick)
     at = {**CENTRE, **varied}
     world = {"n_lists": 200 if quick else 1000, "list_signal": at["list_signal"]}
-    data = load_lists(name, data_dir, random_state=seed, **world)
+    if name == "scarce":
+        at["share"], n_clicked = SCARCE["share"], SCARCE["n_clicked"]
+        data = load_lists("synthetic", random_state=seed, **world, **SCARCE_WORLD)
+    else:
+        data = load_lists(name, data_dir, random_state=seed, **world)
     folds = list_folds(data.groups, seed // 5) if data.fold is None else data.fold
     rng = np.random.default_rng(seed)
     test = _simulate(data, np.flatnonzero(folds == seed % 5), 5, rng)
@@ -72,11 +99,28 @@ def run(name, seed, varied, data_dir, n_clicked, quick):
     held = np.isin(pool.query, queries[: len(queries) // 7 + 1])
     train, val = _rows(data, pool, ~held), _rows(data, pool, held)
     found = {}
-    for model, ranker in fitted(train, val, seed, varied, quick):
+    models = scarce if name == "scarce" else fitted
+    for model, ranker in models(train, val, seed, varied, quick):
         scores = ranker.predict(data.X[test.rows], test.groups)
         found[model] = _judge(data.y[test.rows], scores, test)
     first = pool.labels[np.unique(pool.groups, return_index=True)[1]]
     return {"ndcg": found, "n_lists": len(first), "n_rows": len(pool.rows)}
+
+
+def run_own(name, seed, data_dir, quick):
+    """Train on the labels that real users gave, and judge by them."""
+    data = load_lists(name, data_dir)
+    folds = list_folds(data.groups, seed // 5)
+    test, held = folds == seed % 5, folds == (seed + 1) % 5
+    train, val, (X, y, groups) = (
+        (data.X[rows], data.y[rows], data.groups[rows])
+        for rows in (~test & ~held, held, test)
+    )
+    found, ids = {}, np.unique(groups).tolist()
+    for model, ranker in fitted(train, val, seed, {}, quick):
+        values = per_list_ndcg(y, ranker.predict(X, groups), groups).tolist()
+        found[model] = {"clicks": dict(zip(ids, values, strict=True))}
+    return {"ndcg": found, "n_lists": len(np.unique(train[2])), "n_rows": len(train[1])}
 
 
 def _simulate(data, rows, n_repeats, rng):
@@ -137,11 +181,8 @@ def _judge(y, scores, test):
 def fitted(train, val, seed, varied, quick):
     """Yield (name, fitted ranker) for each model of the setting."""
     weights = (0.0, CENTRE["weight"]) if varied or quick else WEIGHTS
-    params = {"random_state": seed, **network_params(quick)}
-    rankers = {
-        f"RankFormer {weight:g}": RankFormerRanker(listwide_weight=weight, **params)
-        for weight in weights
-    }
+    params = {"random_state": seed, "n_members": 2, **network_params(quick)}
+    rankers = rankformers(weights, params)
     rankers["MLP"] = MLPRanker(**params)
     for name, ranker in rankers.items():
         yield name, _fit(ranker, train, val)
@@ -151,14 +192,85 @@ def fitted(train, val, seed, varied, quick):
     yield "LightGBM", fit_lightgbm(train, val, seed, quick)
 
 
+def rankformers(weights, params):
+    """One ranker for each listwide weight."""
+    return {
+        f"RankFormer {weight:g}": RankFormerRanker(listwide_weight=weight, **params)
+        for weight in weights
+    }
+
+
+def scarce(train, val, seed, varied, quick):
+    """Yield (name, fitted ranker): the networks, and the linear choice model."""
+    params = {"random_state": seed, "n_members": 2, **network_params(quick)}
+    for name, ranker in rankformers(SCARCE_WEIGHTS, params).items():
+        yield name, _fit(ranker, train, val)
+    for weight in (0.0, 1.0):
+        yield f"linear {weight:g}", LinearChoice(weight).fit(*train)
+
+
+class LinearChoice:
+    """Multinomial logit with an outside option: to click nothing.
+
+    An item's score is linear in the normal scores of its features and their absolute
+    values. The softmax of the scores says which item is clicked; whether any is, their
+    logsumexp beside the outside option's worth (McFadden 1974).
+    """
+
+    RIDGE = 0.02
+
+    def __init__(self, weight):
+        self.weight = weight
+
+    def fit(self, X, y, groups):
+        """Fit all parameters at once by LBFGS."""
+        self.transform = TabularTransform().fit(X, np.random.RandomState(0))
+        x = self._features(X)
+        codes = torch.from_numpy(np.unique(groups, return_inverse=True)[1])
+        gains = torch.from_numpy(2.0**y - 1)
+        total = _sum_by(codes, gains)
+        clicked, target = total > 0, gains / total.clamp(min=1e-9)[codes]
+        self.slope = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
+        outside = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+        optimizer = torch.optim.LBFGS(
+            [self.slope, outside], max_iter=200, line_search_fn="strong_wolfe"
+        )
+
+        def loss():
+            optimizer.zero_grad()
+            scores = x @ self.slope
+            lse = _sum_by(codes, scores.exp()).log()
+            order = -(target * (scores - lse[codes])).sum() / clicked.sum()
+            value = torch.nn.functional.binary_cross_entropy_with_logits(
+                outside[0] * lse + outside[1], clicked.double()
+            )
+            total = order + self.weight * value + self.RIDGE * (self.slope**2).sum()
+            total.backward()
+            return total
+
+        optimizer.step(loss)
+        return self
+
+    def predict(self, X, groups):
+        """Scores of items, which do not depend on their lists."""
+        return (self._features(X) @ self.slope.detach()).numpy()
+
+    def _features(self, X):
+        x = torch.from_numpy(self.transform.transform(X)).double()
+        return torch.cat([x, x.abs()], 1)
+
+
+def _sum_by(codes, values):
+    zeros = torch.zeros(int(codes.max()) + 1, dtype=values.dtype)
+    return zeros.index_add(0, codes, values)
+
+
 def _fit(ranker, train, val):
     return ranker.fit(*train, X_val=val[0], y_val=val[1], groups_val=val[2])
 
 
 def published_loss(scores, gains, mask, weights):
     """Softmax loss with raw labels for weights, divided by the length of the list."""
-    import torch
-
     lowest = torch.finfo(scores.dtype).min
     log_p = scores.masked_fill(~mask, lowest).log_softmax(-1).masked_fill(~mask, 0.0)
     return -(gains.masked_fill(~mask, 0.0) * log_p).sum(-1) / mask.sum(-1).clamp(min=1)
@@ -214,18 +326,19 @@ def values_of(done, name, model, kind, varied):
 
 def _in_its_world(values, task):
     """Synthetic lists are others for every seed, though their ids are the same."""
-    if task["name"] != "synthetic":
+    if task["name"] not in ("synthetic", "scarce"):
         return values
     return {(task["seed"], query): value for query, value in values.items()}
 
 
-def compare(done, name, varied, base="RankFormer 0"):
-    """One row per model: both means, and the gain over ``base`` with its interval."""
+def compare(done, name, varied):
+    """One row per model: both means, and the gain over no listwide loss."""
     results = [r for t, r in done if t["name"] == name and t["varied"] == varied]
     rows = []
     for model in results[0]["ndcg"]:
         row = {"data": name, **varied, "model": model, "seeds": len(results)}
-        for kind in NAMES:
+        base = "linear 0" if model.startswith("linear") else "RankFormer 0"
+        for kind in results[0]["ndcg"][model]:
             ours = values_of(done, name, model, kind, varied)
             theirs = values_of(done, name, base, kind, varied)
             row[kind] = float(np.nanmean(ours))
@@ -253,7 +366,7 @@ def page(rows, quick):
     scores |= {"clicks": "NDCG@10, clicks", "clicks gain": gain, "seeds": "seeds"}
     parts = ["A quick run, to see it work: these numbers mean nothing.\n"] * quick
     centre = [r for r in rows if not set(r) & set(CENTRE)]
-    parts += ["Half of the lists without clicks, all lists:\n"]
+    parts += ["All lists; half of them without clicks, in `scarce` four fifths:\n"]
     parts += [markdown_table(centre, columns | scores)]
     for factor, heading in (
         ("share", "share of lists without clicks"),
@@ -279,11 +392,12 @@ def draw(rows, path_stem):
         1, 2, figsize=(9, 3.4), sharey=True, layout="constrained"
     )
     centre = f"RankFormer {CENTRE['weight']:g}"
-    for name in dict.fromkeys(row["data"] for row in rows):
+    for name in dict.fromkeys(row["data"] for row in rows if "true" in row):
+        usual = SCARCE["share"] if name == "scarce" else CENTRE["share"]
         ours = [r for r in rows if r["data"] == name and "true gain" in r]
         plain = [r for r in ours if not set(r) & set(CENTRE)]
         by_share = {
-            r.get("share", CENTRE["share"]): r["true gain"]
+            r.get("share", usual): r["true gain"]
             for r in ours
             if r["model"] == centre and not {"size", "list_signal"} & set(r)
         }
@@ -315,7 +429,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_run_arguments(parser)
-    parser.add_argument("--sets", nargs="+", default=["synthetic", "mq2008", "mslr"])
+    parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--clicked", type=int, default=200, help="lists with clicks")
     args = parse_run(parser)
     options = {

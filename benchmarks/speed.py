@@ -3,8 +3,8 @@
 Every comparison is made within one run, the contestants taking turns, and reported as
 a ratio of medians first: the absolute figures depend on the machine and its mood.
 
-    python benchmarks/speed.py --data mq2008.npz            # all but the large ones
-    python benchmarks/speed.py --only growth --rows 3770000 # Web30K's size, slow
+    python benchmarks/speed.py --data mq2008.npz mslr.npz    # all but the large ones
+    python benchmarks/speed.py --only growth --rows 3770000  # Web30K's size, slow
     python benchmarks/speed.py --help
 """
 
@@ -13,6 +13,8 @@ import multiprocessing
 import os
 import platform
 import time
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +36,9 @@ from sklearn_rankformer._batching import (
 from sklearn_rankformer._groups import split_lists
 from sklearn_rankformer.metrics import ndcg_score
 
-# The published example's shape (authors' code): no input projection, one head.
+# The published example's shape and loss (authors' code): one head, softmax.
 SAME = {
+    "loss": "softmax",
     "num_layers": 2,
     "nhead": 1,
     "dim_feedforward": 128,
@@ -210,11 +213,12 @@ def bare_epoch(ranker, dataset):
 
 def bench_training(args):
     """Training docs/s beside the published style and beside a bare loop."""
-    X, y, groups = load(args)
+    X, y, groups = load(args.data[0])
     X = np.nan_to_num(X)
     lists = split_lists(groups)
     same = RankFormerRanker(**SAME, d_model=X.shape[1])
     default = RankFormerRanker(early_stopping=False, random_state=0)
+    compiled = RankFormerRanker(early_stopping=False, random_state=0)
     contestants = {
         "ours, published shape": skorch_epoch(same, prepared(same, X, y, groups)),
         "the same, bare torch loop": bare_epoch(same, prepared(same, X, y, groups)),
@@ -223,6 +227,10 @@ def bench_training(args):
         ),
         "ours, default": skorch_epoch(default, prepared(default, X, y, groups)),
     }
+    if args.compile:
+        epoch = skorch_epoch(compiled, prepared(compiled, X, y, groups))
+        compiled.module_.compile(dynamic=True)
+        contestants["ours, default, torch.compile"] = epoch
     seconds = medians(contestants, args.repeats)
     everything = np.arange(lists.n_lists)
     rng = np.random.default_rng(0)
@@ -245,32 +253,36 @@ def bench_training(args):
 # Beside GBDTs ------------------------------------------------------------------------
 
 
-def gbdts(seed):
-    """The GBDT rankers that are installed, with a common setting."""
-    made = {}
+def gbdts(seed, only=None):
+    """The GBDT rankers that are installed, or one of them, with a common setting."""
     common = {"n_estimators": 500, "learning_rate": 0.05, "random_state": seed}
-    try:
-        from lightgbm import LGBMRanker
-
-        made["LightGBM"] = LGBMRanker(**common, verbosity=-1, n_jobs=2)
-        from xgboost import XGBRanker
-
-        made["XGBoost"] = XGBRanker(**common, objective="rank:ndcg", n_jobs=2)
-        from catboost import CatBoostRanker
-
-        made["CatBoost"] = CatBoostRanker(
-            **common, verbose=False, thread_count=2, allow_writing_files=False
-        )
-    except ImportError as error:
-        say(f"left out: {error}")
-    return {
-        name: RankerAdapter(r, early_stopping_rounds=50) for name, r in made.items()
+    own = {
+        "LightGBM": ("lightgbm", "LGBMRanker", {"verbosity": -1, "n_jobs": 2}),
+        "XGBoost": ("xgboost", "XGBRanker", {"objective": "rank:ndcg", "n_jobs": 2}),
+        "CatBoost": (
+            "catboost",
+            "CatBoostRanker",
+            {"verbose": False, "thread_count": 2, "allow_writing_files": False},
+        ),
     }
+    made = {}
+    for name, (library, ranker, params) in own.items():
+        if only in (None, name) and find_spec(library):
+            kind = getattr(import_module(library), ranker)
+            made[name] = RankerAdapter(
+                kind(**common, **params), early_stopping_rounds=50
+            )
+    return made
 
 
 def bench_fit(args):
     """Seconds of a whole default fit, and the NDCG it reaches."""
-    X, y, groups = load(args)
+    return {name_of(path): fit_all(path, args.repeats) for path in args.data}
+
+
+def fit_all(path, repeats):
+    """Fit every model on one data set, a fold to stop by and one to test."""
+    X, y, groups = load(path)
     ids, codes = np.unique(groups, return_inverse=True)
     fold = (np.random.RandomState(0).permutation(len(ids)) % 5)[codes]
     train, val, test = fold > 1, fold == 1, fold == 0
@@ -279,12 +291,12 @@ def bench_fit(args):
         "MLP": MLPRanker(random_state=0),
         **gbdts(0),
     }
-    say("\n## A whole fit, early stopping included\n")
-    say("| | fit s | NDCG@10 |\n|---|---|---|")
+    say(f"\n## A whole fit, early stopping included: {name_of(path)}\n")
+    say("| | fit s | times LightGBM | NDCG@10 |\n|---|---|---|---|")
     result = {}
     for name, model in models.items():
         times = []
-        for _ in range(min(args.repeats, 3)):
+        for _ in range(min(repeats, 3)):
             start = time.perf_counter()
             model.fit(
                 X[train],
@@ -298,35 +310,50 @@ def bench_fit(args):
         scores = model.predict(X[test], groups=groups[test])
         ndcg = ndcg_score(y[test], scores, groups[test], k=10)
         result[name] = {"seconds": float(np.median(times)), "ndcg": ndcg}
-        say(f"| {name} | {np.median(times):.2f} | {ndcg:.4f} |")
+    fast = result.get("LightGBM", {}).get("seconds", np.nan)
+    for name, found in result.items():
+        s = found["seconds"]
+        say(f"| {name} | {s:.2f} | {s / fast:.1f} | {found['ndcg']:.4f} |")
     return result
 
 
 def bench_serving(args):
-    """Latency of one list of 50 items, and throughput."""
-    X, y, groups = synthetic(20_000, n_features=46, mean_length=50)
-    models = {"RankFormer": RankFormerRanker(max_epochs=1, random_state=0), **gbdts(0)}
-    big_X, _, big_groups = synthetic(args.serve_rows, n_features=46, mean_length=50)
+    """Latency of one list of 50 items, and throughput, each model in its process."""
     say("\n## Serving\n")
     say("| | one list of 50, p50 ms | p99 ms | rows/s in bulk |\n|---|---|---|---|")
     result = {}
-    one, ids = X[:50], np.zeros(50, dtype=int)
-    for name, model in models.items():
-        if isinstance(model, RankerAdapter):
-            model.set_params(early_stopping_rounds=None, estimator__n_estimators=100)
-        model.fit(X, y, groups=groups)
-        times = []
-        for _ in range(300):
-            start = time.perf_counter()
-            model.predict(one, groups=ids)
-            times.append(1e3 * (time.perf_counter() - start))
-        p50, p99 = np.percentile(times[20:], [50, 99])
-        start = time.perf_counter()
-        model.predict(big_X, groups=big_groups)
-        rate = len(big_X) / (time.perf_counter() - start)
-        result[name] = {"p50_ms": p50, "p99_ms": p99, "rows_per_s": rate}
-        say(f"| {name} | {p50:.2f} | {p99:.2f} | {rate:,.0f} |")
+    for name in ("RankFormer", *gbdts(0)):
+        found = in_child(serve, name, args.serve_rows, args.threads)
+        result[name] = found
+        say(
+            f"| {name} | {found['p50_ms']:.2f} | {found['p99_ms']:.2f} "
+            f"| {found['rows_per_s']:,.0f} |"
+        )
     return result
+
+
+def serve(name, n_rows, n_threads):
+    """Fit one model, then time its predictions."""
+    torch.set_num_threads(n_threads)
+    X, y, groups = synthetic(20_000, n_features=46, mean_length=50)
+    if name == "RankFormer":
+        model = RankFormerRanker(max_epochs=1, random_state=0)
+    else:
+        model = gbdts(0, only=name)[name]
+        model.set_params(early_stopping_rounds=None, estimator__n_estimators=100)
+    model.fit(X, y, groups=groups)
+    one, ids = X[:50], np.zeros(50, dtype=int)
+    times = []
+    for _ in range(500):
+        start = time.perf_counter()
+        model.predict(one, groups=ids)
+        times.append(1e3 * (time.perf_counter() - start))
+    p50, p99 = np.percentile(times[50:], [50, 99])
+    X, _, groups = synthetic(n_rows, n_features=46, mean_length=50)
+    start = time.perf_counter()
+    model.predict(X, groups=groups)
+    rate = len(X) / (time.perf_counter() - start)
+    return {"p50_ms": p50, "p99_ms": p99, "rows_per_s": rate}
 
 
 # Memory and growth -------------------------------------------------------------------
@@ -419,27 +446,44 @@ def fit_equal(n_rows, length):
 
 def bench_padding(args):
     """Padding share of training batches, on the data given."""
-    _, _, groups = load(args)
-    lists = split_lists(groups)
-    everything = np.arange(lists.n_lists)
-    rng = np.random.default_rng(0)
+    say("\n## Padding, share of computed items\n")
+    say("| | training | prediction | batches an epoch |\n|---|---|---|---|")
+    result = {}
     items = RankFormerRanker().batch_items
-    train = padding_share(training_batches(lists, everything, items, rng))
-    predict = padding_share(ordered_batches(lists, everything, training.PREDICT_ITEMS))
-    n_batches = len(cut_batches(lists.lengths, lists.lengths, items))
-    say(
-        f"\npadding: training {train:.1%}, prediction {predict:.1%}, "
-        f"{n_batches} batches an epoch"
-    )
-    return {"training": train, "prediction": predict}
+    for path in args.data:
+        lists = split_lists(load(path)[2])
+        everything = np.arange(lists.n_lists)
+        rng = np.random.default_rng(0)
+        epochs = [
+            padding_share(training_batches(lists, everything, items, rng))
+            for _ in range(10)
+        ]
+        found = {
+            "training": float(np.mean(epochs)),
+            "prediction": padding_share(
+                ordered_batches(lists, everything, training.PREDICT_ITEMS)
+            ),
+            "batches": len(cut_batches(lists.lengths, lists.lengths, items)),
+        }
+        result[name_of(path)] = found
+        say(
+            f"| {name_of(path)} | {found['training']:.1%} "
+            f"| {found['prediction']:.1%} | {found['batches']} |"
+        )
+    return result
 
 
-def load(args):
+def load(path):
     """The data given, or synthetic lists of MQ2008's shape."""
-    if args.data is None:
+    if path is None:
         return synthetic(15_211, n_features=46, mean_length=19)
-    with np.load(args.data) as file:
+    with np.load(path) as file:
         return file["X"], file["y"].astype(np.int64), file["qid"]
+
+
+def name_of(path):
+    """What to call a data set."""
+    return "synthetic" if path is None else path.stem
 
 
 BENCHMARKS = {
@@ -456,7 +500,16 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, help=".npz with X, y, qid")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        default=[None],
+        help=".npz files with X, y, qid; the first one is trained on",
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="also train with torch.compile"
+    )
     parser.add_argument(
         "--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS)
     )

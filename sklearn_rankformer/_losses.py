@@ -84,27 +84,24 @@ def lambda_loss(
         Zero for lists in which all gains are equal.
     """
     size = scores.shape[-1]
-    k = min(k, size)
-    gains = gains.masked_fill(~mask, 0.0)
     lowest = torch.finfo(scores.dtype).min
     by_score = scores.detach().masked_fill(~mask, lowest).argsort(-1, descending=True)
-    s, g, real = (t.gather(-1, by_score) for t in (scores, gains, mask))
+    s = scores.masked_fill(~mask, 0.0).gather(-1, by_score)
+    g = gains.masked_fill(~mask, 0.0).gather(-1, by_score)
     discount = 1.0 / torch.log2(torch.arange(size, device=s.device, dtype=s.dtype) + 2)
-    best = (g.sort(-1, descending=True).values * discount).sum(-1)
+    best = (g.sort(-1, descending=True).values * discount).sum(-1, keepdim=True)
+    # Ranks are sorted, so this is 0 wherever i >= j: each pair is taken once.
+    moved = (discount[:k, None] - discount).clamp(min=0.0)
 
     gain_gap = g[:, :k, None] - g[:, None, :]
-    weight = gain_gap.abs() * (discount[:k, None] - discount[None, :]).abs()
-    once = torch.ones(k, size, dtype=torch.bool, device=s.device).triu(1)
-    pair = once & real[:, :k, None] & real[:, None, :]
-    weight = weight.masked_fill(~pair, 0.0) / torch.where(best > 0, best, 1.0).view(
-        -1, 1, 1
-    )
+    real = mask.gather(-1, by_score).to(s.dtype) / torch.where(best > 0, best, 1.0)
+    weight = gain_gap.abs() * moved * real[:, None, :]
     total = weight.sum((-1, -2))
     if weights is not None:
         w = weights.gather(-1, by_score)
         weight = weight * torch.where(gain_gap > 0, w[:, :k, None], w[:, None, :])
-    score_gap = (s[:, :k, None] - s[:, None, :]).masked_fill(~pair, 0.0)
-    loss = (weight * F.softplus(-gain_gap.sign() * score_gap)).sum((-1, -2))
+    wrong_by = gain_gap.sign() * (s[:, None, :] - s[:, :k, None])
+    loss = (weight * F.softplus(wrong_by)).sum((-1, -2))
     return loss * torch.log2(1 + total) / torch.where(total > 0, total, 1.0)
 
 

@@ -229,7 +229,10 @@ class Block(nn.Module):
 
 
 class Head(nn.Module):
-    """A small MLP: (..., n_in) -> (..., n_out)."""
+    """A small MLP: (..., n_in) -> (..., n_out).
+
+    `shift` is added to its hidden layer.
+    """
 
     def __init__(
         self,
@@ -245,8 +248,8 @@ class Head(nn.Module):
         self.dropout = Dropout(dropout)
         self.out = MemberLinear(n_members, n_hidden, n_out, bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.dropout(F.relu(self.hidden(x))))
+    def forward(self, x: Tensor, shift: Tensor | float = 0.0) -> Tensor:
+        return self.out(self.dropout(F.relu(self.hidden(x) + shift)))
 
 
 class RankFormer(nn.Module):
@@ -284,8 +287,11 @@ class RankFormer(nn.Module):
         )
         self.norm = nn.LayerNorm(d_model, elementwise_affine=False)
         self.cls_gate = nn.Parameter(torch.full((n_members, 1, 1, d_model), Block.GATE))
+        # Joining the list's vector to each item's and mapping both is the same as
+        # mapping each by itself and adding: once a list, not once an item.
+        self.from_cls = MemberLinear(n_members, d_model, d_model, bias=False)
         # No loss sees a constant added to all scores: a bias would only drift.
-        self.item_head = Head(n_members, 2 * d_model, d_model, 1, dropout, bias=False)
+        self.item_head = Head(n_members, d_model, d_model, 1, dropout, bias=False)
         self.list_head = (
             Head(n_members, d_model, d_model, n_thresholds, dropout)
             if n_thresholds
@@ -303,8 +309,8 @@ class RankFormer(nn.Module):
             z = block(z, attend)
         z = self.norm(z)
         z_cls, z_items = z[:, :, :1], z[:, :, 1:]
-        joined = torch.cat([z_items, (self.cls_gate * z_cls).expand_as(z_items)], -1)
-        scores = self.item_head(joined).squeeze(-1)
+        shift = self.from_cls(self.cls_gate * z_cls)
+        scores = self.item_head(z_items, shift).squeeze(-1)
         if self.list_head is None:
             return scores, None
         return scores, self.list_head(z_cls.squeeze(2))

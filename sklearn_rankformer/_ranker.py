@@ -45,9 +45,9 @@ class RankFormerRanker(NeuralRanker):
         Factor of the listwide loss. 0 switches it and its head off.
     d_model : int, default=64
         Width of the item vectors; a multiple of `nhead`.
-    num_layers : int, default=2
+    num_layers : int, default=1
         Number of transformer blocks.
-    nhead : int, default=4
+    nhead : int, default=2
         Number of attention heads.
     dim_feedforward : int, default=128
         Hidden width of each block's pointwise part.
@@ -59,7 +59,7 @@ class RankFormerRanker(NeuralRanker):
         Bins of the piecewise-linear encoding of numeric features; 0 turns it off.
     list_features : bool, default=True
         Whether each feature is also given standardised within its list.
-    n_members : int, default=2
+    n_members : int, default=4
         Independent copies of the network, trained together and averaged.
     input_transform : {"quantile"} or None, default="quantile"
         Built-in transform of numeric features to normal scores, with flags for missing
@@ -170,14 +170,14 @@ class RankFormerRanker(NeuralRanker):
         gain="exp",
         listwide_weight=0.25,
         d_model=64,
-        num_layers=2,
-        nhead=4,
+        num_layers=1,
+        nhead=2,
         dim_feedforward=128,
         dropout=0.3,
         feature_dropout=0.1,
         n_bins=8,
         list_features=True,
-        n_members=2,
+        n_members=4,
         input_transform="quantile",
         categorical_features="from_dtype",
         group_column=None,
@@ -347,7 +347,7 @@ class MLPRanker(NeuralRanker):
         dropout=0.3,
         feature_dropout=0.1,
         n_bins=8,
-        n_members=2,
+        n_members=4,
         input_transform="quantile",
         categorical_features="from_dtype",
         group_column=None,

@@ -39,6 +39,7 @@ def make_ranking(
     n_informative=8,
     context_strength=1.0,
     list_signal=0.5,
+    list_share=0.3,
     empty_share=0.25,
     n_levels=3,
     noise=0.3,
@@ -69,6 +70,10 @@ def make_ranking(
         Share, from 0 to 1, of the variance of the list's value that follows from how
         good its items are on average. The rest is drawn at random, and no feature
         tells it.
+    list_share : float, default=0.3
+        Share, from 0 to 1, of the variance of the features that the items of a list
+        have in common. Lists much alike inside and unlike one another are those where
+        knowing a list to be bad says most about its items.
     empty_share : float, default=0.25
         Share of lists without any positive label, from 0 to 1, kept to the nearest
         whole list. One threshold holds for all lists, so that few empty lists come
@@ -103,8 +108,8 @@ def make_ranking(
 
     Notes
     -----
-    Latent features :math:`z_{ij}` of item i in list j are standard normal, 0.3 of the
-    variance shared by the list. Exceptions are :math:`z_0` and :math:`z_1`, which
+    Latent features :math:`z_{ij}` of item i in list j are standard normal, `list_share`
+    of the variance common to the list. Exceptions are :math:`z_0` and :math:`z_1`, which
     share nothing but have the correlation +0.7 in one half of the lists, and -0.7 in
     the other. X shows :math:`1000^{1 - 2 k / p} (z_k + 2)`, :math:`e^{1.5 z_k}`
     and :math:`100 / (1 + e^{-z_k})` by turns, k = 0, ..., p - 1.
@@ -140,6 +145,7 @@ def make_ranking(
     check_scalar(n_features, "n_features", Integral, min_val=n_informative)
     _check_real(context_strength, "context_strength")
     _check_real(list_signal, "list_signal", largest=1)
+    _check_real(list_share, "list_share", largest=1)
     _check_real(empty_share, "empty_share", largest=1)
     check_scalar(n_levels, "n_levels", Integral, min_val=2)
     _check_real(noise, "noise")
@@ -147,7 +153,7 @@ def make_ranking(
     random = check_random_state(random_state)
     lengths = random.randint(low, high + 1, n_lists)
     world = _World(np.repeat(np.arange(n_lists), lengths), lengths)
-    z = _latent_features(world, n_features, random)
+    z = _latent_features(world, n_features, list_share, random)
     worth = _item_relevance(z[:, :n_informative], random)
     worth += context_strength * _context(z, world)
     hidden = random.standard_normal(n_lists)[world.groups]
@@ -190,12 +196,14 @@ def _check_real(value, name: str, largest=None) -> None:
         raise ValueError(f"{name} must be a finite number, got {value}.")
 
 
-def _latent_features(world: _World, n_features: int, random) -> np.ndarray:
+def _latent_features(
+    world: _World, n_features: int, list_share: float, random
+) -> np.ndarray:
     n_lists, n_rows = len(world.lengths), len(world.groups)
     z = random.standard_normal((n_rows, n_features))
     shared = random.standard_normal((n_lists, n_features - 2))
-    z[:, 2:] *= math.sqrt(0.7)
-    z[:, 2:] += math.sqrt(0.3) * shared[world.groups]
+    z[:, 2:] *= math.sqrt(1 - list_share)
+    z[:, 2:] += math.sqrt(list_share) * shared[world.groups]
     correlation = np.where(random.uniform(size=n_lists) < 0.5, -0.7, 0.7)[world.groups]
     z[:, 1] = correlation * z[:, 0] + math.sqrt(1 - 0.7**2) * z[:, 1]
     return z
