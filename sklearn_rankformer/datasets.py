@@ -108,11 +108,11 @@ def make_ranking(
 
     Notes
     -----
-    Latent features :math:`z_{ij}` of item i in list j are standard normal, `list_share`
-    of the variance common to the list. Exceptions are :math:`z_0` and :math:`z_1`, which
-    share nothing but have the correlation +0.7 in one half of the lists, and -0.7 in
-    the other. X shows :math:`1000^{1 - 2 k / p} (z_k + 2)`, :math:`e^{1.5 z_k}`
-    and :math:`100 / (1 + e^{-z_k})` by turns, k = 0, ..., p - 1.
+    Latent features :math:`z_{ij}` of item i in list j are standard normal, the share
+    `list_share` of their variance common to the list. Exceptions are :math:`z_0` and
+    :math:`z_1`, which share nothing but have the correlation +0.7 in one half of the
+    lists, and -0.7 in the other. X shows :math:`1000^{1 - 2 k / p} (z_k + 2)`,
+    :math:`e^{1.5 z_k}` and :math:`100 / (1 + e^{-z_k})` by turns, k = 0, ..., p - 1.
 
     With :math:`m_j` the mean over list j and random unit vectors v and w,
 

@@ -200,6 +200,16 @@ def test_list_value_has_its_variance_from_the_items_to_the_asked_share(signal):
     assert_allclose(fitted.var() / value.var(), signal, atol=0.06)
 
 
+@pytest.mark.parametrize("share", [0, 0.3, 0.8])
+def test_items_of_a_list_have_the_asked_share_of_variance_in_common(share):
+    X, _, groups = make_ranking(
+        3000, list_size=10, list_share=share, empty_share=0.5, random_state=0
+    )
+    z = latent(X)[:, 2:8]
+    within = centred_columns(z, groups).var() * 10 / 9
+    assert_allclose(1 - within / z.var(), share, atol=0.03)
+
+
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
@@ -214,6 +224,7 @@ def test_list_value_has_its_variance_from_the_items_to_the_asked_share(signal):
         ({"context_strength": -1}, ValueError, "context_strength"),
         ({"context_strength": np.inf}, ValueError, "context_strength"),
         ({"list_signal": 1.5}, ValueError, "list_signal"),
+        ({"list_share": -0.1}, ValueError, "list_share"),
         ({"empty_share": -0.1}, ValueError, "empty_share"),
         ({"n_levels": 1}, ValueError, "n_levels"),
         ({"noise": np.nan}, ValueError, "noise"),
