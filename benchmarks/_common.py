@@ -96,14 +96,14 @@ def list_folds(groups, seed=0, n_folds=5):
     return (np.random.RandomState(seed).permutation(len(ids)) % n_folds)[codes]
 
 
-def feedback_of(data, rows, kind, rng):
+def feedback_of(data, rows, kind, rng, n_repeats=2):
     """X, y, groups of some rows: their labels, or clicks that are simulated."""
     if kind == "labels":
         return data.X[rows], data.y[rows], data.groups[rows]
     shown = simulate_implicit_feedback(
         data.y[rows],
         data.groups[rows],
-        n_repeats=2,
+        n_repeats=n_repeats,
         max_label=int(data.y.max()),
         rng=rng,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from _common import (
     add_run_arguments,
+    each_in_own_columns,
     feedback_of,
     list_folds,
     load_lists,
@@ -43,8 +44,9 @@ def run(name, seed, data_dir, quick):
     folds = list_folds(data.groups, seed // 5) if data.fold is None else data.fold
     rng = np.random.default_rng(seed)
     train, test = (
-        feedback_of(data, np.flatnonzero(rows), kind, rng)
-        for rows in (folds != seed % 5, folds == seed % 5)
+        feedback_of(data, np.flatnonzero(rows), kind, rng, n_repeats)
+        # Each test list once: two selections of its items are not two lists.
+        for rows, n_repeats in ((folds != seed % 5, 2), (folds == seed % 5, 1))
     )
     positive, new = _is_positive(train), _is_positive(test)
     found = {"base rate": np.full(len(new), positive.mean())}
@@ -92,6 +94,10 @@ def summarise(done):
             for model in runs[0]["probability"]
         }
         losses = {m: (p - positive) ** 2 for m, p in stacked.items()}
+        ends = np.cumsum([len(r["positive"]) for r in runs])[:-1]
+        by_seed = {
+            m: each_in_own_columns(np.split(loss, ends)) for m, loss in losses.items()
+        }
         for model, p in stacked.items():
             row = {"data": name, "model": model, "lists": len(p), "seeds": len(runs)}
             row |= {"brier": losses[model].mean(), "mean": p.mean()}
@@ -102,7 +108,7 @@ def summarise(done):
                 curves.setdefault(name, {})[model] = {"mean": mean, "share": share}
             if model != OURS:
                 row["gap"] = paired_interval(
-                    losses[model], losses[OURS], np.random.default_rng(0)
+                    by_seed[model], by_seed[OURS], np.random.default_rng(0)
                 )
             rows.append(row)
     return rows, curves
