@@ -13,6 +13,7 @@ from numbers import Integral
 
 import numpy as np
 from scipy import sparse
+from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -247,7 +248,7 @@ def _check_pair(groups, above, below):
 
 def _score_lists(estimator, tables) -> Iterator[np.ndarray]:
     """Score tables as lists of their own, many in one call."""
-    if getattr(estimator, "group_column", None) is not None:  # ids lie in the tables
+    if _group_column(estimator) is not None:  # ids lie in the tables
         yield from (predict_scores(estimator, table, None) for table in tables)
         return
     lengths = np.array([table.shape[0] for table in tables])
@@ -351,9 +352,16 @@ def _feature_names(X) -> np.ndarray:
     return np.array([n if isinstance(n, str) else f"x{n}" for n in names])
 
 
+def _group_column(estimator):
+    """Column that the ranker at the bottom of a pipeline or search takes ids from."""
+    while hasattr(estimator, "best_estimator_") or isinstance(estimator, Pipeline):
+        estimator = getattr(estimator, "best_estimator_", None) or estimator[-1]
+    return getattr(estimator, "group_column", None)
+
+
 def _feature_columns(estimator, X) -> np.ndarray:
     """Positions of the columns that are features, not list ids."""
-    column = getattr(estimator, "group_column", None)
+    column = _group_column(estimator)
     names = list(X.columns) if hasattr(X, "columns") else range(X.shape[1])
     kept = [j for j, name in enumerate(names) if name != column]
     if isinstance(column, Integral) and column < 0:

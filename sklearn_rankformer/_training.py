@@ -77,7 +77,8 @@ def predict_lists(
             if above is None:
                 above = np.full((lists.n_lists, logits.shape[-1]), np.nan, np.float32)
             above[batch.lists] = logits.sigmoid().mean(0).cpu().numpy()
-    if not np.isfinite(scores[lists.rows(chosen)]).all():
+    finite = np.isfinite(scores[lists.rows(chosen)]).all()
+    if not finite or (above is not None and not np.isfinite(above[chosen]).all()):
         raise ValueError(f"Training diverged: scores are not finite. {MEND_DIVERGED}")
     return scores, above
 
@@ -275,18 +276,19 @@ class KeepBest(Callback):
         last_state = deepcopy(net.module_.state_dict())
         net.module_.load_state_dict(self.best_state)
         finished = len(net.history) >= net.max_epochs and not self.stopped
-        if finished and not self._surely_better(self.measure(net.module_), last_values):
+        device = torch.device(net.device)
+        gap = self.measure(net.module_) - last_values
+        if finished and not self._surely_positive(gap, device):
             net.module_.load_state_dict(last_state)
         else:
             self.kept = best
 
-    def _surely_better(self, values, than):
-        gap = values - than
+    def _surely_positive(self, gap, device):
         gap = gap[~np.isnan(gap)]
         if len(gap) < 2:
             return True
         noise = self.NOISE * gap.std(ddof=1) / math.sqrt(len(gap))
-        return agreed(gap.mean() - noise, torch.device("cpu")) > 0
+        return agreed(gap.mean() - noise, device) > 0
 
 
 class Progress(Callback):

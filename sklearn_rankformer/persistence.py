@@ -11,6 +11,7 @@ import json
 import math
 import os
 import platform
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,14 @@ from .preprocessing import TabularTransform
 TRUSTED_TYPES = (
     "sklearn_rankformer._ranker.MLPRanker",
     "sklearn_rankformer._ranker.RankFormerRanker",
+    "sklearn_rankformer.adapters.RankerAdapter",
+    "sklearn_rankformer.distillation.DistilledRanker",
     "sklearn_rankformer.preprocessing.TabularTransform",
+    "sklearn_rankformer.preprocessing.WithinListScaler",
 )
 
-# Raised with each change of what the files hold; older ones are refused.
+# Raised, from the first release on, with each change of what the files hold; older
+# ones are refused.
 FORMAT = 1
 
 _KEY = "sklearn_rankformer"
@@ -224,6 +229,8 @@ class Checkpoint(Callback):
         self.path_ = Path(self.directory) / self.FILE
         self.recipe_ = _describe(net, X.recipe)
         self.planned_ = net.max_epochs
+        for unfinished in self.path_.parent.glob(f"{self.FILE}.*.tmp"):
+            unfinished.unlink(missing_ok=True)  # of a process killed while it wrote
         if self.path_.exists():
             self._resume(net)
 
@@ -260,16 +267,24 @@ class Checkpoint(Callback):
         if type(header.get("recipe")) is not dict or "history" not in header:
             raise ValueError(f"{self.path_} is not a checkpoint. Delete it.")
         _check_recipe(header["recipe"], self.recipe_, self.path_)
-        net.history = make_history([_decode_table(e) for e in header["history"]])
-        net_from_arrays(net, _without("net.", arrays))
-        net.max_epochs -= len(net.history)
         best = _keep_best(net)
-        if best is not None:
-            weights = _without("best.", arrays)
-            best.best_state = {k: torch.tensor(v) for k, v in weights.items()}
-            best.stopped = header["stopped"]
-            if best.stopped:
-                net.max_epochs = 0
+        try:
+            net.history = make_history([_decode_table(e) for e in header["history"]])
+            net_from_arrays(net, _without("net.", arrays))
+            if best is not None:
+                weights = _without("best.", arrays)
+                best.best_state = {k: torch.tensor(v) for k, v in weights.items()}
+                as_now = deepcopy(net.module_)
+                as_now.load_state_dict(best.best_state)
+                best.stopped = bool(header["stopped"])
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self.path_} is damaged ({type(error).__name__}: {error}). Delete it "
+                f"to start anew."
+            ) from error
+        net.max_epochs -= len(net.history)
+        if best is not None and best.stopped:
+            net.max_epochs = 0
 
 
 # Files -------------------------------------------------------------------------------

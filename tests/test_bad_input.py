@@ -10,7 +10,7 @@ import gzip
 import pickle
 from collections import Counter
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
@@ -321,7 +321,10 @@ def test_predict_takes_or_refuses(case, name):
             assert scores.shape == (N_ROWS,)
             assert np.isfinite(scores).all()
             return
-        for method in (ranker.predict, ranker.rank):
+        methods = [ranker.predict, ranker.rank, partial(ranker.score, y=Y)]
+        if hasattr(ranker, "predict_list_value"):
+            methods.append(ranker.predict_list_value)
+        for method in methods:
             with pytest.raises(case.error, match=case.message):
                 method(**call)
 
@@ -532,10 +535,15 @@ def test_partial_fit_goes_on_with_the_parameters_of_now(name):
 @each_ranker
 def test_weights_that_are_not_finite_give_no_scores(name):
     ranker = pickle.loads(fitted(name)[0])
-    with torch.no_grad():
-        next(ranker.module_.parameters()).fill_(np.nan)
-    with pytest.raises(ValueError, match="not finite"):
-        ranker.predict(X, groups=GROUPS)
+    for parameter in ranker.module_.parameters():
+        before = parameter.detach().clone()
+        with torch.no_grad():
+            parameter.fill_(np.nan)
+        with pytest.raises(ValueError, match="not finite"):
+            ranker.predict(X, groups=GROUPS)
+        with torch.no_grad():
+            parameter.copy_(before)
+    assert np.isfinite(ranker.predict(X, groups=GROUPS)).all()
 
 
 @each_ranker

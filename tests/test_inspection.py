@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -34,6 +36,7 @@ from sklearn_rankformer.inspection import (
     list_permutation_importance,
 )
 from sklearn_rankformer.metrics import ndcg_score
+from sklearn_rankformer.model_selection import ListKFold
 
 from .conftest import make_lists
 from .strategies import list_ids
@@ -254,6 +257,35 @@ def test_the_column_of_list_ids_is_no_feature(fitted):
     assert pair.swap.shape == (4,)
     scores = ranker.predict(with_ids)
     assert_allclose(pair.difference, scores[rows[0]] - scores[rows[1]], atol=1e-5)
+
+
+@pytest.mark.parametrize("wrapped", ["pipeline", "search"])
+def test_the_column_of_list_ids_is_found_below_pipelines_and_searches(wrapped):
+    X, y, groups = world()
+    names = list("abc")
+    frame = pytest.importorskip("pandas").DataFrame(X, columns=names)
+    frame["list"] = groups
+    model = make_pipeline(
+        ColumnTransformer(
+            [("scale", StandardScaler(), names)],
+            remainder="passthrough",
+            verbose_feature_names_out=False,
+        ).set_output(transform="pandas"),
+        MLPRanker(max_epochs=1, n_members=1, group_column="list", random_state=0),
+    )
+    if wrapped == "search":
+        model = GridSearchCV(model, {"mlpranker__dropout": [0.1]}, cv=ListKFold(2))
+        model.fit(frame, y, groups=groups)
+    else:
+        model.fit(frame, y)
+    for how in ("within", "between"):
+        result = list_permutation_importance(
+            model, frame, y, groups, how=how, n_repeats=1, random_state=0
+        )
+        assert list(result.feature_names) == names
+    rows = np.flatnonzero(groups == most_common(groups))
+    pair = explain_pair(model, frame, groups, *rows[:2])
+    assert pair.swap.shape == (3,)
 
 
 def test_pipelines_and_regressors_are_explained(routing):

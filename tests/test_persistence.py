@@ -10,13 +10,20 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
-from sklearn_rankformer import MLPRanker, RankFormerRanker, persistence
+from sklearn_rankformer import (
+    MLPRanker,
+    RankFormerRanker,
+    WithinListScaler,
+    persistence,
+)
 from sklearn_rankformer.metrics import ndcg_score
 
 from .conftest import make_lists
@@ -545,6 +552,26 @@ def test_skops_stores_whole_pipelines_without_code(make, lists):
     )
 
 
+def test_skops_stores_the_scaler_and_searches(lists):
+    sio = pytest.importorskip("skops.io")
+    X, y, groups = lists
+    with config_context(enable_metadata_routing=True):
+        pipeline = make_pipeline(WithinListScaler(), rankformer(max_epochs=1))
+        search = GridSearchCV(
+            pipeline, {"rankformerranker__dropout": [0.1, 0.2]}, cv=GroupKFold(2)
+        )
+        search.fit(X, y, groups=groups)
+        content = sio.dumps(search.best_estimator_)
+        assert set(sio.get_untrusted_types(data=content)) <= set(
+            persistence.TRUSTED_TYPES
+        )
+        loaded = sio.loads(content, trusted=list(persistence.TRUSTED_TYPES))
+        np.testing.assert_array_equal(
+            loaded.predict(X, groups=groups),
+            search.best_estimator_.predict(X, groups=groups),
+        )
+
+
 # Checkpoints -------------------------------------------------------------------------
 
 
@@ -708,6 +735,9 @@ def test_checkpoint_refuses_partial_fit(lists, tmp_path):
         ranker.partial_fit(X, y, groups)
 
 
+KINDS = ("net.module.", "best.")
+
+
 def test_damaged_checkpoint_is_refused(fitted, lists, tmp_path):
     file = tmp_path / persistence.Checkpoint.FILE
     file.write_bytes(b"damaged")
@@ -715,6 +745,22 @@ def test_damaged_checkpoint_is_refused(fitted, lists, tmp_path):
         resume(rankformer(), lists, tmp_path)
     persistence.save(fitted, file)
     with pytest.raises(ValueError, match="not a checkpoint"):
+        resume(rankformer(), lists, tmp_path)
+    file.unlink()
+    resume(rankformer(), lists, tmp_path)
+    header, arrays = persistence._read(file)
+    first = {kind: next(k for k in arrays if k.startswith(kind)) for kind in KINDS}
+    damages = [
+        *({k: v for k, v in arrays.items() if k != gone} for gone in first.values()),
+        *(arrays | {at: arrays[at].reshape(-1)[:1]} for at in first.values()),
+    ]
+    for damaged in damages:
+        persistence._write(file, header, damaged)
+        with pytest.raises(ValueError, match="damaged"):
+            resume(rankformer(), lists, tmp_path)
+    del header["stopped"]
+    persistence._write(file, header, arrays)
+    with pytest.raises(ValueError, match="damaged"):
         resume(rankformer(), lists, tmp_path)
     resume(rankformer(max_epochs=1), lists, tmp_path / "other")
     with pytest.raises(ValueError, match="does not hold a ranker"):
@@ -742,6 +788,13 @@ class Kill(Callback):
         if self.when == f"within {len(net.history)}":
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def on_epoch_begin(self, net, **kwargs):
+        # While the checkpoint of this epoch is written, before or at its last step.
+        if self.when == f"writing {len(net.history)}":
+            os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
+        if self.when == f"replacing {len(net.history)}":
+            os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
+
 
 def fit(when, *checkpoint):
     torch.set_num_threads(1)
@@ -764,7 +817,7 @@ def in_another_process(when, *checkpoint):
 
 checkpoint = persistence.Checkpoint(sys.argv[1])
 file = os.path.join(sys.argv[1], checkpoint.FILE)
-for when in ("after 3", "within 5"):
+for when in ("after 2", "writing 3", "replacing 4", "within 5"):
     signal_number = in_another_process(when, checkpoint)
     n_epochs = len(persistence._read(file)[0]["history"])
     print(f"{when}: signal {signal_number}, {n_epochs} epochs kept", flush=True)
@@ -775,15 +828,20 @@ for callbacks in ([checkpoint], []):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
-def test_fit_killed_twice_resumes_in_other_processes(tmp_path):
+def test_fit_killed_at_any_moment_resumes_in_other_processes(tmp_path):
     command = [sys.executable, "-c", KILLED_AND_RESUMED, str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.stderr == ""
-    after, within, resumed, whole = run.stdout.splitlines()
-    assert after == "after 3: signal 9, 3 epochs kept"
-    assert within == "within 5: signal 9, 4 epochs kept"
+    *killed, resumed, whole = run.stdout.splitlines()
+    assert killed == [
+        "after 2: signal 9, 2 epochs kept",
+        "writing 3: signal 9, 2 epochs kept",
+        "replacing 4: signal 9, 3 epochs kept",
+        "within 5: signal 9, 4 epochs kept",
+    ]
     assert len(whole) > 100
     assert resumed == whole
+    assert os.listdir(tmp_path) == [persistence.Checkpoint.FILE]
 
 
 def test_metric_is_unchanged_by_storage(fitted, new_lists, path):
