@@ -16,6 +16,7 @@ import time
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -51,6 +52,9 @@ SAME = {
     "random_state": 0,
 }
 
+
+# Where the networks run, ours and the published one alike.
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 PAGE = []
 
@@ -101,8 +105,8 @@ class PublishedStyle(nn.Module):
     def forward(self, X, lengths):
         lists = torch.split(X, lengths)
         size = max(lengths) + 1
-        padded = torch.zeros(len(lists), size, X.shape[1])
-        padding = torch.ones(len(lists), size, dtype=torch.bool)
+        padded = X.new_zeros(len(lists), size, X.shape[1])
+        padding = torch.ones(len(lists), size, dtype=torch.bool, device=X.device)
         for i, items in enumerate(lists):
             padded[i, 0] = self.cls
             padded[i, 1 : len(items) + 1] = items
@@ -143,9 +147,9 @@ def published_loss(scores, logits, y, lengths):
 
 def published_epoch(X, y, lists, batch_lists=32):
     """Return a function that trains one epoch in the published style."""
-    module = PublishedStyle(X.shape[1], int(y.max()))
+    module = PublishedStyle(X.shape[1], int(y.max())).to(DEVICE)
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=0.1)
-    X, y = torch.from_numpy(X).float(), torch.from_numpy(y).float()
+    X, y = (torch.from_numpy(a).float().to(DEVICE) for a in (X, y))
     rng = np.random.default_rng(0)
 
     def epoch():
@@ -160,9 +164,16 @@ def published_epoch(X, y, lists, batch_lists=32):
             loss = published_loss(*module(X[rows], lengths), y[rows], lengths)
             loss.backward()
             optimizer.step()
-        return time.perf_counter() - start
+        return finished() - start
 
     return epoch
+
+
+def finished():
+    """The time when the device has done all it was given."""
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 # Training ----------------------------------------------------------------------------
@@ -183,7 +194,7 @@ def skorch_epoch(ranker, dataset):
         start = time.perf_counter()
         schedule = training.Schedule(1e-3, 10**6, 10)
         training.train(ranker.net_, dataset, 1, [schedule])
-        return time.perf_counter() - start
+        return finished() - start
 
     return epoch
 
@@ -200,20 +211,25 @@ def bare_epoch(ranker, dataset):
         total = 0.0
         for x, target in BatchIterator(dataset, ranker.batch_items):
             optimizer.zero_grad()
-            output = training.run_network(module, x["x"], x["mask"], "float32")
+            output = training.run_network(module, x["x"], x["mask"], net.precision)
             loss = criterion(output, target)
             loss.backward()
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
             total += loss.item()
-        return time.perf_counter() - start
+        return finished() - start
 
     return epoch
 
 
 def bench_training(args):
     """Training docs/s beside the published style and beside a bare loop."""
-    X, y, groups = load(args.data[0])
+    return {name_of(path): train_all(path, args) for path in args.data}
+
+
+def train_all(path, args):
+    """One epoch in every style, on one data set."""
+    X, y, groups = load(path)
     X = np.nan_to_num(X)
     lists = split_lists(groups)
     same = RankFormerRanker(**SAME, d_model=X.shape[1])
@@ -240,11 +256,11 @@ def bench_training(args):
     )
     padding = padding_share(training_batches(lists, everything, same.batch_items, rng))
     slow = seconds["published style"]
-    say(f"\n## Training, one epoch of {len(X)} items in {lists.n_lists} lists\n")
-    say("| | items/s | times published | padding |\n|---|---|---|---|")
+    say(f"\n## Training, one epoch: {name_of(path)}, {lists.n_lists} lists\n")
+    say("| | times published | items/s | padding |\n|---|---|---|---|")
     for name, s in seconds.items():
         share = random_padding if name == "published style" else padding
-        say(f"| {name} | {len(X) / s:,.0f} | {slow / s:.1f} | {share:.1%} |")
+        say(f"| {name} | {slow / s:.1f} | {len(X) / s:,.0f} | {share:.1%} |")
     ratio = seconds["ours, published shape"] / seconds["the same, bare torch loop"]
     say(f"\nskorch loop / bare loop: {ratio:.3f}")
     return {"seconds": seconds, "padding": padding, "skorch/bare": ratio}
@@ -322,7 +338,7 @@ def bench_serving(args):
     say("\n## Serving\n")
     say("| | one list of 50, p50 ms | p99 ms | rows/s in bulk |\n|---|---|---|---|")
     result = {}
-    for name in ("RankFormer", *gbdts(0)):
+    for name in ("RankFormer", "RankFormer, ONNX", "MLP", *gbdts(0)):
         found = in_child(serve, name, args.serve_rows, args.threads)
         result[name] = found
         say(
@@ -336,24 +352,77 @@ def serve(name, n_rows, n_threads):
     """Fit one model, then time its predictions."""
     torch.set_num_threads(n_threads)
     X, y, groups = synthetic(20_000, n_features=46, mean_length=50)
-    if name == "RankFormer":
+    if name.startswith("RankFormer"):
         model = RankFormerRanker(max_epochs=1, random_state=0)
+    elif name == "MLP":
+        model = MLPRanker(max_epochs=1, random_state=0)
     else:
         model = gbdts(0, only=name)[name]
         model.set_params(early_stopping_rounds=None, estimator__n_estimators=100)
     model.fit(X, y, groups=groups)
+    predict = onnx_session(model, n_threads) if "ONNX" in name else model.predict
     one, ids = X[:50], np.zeros(50, dtype=int)
     times = []
     for _ in range(500):
         start = time.perf_counter()
-        model.predict(one, groups=ids)
+        predict(one, groups=ids)
         times.append(1e3 * (time.perf_counter() - start))
     p50, p99 = np.percentile(times[50:], [50, 99])
     X, _, groups = synthetic(n_rows, n_features=46, mean_length=50)
-    start = time.perf_counter()
-    model.predict(X, groups=groups)
-    rate = len(X) / (time.perf_counter() - start)
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        predict(X, groups=groups)
+        seconds.append(time.perf_counter() - start)
+    rate = len(X) / float(np.median(seconds))
     return {"p50_ms": p50, "p99_ms": p99, "rows_per_s": rate}
+
+
+def onnx_session(ranker, n_threads):
+    """`predict` of the ranker's ONNX graph; lists lie together, as it asks."""
+    import onnxruntime
+
+    from sklearn_rankformer.export import to_onnx
+
+    with TemporaryDirectory() as place:
+        to_onnx(ranker, f"{place}/ranker.onnx")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = n_threads
+        session = onnxruntime.InferenceSession(f"{place}/ranker.onnx", options)
+
+    def predict(X, groups):
+        # A graph pads all lists to one length: a thousand at a time.
+        lengths = np.unique(groups, return_counts=True)[1]
+        parts = np.array_split(lengths, max(1, len(lengths) // 1000))
+        ends = np.cumsum([part.sum() for part in parts])[:-1]
+        return np.concatenate(
+            [
+                session.run(["scores"], {"X": rows, "lengths": part})[0]
+                for rows, part in zip(np.split(X, ends), parts, strict=True)
+            ]
+        )
+
+    return predict
+
+
+# Where a step goes -------------------------------------------------------------------
+
+
+def bench_profile(args):
+    """Share of each operation in training steps of the default."""
+    X, y, groups = load(args.data[0])
+    ranker = RankFormerRanker(early_stopping=False, random_state=0)
+    epoch = skorch_epoch(ranker, prepared(ranker, X, y, groups))
+    epoch()
+    with torch.profiler.profile() as profile:
+        epoch()
+    spent = {e.key: e.self_cpu_time_total for e in profile.key_averages()}
+    total = sum(spent.values())
+    say(f"\n## Where an epoch of the default goes: {name_of(args.data[0])}\n")
+    say("| operation | share |\n|---|---|")
+    for name, time_ in sorted(spent.items(), key=lambda item: -item[1])[:12]:
+        say(f"| `{name}` | {time_ / total:.1%} |")
+    return {name: time_ / total for name, time_ in spent.items()}
 
 
 # Memory and growth -------------------------------------------------------------------
@@ -379,12 +448,20 @@ def in_child(function, *arguments):
         return pool.apply(function, arguments)
 
 
-def fit_once(n_rows, n_features, mean_length, params):
-    """Fit one epoch on synthetic lists; return seconds and memory above the start."""
+def fit_once(n_rows, n_features, mean_length, kind):
+    """Fit one epoch on synthetic lists; return seconds and memory above the start.
+
+    Of a memory-mapped X the pages of the file that were read count too, though the
+    system takes them back whenever it needs them.
+    """
     X, y, groups = synthetic(n_rows, n_features, mean_length)
-    ranker = RankFormerRanker(max_epochs=1, random_state=0, **params)
+    ranker = RankFormerRanker(max_epochs=1, random_state=0)
     small = slice(0, 2000)
     ranker.fit(X[small], y[small], groups=groups[small])  # imports, thread pools
+    if kind == "map":
+        with TemporaryDirectory() as place:
+            np.save(f"{place}/X.npy", X)
+            X = np.load(f"{place}/X.npy", mmap_mode="r")
     before = resident("VmRSS")
     forget_peak()
     start = time.perf_counter()
@@ -402,14 +479,14 @@ def fit_once(n_rows, n_features, mean_length, params):
 def bench_growth(args):
     """Seconds per million items and memory, from small to large."""
     say("\n## Growth: Web30K-like lists, one epoch of the default\n")
-    say("| rows | s per million | X MB | added MB |\n|---|---|---|---|")
+    say("| rows | X | s per million | X MB | added MB |\n|---|---|---|---|---|")
     result = []
-    for n_rows in sorted({100_000, args.rows}):
-        found = in_child(fit_once, n_rows, 136, 120, {})
-        result.append(found)
+    for n_rows, kind in ((100_000, "array"), (args.rows, "array"), (args.rows, "map")):
+        found = in_child(fit_once, n_rows, 136, 120, kind)
+        result.append({"kind": kind, **found})
         per_million = 1e6 * found["seconds"] / found["rows"]
         say(
-            f"| {found['rows']:,} | {per_million:.1f} | {found['X_MB']:.0f} "
+            f"| {found['rows']:,} | {kind} | {per_million:.1f} | {found['X_MB']:.0f} "
             f"| {found['added_MB']:.0f} |",
         )
     return result
@@ -488,6 +565,7 @@ def name_of(path):
 
 BENCHMARKS = {
     "training": bench_training,
+    "profile": bench_profile,
     "padding": bench_padding,
     "fit": bench_fit,
     "serving": bench_serving,
@@ -525,7 +603,7 @@ def main():
     torch.manual_seed(0)
     say(
         f"torch {torch.__version__}, {args.threads} threads, "
-        f"{platform.machine()}, cuda: {torch.cuda.is_available()}"
+        f"{platform.machine()}, device: {DEVICE}"
     )
     figures = {name: BENCHMARKS[name](args) for name in args.only}
     if args.name:

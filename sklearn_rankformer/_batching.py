@@ -66,7 +66,7 @@ class Features:
         self.device = device
         n_rows = X.shape[0]  # type: ignore[attr-defined]
         self.kept: Tensor | None = None
-        if 4 * n_rows * n_columns <= KEEP_BYTES:
+        if 4 * n_rows * n_columns <= _keep_bytes(device):
             step = max(1, 2**22 // max(n_columns, 1))
             kept = np.empty((n_rows, n_columns), dtype=np.float32)
             for start in range(0, n_rows, step):
@@ -82,8 +82,18 @@ class Features:
             # Each row is transformed once; the running count repeats it as padding.
             rows = self.transform(self.X[batch.rows[batch.mask]])  # type: ignore[index]
             place = np.cumsum(batch.mask).reshape(batch.mask.shape) - 1
-            x = torch.from_numpy(rows[place]).to(self.device, non_blocking=True)
+            gathered = torch.from_numpy(rows[place])
+            if self.device.type == "cuda":
+                gathered = gathered.pin_memory()  # so that the copy need not be awaited
+            x = gathered.to(self.device, non_blocking=True)
         return {"x": x, "mask": mask.to(self.device, non_blocking=True)}
+
+
+def _keep_bytes(device: torch.device) -> int:
+    """How much to keep: a third of what is free on a GPU, little on a CPU."""
+    if device.type == "cuda":
+        return max(KEEP_BYTES, torch.cuda.mem_get_info(device)[0] // 3)
+    return KEEP_BYTES
 
 
 def make_batch(lists: Lists, chosen: np.ndarray) -> Batch:
