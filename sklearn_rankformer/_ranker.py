@@ -37,7 +37,8 @@ class RankFormerRanker(NeuralRanker):
         Listwise loss: cross-entropy of the softmax of the scores, LambdaRank pairs
         weighed by NDCG, or the first plus half of the second. A callable takes tensors
         ``(scores, gains, mask, weights)`` of shape (n_lists, list_size) and returns
-        one loss per list.
+        one loss per list, in which ``weights`` multiplies each item's term: it holds
+        the row weights, and the scale by which the sum over a batch is a mean.
     gain : {"exp", "linear"} or callable, default="exp"
         What a label is worth, in the loss and in NDCG: ``2**y - 1``, ``y``, or any
         function of an array of labels to non-negative numbers.

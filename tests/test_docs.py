@@ -32,6 +32,12 @@ RUN = [
     "docs/faq.md",
     "docs/tuning.md",
     "docs/inspection.md",
+    "docs/saving.md",
+    "docs/metrics.md",
+    "docs/model_selection.md",
+    "docs/implicit_feedback.md",
+    "docs/list_value.md",
+    "docs/distillation.md",
 ]
 
 
@@ -99,7 +105,7 @@ def hidden_figures():
 @pytest.mark.parametrize("page", RUN)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
 def test_examples_of_the_pages_run(page, tmp_path, monkeypatch, request, routing):
-    for library in ("lightgbm", "pandas"):
+    for library in ("lightgbm", "pandas", "skops", "onnx"):
         if library in blocks(page):
             pytest.importorskip(library)
     if "Display" in blocks(page):
