@@ -45,6 +45,8 @@ MIN_LISTS_TO_HOLD_OUT = 10
 class NeuralRanker(BaseEstimator):
     """What both rankers share: everything but the network."""
 
+    module_: torch.nn.Module
+
     # With metadata routing on, pipelines and searches pass these without being asked.
     __metadata_request__fit = {
         "groups": True,
@@ -413,7 +415,8 @@ class NeuralRanker(BaseEstimator):
 
     def _prepare(self, rows):
         """Fix everything that does not change while training."""
-        codes, n_categories = None, ()
+        codes = None
+        n_categories: tuple[int, ...] = ()
         if self.encoder_ is not None:
             found = self.encoder_.named_transformers_["categories"].categories_
             n_categories = tuple(len(c) + 1 for c in found)

@@ -235,7 +235,7 @@ def explain_pair(ranker, X, groups, above, below):
 
 def _check_pair(groups, above, below):
     for name, row in (("above", above), ("below", below)):
-        if not isinstance(row, Integral) or not 0 <= row < len(groups):
+        if not isinstance(row, Integral) or not 0 <= int(row) < len(groups):
             raise ValueError(
                 f"{name} must be a row index from 0 to {len(groups) - 1}, got {row!r}."
             )
@@ -261,7 +261,8 @@ def _score_lists(estimator, tables) -> Iterator[np.ndarray]:
 
 def predict_scores(estimator, X, groups) -> np.ndarray:
     """Scores of a ranker, or of a pipeline or search that ends in one."""
-    return np.asarray(_predict(*_model_and_its_input(estimator, X, groups), groups))
+    model, X = _model_and_its_input(estimator, X, groups)
+    return np.asarray(_predict(model, X, groups))
 
 
 def attention_maps(ranker, X, groups, list_id):

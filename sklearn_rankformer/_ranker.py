@@ -392,7 +392,7 @@ class MLPRanker(NeuralRanker):
 
     def _make_network(self, n_thresholds):
         sizes = tuple(self.hidden_layer_sizes)
-        if not sizes or not all(isinstance(n, Integral) and n > 0 for n in sizes):
+        if not sizes or not all(isinstance(n, Integral) and int(n) > 0 for n in sizes):
             raise ValueError(
                 f"hidden_layer_sizes must hold positive integers, got {sizes!r}."
             )
