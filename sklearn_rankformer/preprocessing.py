@@ -91,7 +91,7 @@ class TabularTransform:
         tables = {j: _normal_scores(X[:, j], self.N_KNOTS) for j in numeric}
         varied = [j for j in numeric if len(tables[j][0]) > 1]
         if not varied and not len(self.flagged_) and not len(self.categorical_):
-            varied = list(numeric[:1])  # nothing to tell items apart, but still a column
+            varied = list(numeric[:1])  # nothing to tell by, but still a column
         self.numeric_ = np.array(varied, dtype=int)
         width = max((len(tables[j][0]) for j in self.numeric_), default=1)
         self.knots_ = _stack([tables[j][0] for j in self.numeric_], width)
