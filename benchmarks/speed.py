@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from _common import write_results
+from accuracy import GRIDS, gbdt
 from torch import nn
 from torch.nn import functional as F
 
@@ -305,10 +306,11 @@ def fit_all(path, repeats):
     models = {
         "RankFormer": RankFormerRanker(random_state=0),
         "MLP": MLPRanker(random_state=0),
+        "LightGBM, tuned": tuned_lightgbm(X, y, groups, train, val),
         **gbdts(0),
     }
     say(f"\n## A whole fit, early stopping included: {name_of(path)}\n")
-    say("| | fit s | times LightGBM | NDCG@10 |\n|---|---|---|---|")
+    say("| | times tuned LightGBM | fit s | NDCG@10 |\n|---|---|---|---|")
     result = {}
     for name, model in models.items():
         times = []
@@ -326,11 +328,21 @@ def fit_all(path, repeats):
         scores = model.predict(X[test], groups=groups[test])
         ndcg = ndcg_score(y[test], scores, groups[test], k=10)
         result[name] = {"seconds": float(np.median(times)), "ndcg": ndcg}
-    fast = result.get("LightGBM", {}).get("seconds", np.nan)
+    fast = result["LightGBM, tuned"]["seconds"]
     for name, found in result.items():
         s = found["seconds"]
-        say(f"| {name} | {s:.2f} | {s / fast:.1f} | {found['ndcg']:.4f} |")
+        say(f"| {name} | {s / fast:.1f} | {s:.2f} | {found['ndcg']:.4f} |")
     return result
+
+
+def tuned_lightgbm(X, y, groups, train, val):
+    """The setting of `accuracy.py` with the highest NDCG@10 on the validation lists."""
+    held = {"X_val": X[val], "y_val": y[val], "groups_val": groups[val]}
+    tried = [gbdt("LightGBM", params) for params in GRIDS["LightGBM"]]
+    for ranker in tried:
+        ranker.estimator.set_params(n_jobs=2)
+        ranker.fit(X[train], y[train], groups=groups[train], **held)
+    return max(tried, key=lambda r: r.score(X[val], y[val], groups=groups[val]))
 
 
 def bench_serving(args):
@@ -368,6 +380,8 @@ def serve(name, n_rows, n_threads):
         predict(one, groups=ids)
         times.append(1e3 * (time.perf_counter() - start))
     p50, p99 = np.percentile(times[50:], [50, 99])
+    if "ONNX" in name:
+        n_rows //= 10  # it is the slow one in bulk, and its rate the same
     X, _, groups = synthetic(n_rows, n_features=46, mean_length=50)
     seconds = []
     for _ in range(3):
@@ -481,7 +495,8 @@ def bench_growth(args):
     say("\n## Growth: Web30K-like lists, one epoch of the default\n")
     say("| rows | X | s per million | X MB | added MB |\n|---|---|---|---|---|")
     result = []
-    for n_rows, kind in ((100_000, "array"), (args.rows, "array"), (args.rows, "map")):
+    sizes = (100_000, "array"), (args.rows, "array"), (min(args.rows, 10**6), "map")
+    for n_rows, kind in sizes:
         found = in_child(fit_once, n_rows, 136, 120, kind)
         result.append({"kind": kind, **found})
         per_million = 1e6 * found["seconds"] / found["rows"]
