@@ -91,11 +91,9 @@ for row, lost in zip(why.rows, why.removal, strict=True):
 # -------------------------
 
 fig, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-for layer, ax in enumerate(axes):
-    AttentionDisplay.from_estimator(
-        ranker, X_test, g_test, g_test[0], layer=layer, ax=ax
-    )
-    ax.set_title(f"layer {layer}")
+for head, ax in enumerate(axes):
+    AttentionDisplay.from_estimator(ranker, X_test, g_test, g_test[0], head=head, ax=ax)
+    ax.set_title(f"head {head}")
 
 # %%
 # Where it ranks well, and whether its judgement of lists holds
