@@ -344,10 +344,18 @@ def fit_lightgbm(train, val, seed, quick=False):
                 verbosity=-1,
             ),
             early_stopping_rounds=50,
-        ).fit(*train, X_val=val[0], y_val=val[1], groups_val=val[2])
+        )
         for objective, num_leaves in settings[: 1 if quick else None]
     ]
+    for ranker in rankers:
+        fit_held(ranker, train, val)
     return max(rankers, key=lambda ranker: ranker.score(*val))
+
+
+def fit_held(ranker, train, held):
+    """Fit on ``train``, watching ``held``, both (X, y, groups); return the ranker."""
+    X_val, y_val, groups_val = held
+    return ranker.fit(*train, X_val=X_val, y_val=y_val, groups_val=groups_val)
 
 
 def per_list_ndcg(y, scores, groups, k=10):

@@ -14,6 +14,7 @@ import numpy as np
 from _common import (
     add_run_arguments,
     each_in_own_columns,
+    fit_held,
     fit_lightgbm,
     list_folds,
     load_lists,
@@ -49,7 +50,7 @@ def run(strength, seed, n_lists, quick):
         "RankFormer": RankFormerRanker(**params),
         "MLP": MLPRanker(**params),
     }.items():
-        ranker.fit(*train, X_val=val[0], y_val=val[1], groups_val=val[2])
+        fit_held(ranker, train, val)
         found[name] = ranker.predict(X_test, groups_test)
     found["LightGBM"] = fit_lightgbm(train, val, seed, quick).predict(X_test)
     seen, watched, new = (

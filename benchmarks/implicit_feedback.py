@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from _common import (
     add_run_arguments,
+    fit_held,
     fit_lightgbm,
     list_folds,
     load_lists,
@@ -50,8 +51,9 @@ SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)
 SHARES = (0.0, 0.5, 0.8)
 LIST_SIGNALS = (0.0, 0.5, 1.0)
 CENTRE = {"weight": 0.25, "share": 0.5, "size": 1.0, "list_signal": 1.0}
+# What `make_ranking` is given beside the defaults, for each synthetic set.
+WORLDS = {"synthetic": {}, "scarce": {"list_share": 0.7, "context_strength": 0.0}}
 SCARCE = {"share": 0.8, "n_clicked": 60}
-SCARCE_WORLD = {"list_share": 0.7, "context_strength": 0.0}
 SCARCE_WEIGHTS = (0.0, 0.25, 1.0, 4.0)
 SCARCE_SEEDS = 8  # times as many as elsewhere: few lists make noisy fits
 NAMES = {"true": "true relevance", "clicks": "clicks"}
@@ -78,24 +80,26 @@ def tasks_of(name, seeds, options):
     ]
 
 
+def centre_of(name):
+    """Settings of a data set where none is varied."""
+    return {**CENTRE, **SCARCE} if name == "scarce" else CENTRE
+
+
 def run(name, seed, varied, data_dir, n_clicked, quick):
     """Train every model in one setting; per query and model, NDCG@10 of both kinds."""
     if name == "expedia":
         return run_own(name, seed, data_dir, quick)
-    at = {**CENTRE, **varied}
+    at = {"n_clicked": n_clicked, **centre_of(name), **varied}
     world = {"n_lists": 200 if quick else 1000, "list_signal": at["list_signal"]}
-    if name == "scarce":
-        at["share"], n_clicked = SCARCE["share"], SCARCE["n_clicked"]
-        data = load_lists("synthetic", random_state=seed, **world, **SCARCE_WORLD)
-    else:
-        data = load_lists(name, data_dir, random_state=seed, **world)
+    world |= {"random_state": seed, **WORLDS.get(name, {})}
+    data = load_lists("synthetic" if name in WORLDS else name, data_dir, **world)
     folds = list_folds(data.groups, seed // 5) if data.fold is None else data.fold
     rng = np.random.default_rng(seed)
     test = _simulate(data, np.flatnonzero(folds == seed % 5), 5, rng)
     queries = np.unique(data.groups[folds != seed % 5])
     queries = rng.permutation(queries)[: max(20, round(at["size"] * len(queries)))]
     pool = _simulate(data, np.flatnonzero(np.isin(data.groups, queries)), 10, rng)
-    pool = _with_share(pool, round(at["size"] * n_clicked), at["share"], rng)
+    pool = _with_share(pool, round(at["size"] * at["n_clicked"]), at["share"], rng)
     held = np.isin(pool.query, queries[: len(queries) // 7 + 1])
     train, val = _rows(data, pool, ~held), _rows(data, pool, held)
     found = {}
@@ -181,15 +185,20 @@ def _judge(y, scores, test):
 def fitted(train, val, seed, varied, quick):
     """Yield (name, fitted ranker) for each model of the setting."""
     weights = (0.0, CENTRE["weight"]) if varied or quick else WEIGHTS
-    params = {"random_state": seed, "n_members": 2, **network_params(quick)}
+    params = members(seed, quick)
     rankers = rankformers(weights, params)
     rankers["MLP"] = MLPRanker(**params)
     for name, ranker in rankers.items():
-        yield name, _fit(ranker, train, val)
+        yield name, fit_held(ranker, train, val)
     if not varied:
         ranker = published_ranker(train[0].shape[1], params)
-        yield "published settings", _fit(ranker, _raised(train), _raised(val))
+        yield "published settings", fit_held(ranker, _raised(train), _raised(val))
     yield "LightGBM", fit_lightgbm(train, val, seed, quick)
+
+
+def members(seed, quick):
+    """Parameters that all networks here have in common."""
+    return {"random_state": seed, "n_members": 2, **network_params(quick)}
 
 
 def rankformers(weights, params):
@@ -202,9 +211,9 @@ def rankformers(weights, params):
 
 def scarce(train, val, seed, varied, quick):
     """Yield (name, fitted ranker): the networks, and the linear choice model."""
-    params = {"random_state": seed, "n_members": 2, **network_params(quick)}
+    params = members(seed, quick)
     for name, ranker in rankformers(SCARCE_WEIGHTS, params).items():
-        yield name, _fit(ranker, train, val)
+        yield name, fit_held(ranker, train, val)
     for weight in (0.0, 1.0):
         yield f"linear {weight:g}", LinearChoice(weight).fit(*train)
 
@@ -265,10 +274,6 @@ class LinearChoice:
 def _sum_by(codes, values):
     zeros = torch.zeros(int(codes.max()) + 1, dtype=values.dtype)
     return zeros.index_add(0, codes, values)
-
-
-def _fit(ranker, train, val):
-    return ranker.fit(*train, X_val=val[0], y_val=val[1], groups_val=val[2])
 
 
 def published_loss(scores, gains, mask, weights):
@@ -334,7 +339,7 @@ def values_of(done, name, model, kind, varied):
 
 def _in_its_world(values, task):
     """Synthetic lists are others for every seed, though their ids are the same."""
-    if task["name"] not in ("synthetic", "scarce"):
+    if task["name"] not in WORLDS:
         return values
     return {(task["seed"], query): value for query, value in values.items()}
 
@@ -403,11 +408,10 @@ def draw(rows, path_stem):
     )
     centre = f"RankFormer {CENTRE['weight']:g}"
     for name in dict.fromkeys(row["data"] for row in rows if "true" in row):
-        usual = SCARCE["share"] if name == "scarce" else CENTRE["share"]
         ours = [r for r in rows if r["data"] == name and "true gain" in r]
         plain = [r for r in ours if not set(r) & set(CENTRE)]
         by_share = {
-            r.get("share", usual): r["true gain"]
+            r.get("share", centre_of(name)["share"]): r["true gain"]
             for r in ours
             if r["model"] == centre and not {"size", "list_signal"} & set(r)
         }

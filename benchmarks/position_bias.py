@@ -1,10 +1,10 @@
 """Position bias in a real log, measured and undone: Expedia's hotel searches.
 
 A third of the searches were shown in random order (`random_bool`). There the click rate
-of a position is attention alone, which gives the propensities; on the other searches
-rankers learn from clicks as they are, and weighed by one over the propensity. They are
-judged on random-order searches that neither the estimate nor the training has seen,
-where position tells nothing of relevance.
+of a position is attention alone, which gives the propensities. Rankers learn from
+clicks as they are, and weighed by one over the propensity, and are judged on
+random-order searches that neither the estimate nor the training has seen, where
+position tells nothing of relevance.
 
     python benchmarks/position_bias.py --data DIR --jobs 2
 """

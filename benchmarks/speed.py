@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from _common import write_results
+from _common import fit_held, list_folds, write_results
 from accuracy import GRIDS, gbdt
 from torch import nn
 from torch.nn import functional as F
@@ -36,7 +36,6 @@ from sklearn_rankformer._batching import (
     training_batches,
 )
 from sklearn_rankformer._groups import split_lists
-from sklearn_rankformer.metrics import ndcg_score
 
 # The published example's shape and loss (authors' code): one head, softmax.
 SAME = {
@@ -235,7 +234,6 @@ def train_all(path, args):
     lists = split_lists(groups)
     same = RankFormerRanker(**SAME, d_model=X.shape[1])
     default = RankFormerRanker(early_stopping=False, random_state=0)
-    compiled = RankFormerRanker(early_stopping=False, random_state=0)
     contestants = {
         "ours, published shape": skorch_epoch(same, prepared(same, X, y, groups)),
         "the same, bare torch loop": bare_epoch(same, prepared(same, X, y, groups)),
@@ -245,6 +243,7 @@ def train_all(path, args):
         "ours, default": skorch_epoch(default, prepared(default, X, y, groups)),
     }
     if args.compile:
+        compiled = RankFormerRanker(early_stopping=False, random_state=0)
         epoch = skorch_epoch(compiled, prepared(compiled, X, y, groups))
         compiled.module_.compile(dynamic=True)
         contestants["ours, default, torch.compile"] = epoch
@@ -300,13 +299,14 @@ def bench_fit(args):
 def fit_all(path, repeats):
     """Fit every model on one data set, a fold to stop by and one to test."""
     X, y, groups = load(path)
-    ids, codes = np.unique(groups, return_inverse=True)
-    fold = (np.random.RandomState(0).permutation(len(ids)) % 5)[codes]
-    train, val, test = fold > 1, fold == 1, fold == 0
+    fold = list_folds(groups)
+    train, held, test = (
+        (X[rows], y[rows], groups[rows]) for rows in (fold > 1, fold == 1, fold == 0)
+    )
     models = {
         "RankFormer": RankFormerRanker(random_state=0),
         "MLP": MLPRanker(random_state=0),
-        "LightGBM, tuned": tuned_lightgbm(X, y, groups, train, val),
+        "LightGBM, tuned": tuned_lightgbm(train, held),
         **gbdts(0),
     }
     say(f"\n## A whole fit, early stopping included: {name_of(path)}\n")
@@ -316,17 +316,9 @@ def fit_all(path, repeats):
         times = []
         for _ in range(min(repeats, 3)):
             start = time.perf_counter()
-            model.fit(
-                X[train],
-                y[train],
-                groups=groups[train],
-                X_val=X[val],
-                y_val=y[val],
-                groups_val=groups[val],
-            )
+            fit_held(model, train, held)
             times.append(time.perf_counter() - start)
-        scores = model.predict(X[test], groups=groups[test])
-        ndcg = ndcg_score(y[test], scores, groups[test], k=10)
+        ndcg = model.score(*test)
         result[name] = {"seconds": float(np.median(times)), "ndcg": ndcg}
     fast = result["LightGBM, tuned"]["seconds"]
     for name, found in result.items():
@@ -335,14 +327,13 @@ def fit_all(path, repeats):
     return result
 
 
-def tuned_lightgbm(X, y, groups, train, val):
+def tuned_lightgbm(train, held):
     """The setting of `accuracy.py` with the highest NDCG@10 on the validation lists."""
-    held = {"X_val": X[val], "y_val": y[val], "groups_val": groups[val]}
     tried = [gbdt("LightGBM", params) for params in GRIDS["LightGBM"]]
     for ranker in tried:
         ranker.estimator.set_params(n_jobs=2)
-        ranker.fit(X[train], y[train], groups=groups[train], **held)
-    return max(tried, key=lambda r: r.score(X[val], y[val], groups=groups[val]))
+        fit_held(ranker, train, held)
+    return max(tried, key=lambda ranker: ranker.score(*held))
 
 
 def bench_serving(args):
@@ -598,7 +589,7 @@ def main():
         type=Path,
         nargs="+",
         default=[None],
-        help=".npz files with X, y, qid; the first one is trained on",
+        help=".npz files with X, y, qid; the first one is profiled",
     )
     parser.add_argument(
         "--compile", action="store_true", help="also train with torch.compile"

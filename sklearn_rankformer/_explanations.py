@@ -13,12 +13,16 @@ from numbers import Integral
 
 import numpy as np
 from scipy import sparse
-from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._groups import Lists, check_groups, split_lists
-from .scoring import _model_and_its_input, _predict, get_scorer
+from .scoring import (
+    _model_and_its_input,
+    _predict,
+    _transforms_and_model,
+    get_scorer,
+)
 
 # Rows scored in one call of predict; bounds the memory of many changed lists.
 ROWS_AT_ONCE = 2**16
@@ -355,9 +359,8 @@ def _feature_names(X) -> np.ndarray:
 
 def _group_column(estimator):
     """Column that the ranker at the bottom of a pipeline or search takes ids from."""
-    while hasattr(estimator, "best_estimator_") or isinstance(estimator, Pipeline):
-        estimator = getattr(estimator, "best_estimator_", None) or estimator[-1]
-    return getattr(estimator, "group_column", None)
+    _, model = _transforms_and_model(estimator)
+    return getattr(model, "group_column", None)
 
 
 def _feature_columns(estimator, X) -> np.ndarray:

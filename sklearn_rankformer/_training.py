@@ -272,18 +272,20 @@ class KeepBest(Callback):
         best, self.kept = self.best_epoch(net.history), len(net.history) - 1
         if best == self.kept:
             return
-        last_values = self.measure(net.module_)
-        last_state = deepcopy(net.module_.state_dict())
-        net.module_.load_state_dict(self.best_state)
         finished = len(net.history) >= net.max_epochs and not self.stopped
-        device = torch.device(net.device)
-        gap = self.measure(net.module_) - last_values
-        if finished and not self._surely_positive(gap, device):
+        if finished:
+            last_values = self.measure(net.module_)
+            last_state = deepcopy(net.module_.state_dict())
+        net.module_.load_state_dict(self.best_state)
+        if finished and not self._surely_better(
+            self.measure(net.module_), last_values, torch.device(net.device)
+        ):
             net.module_.load_state_dict(last_state)
         else:
             self.kept = best
 
-    def _surely_positive(self, gap, device):
+    def _surely_better(self, values, than, device):
+        gap = values - than
         gap = gap[~np.isnan(gap)]
         if len(gap) < 2:
             return True

@@ -249,16 +249,24 @@ def _model_and_its_input(estimator, X, groups):
     A search takes no metadata at predict, and a pipeline is no way round it, so the
     model at the bottom is called itself.
     """
+    transforms, model = _transforms_and_model(estimator)
+    for steps in transforms:
+        X = steps.transform(X, **_routed(steps, "transform", groups))
+    return model, X
+
+
+def _transforms_and_model(estimator):
+    """What pipelines do before the model below them and searches, and that model."""
+    transforms = []
     while True:
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
         elif isinstance(estimator, Pipeline):
             if len(estimator) > 1:
-                steps = estimator[:-1]
-                X = steps.transform(X, **_routed(steps, "transform", groups))
+                transforms.append(estimator[:-1])
             estimator = estimator[-1]
         else:
-            return estimator, X
+            return transforms, estimator
 
 
 def _predict(model, X, groups):

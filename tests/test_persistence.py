@@ -735,9 +735,6 @@ def test_checkpoint_refuses_partial_fit(lists, tmp_path):
         ranker.partial_fit(X, y, groups)
 
 
-KINDS = ("net.module.", "best.")
-
-
 def test_damaged_checkpoint_is_refused(fitted, lists, tmp_path):
     file = tmp_path / persistence.Checkpoint.FILE
     file.write_bytes(b"damaged")
@@ -749,10 +746,13 @@ def test_damaged_checkpoint_is_refused(fitted, lists, tmp_path):
     file.unlink()
     resume(rankformer(), lists, tmp_path)
     header, arrays = persistence._read(file)
-    first = {kind: next(k for k in arrays if k.startswith(kind)) for kind in KINDS}
+    first = [
+        next(name for name in arrays if name.startswith(kind))
+        for kind in ("net.module.", "best.")
+    ]
     damages = [
-        *({k: v for k, v in arrays.items() if k != gone} for gone in first.values()),
-        *(arrays | {at: arrays[at].reshape(-1)[:1]} for at in first.values()),
+        *({k: v for k, v in arrays.items() if k != gone} for gone in first),
+        *(arrays | {at: arrays[at].reshape(-1)[:1]} for at in first),
     ]
     for damaged in damages:
         persistence._write(file, header, damaged)
