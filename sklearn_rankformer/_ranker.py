@@ -85,12 +85,15 @@ class RankFormerRanker(NeuralRanker):
     early_stopping : bool, default=True
         Whether to hold out lists (none if there are fewer than 10) and measure NDCG@10
         on them after each epoch. The weights of the best epoch are restored if they
-        beat the last ones beyond noise (two standard errors of the paired
-        difference), or if training stopped before its planned end.
+        beat the last ones beyond noise (a paired t-test over the lists), or if training
+        stopped before its planned end.
     validation_fraction : float, default=0.1
         Share of the lists to hold out, unless `fit` is given `X_val`.
-    n_iter_no_change : int or None, default=10
-        Stop after this many epochs without a better one; None never stops early.
+    n_iter_no_change : int or None, default=None
+        Stop after this many epochs without a better one, with the weights of the best.
+        None goes on to the planned end, which is mostly better: the learning rate
+        falls to zero only there, and on few held-out lists the best epoch of a
+        training cut short is often the luckiest.
     warm_start : bool, default=False
         Whether a further call of `fit` goes on from the weights reached.
     callbacks : list of skorch callbacks, default=None
@@ -188,7 +191,7 @@ class RankFormerRanker(NeuralRanker):
         batch_items=1024,
         early_stopping=True,
         validation_fraction=0.1,
-        n_iter_no_change=10,
+        n_iter_no_change=None,
         warm_start=False,
         callbacks=None,
         device="auto",
@@ -358,7 +361,7 @@ class MLPRanker(NeuralRanker):
         batch_items=1024,
         early_stopping=True,
         validation_fraction=0.1,
-        n_iter_no_change=10,
+        n_iter_no_change=None,
         warm_start=False,
         callbacks=None,
         device="auto",

@@ -13,6 +13,7 @@ from copy import deepcopy
 import numpy as np
 import torch
 import torch.distributed as dist
+from scipy.special import stdtrit
 from skorch import NeuralNet
 from skorch.callbacks import Callback, GradientNormClipping
 from skorch.history import History
@@ -225,8 +226,9 @@ class KeepBest(Callback):
 
     At the end of a schedule the last weights are better than most, and the epoch that
     looks best on a few held-out lists is often so by luck. So the best epoch is taken
-    back only where it beats the last one by more than `NOISE` standard errors of their
-    difference, list by list; and always where training ended before its time.
+    back only where a paired t-test over the lists, at level `LEVEL` shared among the
+    epochs it was chosen from (Bonferroni), says that it beats the last one; and always
+    where training ended before its time.
 
     What it knows is in the history and in `best_state`, so it survives a restart.
 
@@ -240,7 +242,7 @@ class KeepBest(Callback):
         Stop after this many epochs without a better one; None never stops.
     """
 
-    NOISE = 2.0
+    LEVEL = 0.05
 
     def __init__(self, measure, monitor, patience):
         self.measure = measure
@@ -278,18 +280,24 @@ class KeepBest(Callback):
             last_state = deepcopy(net.module_.state_dict())
         net.module_.load_state_dict(self.best_state)
         if finished and not self._surely_better(
-            self.measure(net.module_), last_values, torch.device(net.device)
+            self.measure(net.module_),
+            last_values,
+            len(net.history),
+            torch.device(net.device),
         ):
             net.module_.load_state_dict(last_state)
         else:
             self.kept = best
 
-    def _surely_better(self, values, than, device):
+    def _surely_better(self, values, than, n_epochs, device):
         gap = values - than
         gap = gap[~np.isnan(gap)]
-        if len(gap) < 2:
+        if self.monitor == "valid_loss":  # one number, which has no spread
             return True
-        noise = self.NOISE * gap.std(ddof=1) / math.sqrt(len(gap))
+        if len(gap) < 2:
+            return False
+        width = stdtrit(len(gap) - 1, 1 - self.LEVEL / n_epochs)
+        noise = width * gap.std(ddof=1) / math.sqrt(len(gap))
         return agreed(gap.mean() - noise, device) > 0
 
 

@@ -404,7 +404,7 @@ def test_last_epoch_is_kept_unless_the_best_beats_it_beyond_noise(lists):
     X, y, groups = lists
     X_val, y_val, groups_val = make_lists(n_lists=300, seed=1)
     val = {"X_val": X_val, "groups_val": groups_val}
-    ranker = rankformer(max_epochs=6, n_iter_no_change=None)
+    ranker = rankformer(max_epochs=6)
     # Labels turned round: the more is learnt, the worse it looks held out.
     ranker.fit(X, y, groups=groups, y_val=2 - y_val, **val)
     measured = [epoch["valid_ndcg"] for epoch in ranker.history_]
@@ -413,6 +413,26 @@ def test_last_epoch_is_kept_unless_the_best_beats_it_beyond_noise(lists):
     luck = np.random.default_rng(0).permutation(y_val)
     ranker.fit(X, y, groups=groups, y_val=luck, **val)
     assert ranker.best_epoch_ == 6
+
+
+def test_one_held_out_list_is_no_reason_to_take_an_epoch_back(lists):
+    X, y, groups = lists
+    better = []
+    for seed in range(4):
+        X_val, y_val, groups_val = make_lists(n_lists=2, sizes=(30, 31), seed=seed)
+        one = groups_val == 1
+        ranker = rankformer(max_epochs=6).fit(
+            X,
+            y,
+            groups=groups,
+            X_val=X_val[one],
+            y_val=2 - y_val[one],
+            groups_val=groups_val[one],
+        )
+        measured = [epoch["valid_ndcg"] for epoch in ranker.history_]
+        better.append(max(measured) > measured[-1])
+        assert ranker.best_epoch_ == 6
+    assert any(better)
 
 
 def test_best_epoch_is_restored_when_training_stops_early(lists):
