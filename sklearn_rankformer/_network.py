@@ -2,8 +2,9 @@
 
 The items of a list and a learned [CLS] token attend to one another; each item is scored
 from its own vector joined with the list's, and the list's value is read off the [CLS]
-vector alone (RankFormer paper, section 3). Bottom-up: member layers, input map,
-transformer block, the two networks.
+vector and off what its items are worth by themselves (RankFormer paper, section 3, but
+for the last). Bottom-up: member layers, input map, transformer block, heads, the two
+networks.
 
 A network holds ``n_members`` independent copies of itself, trained side by side on the
 same batches and averaged at prediction: a small ensemble for the overhead of one. Every
@@ -252,6 +253,37 @@ class Head(nn.Module):
         return self.out(self.dropout(F.relu(self.hidden(x) + shift)))
 
 
+class ListHead(nn.Module):
+    """Logits of a list's value: from its items' worths, and from its [CLS] vector.
+
+    In a model of choice with an outside option, the log-odds that anything is chosen
+    are the logsumexp of the worths and a constant (McFadden 1974). With it each list,
+    those without a positive label above all, teaches what items are worth. By the
+    [CLS] vector alone a list's value is learnt without ever touching the item head;
+    here it starts from nothing and adds what the worths leave open.
+
+    Shape
+    -----
+    worth : (n_members, n_lists, list_size); mask : (n_lists, list_size)
+    z_cls : (n_members, n_lists, d_model)
+    returns : (n_members, n_lists, n_thresholds)
+    """
+
+    def __init__(self, n_members: int, d_model: int, n_thresholds: int, dropout: float):
+        super().__init__()
+        self.from_worth = MemberLinear(n_members, 1, n_thresholds)
+        self.from_cls = Head(n_members, d_model, d_model, n_thresholds, dropout)
+        nn.init.ones_(self.from_worth.weight)
+        nn.init.zeros_(self.from_cls.out.weight)
+
+    def forward(self, worth: Tensor, mask: Tensor, z_cls: Tensor) -> Tensor:
+        lowest = torch.finfo(worth.dtype).min
+        # Less the logarithm of the size, so that long lists do not start out better.
+        total = worth.masked_fill(~mask, lowest).logsumexp(-1, keepdim=True)
+        mean = total - mask.sum(-1, keepdim=True).to(worth.dtype).log()
+        return self.from_worth(mean) + self.from_cls(z_cls)
+
+
 class RankFormer(nn.Module):
     """Listwide transformer (RankFormer paper, section 3).
 
@@ -293,7 +325,7 @@ class RankFormer(nn.Module):
         # No loss sees a constant added to all scores: a bias would only drift.
         self.item_head = Head(n_members, d_model, d_model, 1, dropout, bias=False)
         self.list_head = (
-            Head(n_members, d_model, d_model, n_thresholds, dropout)
+            ListHead(n_members, d_model, n_thresholds, dropout)
             if n_thresholds
             else None
         )
@@ -313,7 +345,8 @@ class RankFormer(nn.Module):
         scores = self.item_head(z_items, shift).squeeze(-1)
         if self.list_head is None:
             return scores, None
-        return scores, self.list_head(z_cls.squeeze(2))
+        worth = self.item_head(z_items).squeeze(-1)
+        return scores, self.list_head(worth, mask, z_cls.squeeze(2))
 
 
 class MLP(nn.Module):

@@ -80,7 +80,7 @@ class RankFormerRanker(NeuralRanker):
         Weight decay of AdamW.
     max_epochs : int, default=15
         Planned number of passes over the lists.
-    batch_items : int, default=1024
+    batch_items : int, default=512
         Most items, padding included, in a batch of lists of similar length.
     early_stopping : bool, default=True
         Whether to hold out lists (none if there are fewer than 10) and measure NDCG@10
@@ -188,7 +188,7 @@ class RankFormerRanker(NeuralRanker):
         learning_rate=3e-3,
         weight_decay=0.01,
         max_epochs=15,
-        batch_items=1024,
+        batch_items=512,
         early_stopping=True,
         validation_fraction=0.1,
         n_iter_no_change=None,
@@ -358,7 +358,7 @@ class MLPRanker(NeuralRanker):
         learning_rate=3e-3,
         weight_decay=0.01,
         max_epochs=15,
-        batch_items=1024,
+        batch_items=512,
         early_stopping=True,
         validation_fraction=0.1,
         n_iter_no_change=None,

@@ -30,7 +30,7 @@ from . import references
 from .strategies import list_ids
 
 CPU = torch.device("cpu")
-BATCH_ITEMS = 1024  # the rankers' default
+BATCH_ITEMS = 512  # the rankers' default
 
 
 def draw_batches(lists, chosen, batch_items, seed):

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from sklearn_rankformer._losses import ordinal_loss
 from sklearn_rankformer._network import (
     MLP,
     Dropout,
     InputMap,
+    ListHead,
     MemberLinear,
     RankFormer,
     list_standardize,
@@ -249,6 +251,31 @@ def test_list_logits_follow_from_the_items():
     _, before = network(x, mask)
     _, after = network(x + 0.1 * (torch.arange(N_COLUMNS) < N_NUMERIC), mask)
     assert ((after - before).abs() > 1e-6).any(-1).all()
+
+
+def test_list_value_starts_as_the_log_odds_of_choosing_anything():
+    head = ListHead(N_MEMBERS, 26, N_THRESHOLDS, dropout=0.0).double()
+    worth = torch.randn(N_MEMBERS, N_LISTS, SIZE, dtype=torch.float64)
+    z_cls = torch.randn(N_MEMBERS, N_LISTS, 26, dtype=torch.float64)
+    logits = head(worth, mask_of(SIZES), z_cls)
+    for m, j in np.ndindex(N_MEMBERS, N_LISTS):
+        expected = worth[m, j, : SIZES[j]].exp().mean().log()
+        assert_close(logits[m, j], expected.expand(N_THRESHOLDS))
+
+
+def test_a_list_without_labels_teaches_what_its_items_are_worth():
+    network, x, mask = make_rankformer(), draw_items(), mask_of(SIZES)
+    ordinal_loss(
+        network(x, mask)[1].flatten(0, 1), torch.zeros(6).long()
+    ).sum().backward()
+    gradients = {n: p.grad for n, p in network.named_parameters() if "item_head" in n}
+    assert set(gradients) == {
+        "item_head.hidden.weight",
+        "item_head.hidden.bias",
+        "item_head.out.weight",
+    }
+    for gradient in gradients.values():
+        assert (gradient.abs().flatten(1).amax(1) > 1e-8).all()
 
 
 def test_list_token_is_told_the_size_of_the_list():
