@@ -7,9 +7,12 @@ the weight of the listwide loss, the share of lists without clicks, the number o
 
     python benchmarks/implicit_feedback.py --data DIR --jobs 2 --minutes 60
     python benchmarks/implicit_feedback.py --sets synthetic --quick
+    python benchmarks/implicit_feedback.py --sets scarce --seeds 10 --first-seed 40
 
 Wherever the share is varied, the lists with clicks stay as many: the question is what
-the others add. Seed s tests fold s of the data, or a world of its own if synthetic.
+the others add. Seed s tests fold s of the data, or a world of its own if synthetic;
+worlds from 40 on confirm, or do not, what the first 40 of "scarce" suggest
+(``--name implicit_feedback_confirmed`` keeps them apart).
 
 The set "scarce" is a synthetic world made for lists without clicks to tell something:
 few lists with clicks, four times as many without, items of a list much alike, no
@@ -59,12 +62,12 @@ SCARCE_SEEDS = 8  # times as many as elsewhere: few lists make noisy fits
 NAMES = {"true": "true relevance", "clicks": "clicks"}
 
 
-def tasks_of(name, seeds, options):
+def tasks_of(name, first, seeds, options):
     """All settings for one data set, seed after seed, the centre first."""
     if name in ("scarce", "expedia"):
         times = SCARCE_SEEDS if name == "scarce" and not options["quick"] else 1
         return [
-            {"name": name, **options, "seed": seed, "varied": {}}
+            {"name": name, **options, "seed": first + seed, "varied": {}}
             for seed in range(times * seeds)
         ]
     settings = [{}]
@@ -74,7 +77,7 @@ def tasks_of(name, seeds, options):
         settings += [{"list_signal": signal} for signal in LIST_SIGNALS[:-1]]
     common = {"name": name, **options}
     return [
-        {**common, "seed": seed, "varied": one}
+        {**common, "seed": first + seed, "varied": one}
         for seed in range(seeds)
         for one in settings
     ]
@@ -445,17 +448,23 @@ def main():
     add_run_arguments(parser)
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--clicked", type=int, default=200, help="lists with clicks")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--name", default="implicit_feedback", help="of the results")
     args = parse_run(parser)
     options = {
         "data_dir": args.data,
         "n_clicked": 150 if args.quick else args.clicked,
         "quick": args.quick,
     }
-    tasks = [task for name in args.sets for task in tasks_of(name, args.seeds, options)]
+    tasks = [
+        task
+        for name in args.sets
+        for task in tasks_of(name, args.first_seed, args.seeds, options)
+    ]
     tasks.sort(key=lambda task: task["seed"])
     done = run_jobs(run, tasks, n_jobs=args.jobs, minutes=args.minutes)
     rows = summarise(done)
-    stem = Path(args.out) / "implicit_feedback"
+    stem = Path(args.out) / args.name
     text = page(rows, args.quick)
     counts = {"n_done": len(done), "n_planned": len(tasks)}
     write_results(stem, {**vars(args), **counts, "rows": rows}, text)
