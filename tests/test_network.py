@@ -266,7 +266,7 @@ def test_list_value_starts_as_the_log_odds_of_choosing_anything():
 def test_a_list_without_labels_teaches_what_its_items_are_worth():
     network, x, mask = make_rankformer(), draw_items(), mask_of(SIZES)
     ordinal_loss(
-        network(x, mask)[1].flatten(0, 1), torch.zeros(6).long()
+        network(x, mask)[1].flatten(0, 1), torch.zeros(N_MEMBERS * N_LISTS).long()
     ).sum().backward()
     gradients = {n: p.grad for n, p in network.named_parameters() if "item_head" in n}
     assert set(gradients) == {
