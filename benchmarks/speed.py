@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from _common import fit_held, list_folds, write_results
 from accuracy import GRIDS, gbdt
+from sklearn.base import clone
 from torch import nn
 from torch.nn import functional as F
 
@@ -222,6 +223,11 @@ def bare_epoch(ranker, dataset):
     return epoch
 
 
+def larger_batches(ranker):
+    """The same ranker, with batches of twice as many items."""
+    return clone(ranker).set_params(batch_items=2 * ranker.batch_items)
+
+
 def bench_training(args):
     """Training docs/s beside the published style and beside a bare loop."""
     return {name_of(path): train_all(path, args) for path in args.data}
@@ -234,13 +240,20 @@ def train_all(path, args):
     lists = split_lists(groups)
     same = RankFormerRanker(**SAME, d_model=X.shape[1])
     default = RankFormerRanker(early_stopping=False, random_state=0)
+    rankers = {
+        "ours, published shape": same,
+        "ours, default": default,
+        "ours, published shape, larger batches": larger_batches(same),
+        "ours, default, larger batches": larger_batches(default),
+    }
     contestants = {
-        "ours, published shape": skorch_epoch(same, prepared(same, X, y, groups)),
+        name: skorch_epoch(ranker, prepared(ranker, X, y, groups))
+        for name, ranker in rankers.items()
+    } | {
         "the same, bare torch loop": bare_epoch(same, prepared(same, X, y, groups)),
         "published style": published_epoch(
             (X - X.mean(0)) / (X.std(0) + 1e-6), y, lists
         ),
-        "ours, default": skorch_epoch(default, prepared(default, X, y, groups)),
     }
     if args.compile:
         compiled = RankFormerRanker(early_stopping=False, random_state=0)
@@ -251,15 +264,20 @@ def train_all(path, args):
     everything = np.arange(lists.n_lists)
     rng = np.random.default_rng(0)
     shuffled = rng.permutation(lists.n_lists)
-    random_padding = padding_share(
+    padding = {
+        name: padding_share(
+            training_batches(lists, everything, ranker.batch_items, rng)
+        )
+        for name, ranker in rankers.items()
+    }
+    padding["published style"] = padding_share(
         make_batch(lists, shuffled[i : i + 32]) for i in range(0, lists.n_lists, 32)
     )
-    padding = padding_share(training_batches(lists, everything, same.batch_items, rng))
     slow = seconds["published style"]
     say(f"\n## Training, one epoch: {name_of(path)}, {lists.n_lists} lists\n")
     say("| | times published | items/s | padding |\n|---|---|---|---|")
     for name, s in seconds.items():
-        share = random_padding if name == "published style" else padding
+        share = padding.get(name, padding["ours, published shape"])
         say(f"| {name} | {slow / s:.1f} | {len(X) / s:,.0f} | {share:.1%} |")
     ratio = seconds["ours, published shape"] / seconds["the same, bare torch loop"]
     say(f"\nskorch loop / bare loop: {ratio:.3f}")
