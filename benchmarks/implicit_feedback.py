@@ -1,4 +1,4 @@
-"""What lists without clicks are worth: trained on simulated clicks, judged by truth.
+r"""What lists without clicks are worth: trained on simulated clicks, judged by truth.
 
 Users of the RankFormer paper's model see selections of at most 16 items of lists with
 relevance labels. Rankers learn their clicks and purchases, and are judged on other
@@ -7,12 +7,12 @@ the weight of the listwide loss, the share of lists without clicks, the number o
 
     python benchmarks/implicit_feedback.py --data DIR --jobs 2 --minutes 60
     python benchmarks/implicit_feedback.py --sets synthetic --quick
-    python benchmarks/implicit_feedback.py --sets scarce --seeds 10 --first-seed 40
+    python benchmarks/implicit_feedback.py --sets scarce --seeds 10 --first-seed 40 \
+        --name implicit_feedback_confirmed
 
 Wherever the share is varied, the lists with clicks stay as many: the question is what
 the others add. Seed s tests fold s of the data, or a world of its own if synthetic;
-worlds from 40 on confirm, or do not, what the first 40 of "scarce" suggest
-(``--name implicit_feedback_confirmed`` keeps them apart).
+worlds from 40 on confirm, or do not, what the first 40 of "scarce" suggest.
 
 The set "scarce" is a synthetic world made for lists without clicks to tell something:
 few lists with clicks, four times as many without, items of a list much alike, no
@@ -64,21 +64,16 @@ NAMES = {"true": "true relevance", "clicks": "clicks"}
 
 def tasks_of(name, first, seeds, options):
     """All settings for one data set, seed after seed, the centre first."""
-    if name in ("scarce", "expedia"):
-        times = SCARCE_SEEDS if name == "scarce" and not options["quick"] else 1
-        return [
-            {"name": name, **options, "seed": first + seed, "varied": {}}
-            for seed in range(times * seeds)
-        ]
+    times = SCARCE_SEEDS if name == "scarce" and not options["quick"] else 1
     settings = [{}]
-    settings += [{"share": share} for share in SHARES if share != CENTRE["share"]]
-    settings += [{"size": size} for size in SIZES if size != CENTRE["size"]]
+    if name not in ("scarce", "expedia"):
+        settings += [{"share": share} for share in SHARES if share != CENTRE["share"]]
+        settings += [{"size": size} for size in SIZES if size != CENTRE["size"]]
     if name == "synthetic":
         settings += [{"list_signal": signal} for signal in LIST_SIGNALS[:-1]]
-    common = {"name": name, **options}
     return [
-        {**common, "seed": first + seed, "varied": one}
-        for seed in range(seeds)
+        {"name": name, **options, "seed": seed, "varied": one}
+        for seed in range(first, first + times * seeds)
         for one in settings
     ]
 
@@ -448,7 +443,7 @@ def main():
     add_run_arguments(parser)
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--clicked", type=int, default=200, help="lists with clicks")
-    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--first-seed", type=int, default=0, help="count from here")
     parser.add_argument("--name", default="implicit_feedback", help="of the results")
     args = parse_run(parser)
     options = {

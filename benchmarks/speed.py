@@ -256,7 +256,7 @@ def train_all(path, args):
         ),
     }
     if args.compile:
-        compiled = RankFormerRanker(early_stopping=False, random_state=0)
+        compiled = clone(default)
         epoch = skorch_epoch(compiled, prepared(compiled, X, y, groups))
         compiled.module_.compile(dynamic=True)
         contestants["ours, default, torch.compile"] = epoch

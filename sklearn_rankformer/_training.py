@@ -280,25 +280,22 @@ class KeepBest(Callback):
             last_state = deepcopy(net.module_.state_dict())
         net.module_.load_state_dict(self.best_state)
         if finished and not self._surely_better(
-            self.measure(net.module_),
-            last_values,
-            len(net.history),
-            torch.device(net.device),
+            net, self.measure(net.module_), last_values
         ):
             net.module_.load_state_dict(last_state)
         else:
             self.kept = best
 
-    def _surely_better(self, values, than, n_epochs, device):
-        gap = values - than
-        gap = gap[~np.isnan(gap)]
+    def _surely_better(self, net, values, than):
         if self.monitor == "valid_loss":  # one number, which has no spread
             return True
+        gap = values - than
+        gap = gap[~np.isnan(gap)]
         if len(gap) < 2:
             return False
-        width = stdtrit(len(gap) - 1, 1 - self.LEVEL / n_epochs)
+        width = stdtrit(len(gap) - 1, 1 - self.LEVEL / len(net.history))
         noise = width * gap.std(ddof=1) / math.sqrt(len(gap))
-        return agreed(gap.mean() - noise, device) > 0
+        return agreed(gap.mean() - noise, torch.device(net.device)) > 0
 
 
 class Progress(Callback):
