@@ -75,7 +75,7 @@ class TrainingCurveDisplay:
             The display, drawn.
         """
         check_is_fitted(ranker)
-        return cls(ranker.history_, best_epoch=ranker.best_epoch_).plot(ax)
+        return cls(ranker.history_, best_epoch=ranker.kept_epoch_).plot(ax)
 
     def plot(self, ax=None):
         """Draw.

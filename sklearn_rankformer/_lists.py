@@ -1,0 +1,1 @@
+from ._groups import Lists, rank_rows, split_lists
