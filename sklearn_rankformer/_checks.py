@@ -1,6 +1,6 @@
+from .metrics import _gains as label_gains  # noqa: F401
 import numpy as np
 from sklearn.utils.validation import check_array, column_or_1d
-from .metrics import _gains as label_gains
 
 
 def check_labels(y, name):

@@ -20,10 +20,11 @@ from torch import nn
 from ._batching import Features, ListDataset, cut_batches, make_targets
 from ._callbacks import HoldOut, Progress, Schedule
 from ._columns import Columns
+from ._config import NetworkConfig, RankFormerConfig
 from ._inference import Predictions, predict_lists
 from ._lists import Lists
 from ._losses import ItemLoss
-from ._network import NetworkConfig, RankFormerConfig, build
+from ._network import build
 from ._rows import Levels, Rows
 from ._training import (
     Net,

@@ -1,4 +1,5 @@
 import numpy as np
+
 from ._groups import (
     groups_within,
     rank_rows,

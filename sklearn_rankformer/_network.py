@@ -3,8 +3,8 @@
 The items of a list and a learned [CLS] token attend to one another; each item is scored
 from its own vector joined with the list's, and the list's value is read off the [CLS]
 vector and off what its items are worth (RankFormer paper, section 3, but for the last).
-`build` makes a network of a plain config. Bottom-up: random numbers, configs, member
-layers, input map, transformer block, heads, the two networks.
+`build` makes a network of a plain config. Bottom-up: random numbers, member layers,
+input map, transformer block, heads, the two networks.
 
 A network holds ``n_members`` independent copies of itself, trained side by side on the
 same batches and averaged at prediction: a small ensemble for the overhead of one. Every
@@ -16,13 +16,13 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ._config import InputConfig, MLPConfig, NetworkConfig, RankFormerConfig
 
 # Given wherever a tensor is made: torch's default may be set to another by the user.
 FLOAT = torch.float32
@@ -41,100 +41,6 @@ def drawing_from(generator: torch.Generator | None) -> Iterator[None]:
         yield
     finally:
         _generator.reset(token)
-
-
-@dataclass(frozen=True)
-class InputConfig:
-    """The columns that a network sees, and how it sees them; see `InputMap`.
-
-    Attributes
-    ----------
-    n_numeric, n_flags : int
-        Numeric columns, and 0/1 flags of missing values, in this order.
-    cardinalities : tuple of int
-        Number of codes of each categorical column, which come last.
-    n_bins, list_features, feature_dropout
-        As in `RankFormerRanker`.
-    """
-
-    n_numeric: int
-    n_flags: int
-    cardinalities: tuple[int, ...]
-    n_bins: int
-    list_features: bool
-    feature_dropout: float
-
-
-@dataclass(frozen=True)
-class RankFormerConfig:
-    """All that the shape of a `RankFormer` follows from.
-
-    ``n_thresholds`` is the number of levels of list value less one, 0 for no listwide
-    head; the others are as in `RankFormerRanker`.
-    """
-
-    inputs: InputConfig
-    n_members: int
-    d_model: int
-    num_layers: int
-    nhead: int
-    dim_feedforward: int
-    dropout: float
-    n_thresholds: int
-
-
-@dataclass(frozen=True)
-class MLPConfig:
-    """All that the shape of an `MLP` follows from; as in `MLPRanker`."""
-
-    inputs: InputConfig
-    n_members: int
-    hidden_sizes: tuple[int, ...]
-    dropout: float
-
-
-NetworkConfig = RankFormerConfig | MLPConfig
-
-
-def config_from_dict(kind: type[NetworkConfig], values: dict) -> NetworkConfig:
-    """Return the config of this kind that `dataclasses.asdict` made these values of.
-
-    Raises
-    ------
-    ValueError
-        If names, types or ranges are not those of a config; a file may hold anything.
-    """
-    inputs = values.get("inputs")
-    if type(inputs) is not dict:
-        raise ValueError("a network without inputs")
-    return _checked(kind, {**values, "inputs": _checked(InputConfig, inputs)})
-
-
-def _checked(kind: type, values: dict) -> Any:
-    """A dataclass of these values: whole numbers, shares of 1, tuples of the former."""
-    types = {field.name: field.type for field in fields(kind)}
-    if values.keys() != types.keys():
-        raise ValueError(f"{kind.__name__} of {sorted(values)}")
-    for name, value in values.items():
-        if types[name] is bool:
-            sound = type(value) is bool
-        elif types[name] is int:
-            sound = type(value) is int and value >= (name not in MAY_BE_ZERO)
-        elif types[name] is float:
-            sound = type(value) in (int, float) and 0 <= value < 1
-        elif types[name] is InputConfig:
-            sound = True
-        else:
-            sound = type(value) is tuple and all(
-                type(n) is int and n > 0 for n in value
-            )
-        if not sound:
-            raise ValueError(f"{kind.__name__} with {name}={value!r}")
-    return kind(**values)
-
-
-# Numbers of a config that may be 0; the others begin at 1.
-MAY_BE_ZERO = ("n_numeric", "n_flags", "n_bins", "n_thresholds")
 
 
 class MemberLinear(nn.Module):
@@ -212,7 +118,7 @@ def list_standardize(x: Tensor, mask: Tensor) -> Tensor:
 class InputMap(nn.Module):
     """Turn transformed feature columns into one vector per item.
 
-    Numeric columns arrive as normal scores (see `preprocessing.TabularTransform`). Each
+    Numeric columns arrive as normal scores (see `_columns`). Each
     is seen as itself, piecewise-linearly encoded over `n_bins` bins of equal
     probability (Gorishniy et al. 2022, "On embeddings for numerical features"), and, if
     `list_features`, standardised within its list. The encoding happens here, batch by
@@ -360,10 +266,7 @@ class Block(nn.Module):
 
 
 class Head(nn.Module):
-    """A small MLP: (..., n_in) -> (..., n_out).
-
-    `shift` is added to its hidden layer.
-    """
+    """A small MLP: (..., n_in) -> (..., n_out)."""
 
     def __init__(
         self,
@@ -379,8 +282,12 @@ class Head(nn.Module):
         self.dropout = Dropout(dropout)
         self.out = MemberLinear(n_members, n_hidden, n_out, bias)
 
-    def forward(self, x: Tensor, shift: Tensor | float = 0.0) -> Tensor:
-        return self.out(self.dropout(F.relu(self.hidden(x) + shift)))
+    def forward(self, x: Tensor) -> Tensor:
+        return self.from_hidden(self.hidden(x))
+
+    def from_hidden(self, h: Tensor) -> Tensor:
+        """What follows the first linear map; see `RankFormer.forward`."""
+        return self.out(self.dropout(F.relu(h)))
 
 
 class ListHead(nn.Module):
@@ -469,11 +376,13 @@ class RankFormer(nn.Module):
             z = block(z, attend)
         z = self.norm(z)
         z_cls, z_items = z[:, :, :1], z[:, :, 1:]
+        # Mapped once, and read twice: with the list's vector and without.
+        h = self.item_head.hidden(z_items)
         shift = self.from_cls(self.cls_gate * z_cls)
-        scores = self.item_head(z_items, shift).squeeze(-1)
+        scores = self.item_head.from_hidden(h + shift).squeeze(-1)
         if self.list_head is None:
             return scores, None
-        worth = self.item_head(z_items).squeeze(-1)
+        worth = self.item_head.from_hidden(h).squeeze(-1)
         return scores, self.list_head(worth, mask, z_cls.squeeze(2))
 
     def attention_weights(self, x: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
@@ -20,10 +19,12 @@ from sklearn.utils.validation import (
     check_is_fitted,
     validate_data,
 )
+from skorch.callbacks import Callback
 
 from ._categories import Categories, find_categories, odd_columns
 from ._checks import check_labels
 from ._columns import Columns, learn_columns
+from ._config import InputConfig, NetworkConfig, config_from_dict
 from ._device import agreed, pick_device, pick_precision, usable_device
 from ._fit import (
     Model,
@@ -39,7 +40,6 @@ from ._inference import Predictions
 from ._lists import Lists, split_lists
 from ._losses import LOSSES, pick_loss
 from ._mixin import RankerMixin
-from ._network import InputConfig, NetworkConfig, config_from_dict
 from ._rows import Levels, Rows, find_levels, make_rows
 from ._warnings import warn_user
 

@@ -10,7 +10,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 
-from ._network import MLPConfig, RankFormerConfig
+from ._config import MLPConfig, RankFormerConfig
 from ._neural_ranker import NeuralRanker
 
 

@@ -11,17 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from sklearn_rankformer._config import (
+    InputConfig,
+    MLPConfig,
+    RankFormerConfig,
+    config_from_dict,
+)
 from sklearn_rankformer._losses import ordinal_loss
 from sklearn_rankformer._network import (
     Dropout,
-    InputConfig,
     InputMap,
     ListHead,
     MemberLinear,
-    MLPConfig,
-    RankFormerConfig,
     build,
-    config_from_dict,
     drawing_from,
     list_standardize,
 )
@@ -572,7 +574,7 @@ def test_a_config_survives_as_plain_values(config):
     ids=str,
 )
 def test_values_that_make_no_config_are_refused(change):
-    with pytest.raises(ValueError, match="network|Config"):
+    with pytest.raises(ValueError, match=r"network|Config"):
         config_from_dict(RankFormerConfig, {**asdict(RANKFORMER), **change})
 
 
