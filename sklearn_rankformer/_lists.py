@@ -1,1 +1,0 @@
-from ._groups import Lists, rank_rows, split_lists  # noqa: F401
