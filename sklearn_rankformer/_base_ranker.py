@@ -25,16 +25,18 @@ from sklearn.utils.validation import (
 
 from . import _training as training
 from ._batching import Features, ListDataset, cut_batches, make_targets
-from ._groups import rank_rows, resolve_groups, split_lists, warn_missing_groups
+from ._checks import check_labels
+from ._groups import resolve_groups
 from ._input import (
     check_gains,
-    check_labels,
     find_levels,
     make_encoder,
     odd_columns,
 )
+from ._lists import rank_rows, split_lists
 from ._losses import LOSSES
 from ._network import InputMap
+from ._warnings import warn_missing_groups
 from .metrics import ndcg_score
 from .preprocessing import TabularTransform
 

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ._groups import Lists
+from ._lists import Lists
 
 # Up to this many bytes of transformed features are computed once and kept; beyond it
 # rows are transformed batch by batch, so that fit needs no second copy of X.

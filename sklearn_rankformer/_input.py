@@ -4,9 +4,9 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
-from sklearn.utils.validation import check_array, column_or_1d
+from sklearn.utils import check_array
 
-from .metrics import _gains
+from .metrics import label_gains
 
 # More distinct list values than this are binned by their quantiles.
 MAX_LEVELS = 32
@@ -15,30 +15,9 @@ MAX_LEVELS = 32
 NUMERIC_KINDS = ("int", "uint", "float", "bool", "decimal", "sparse")
 
 
-def check_labels(y, name):
-    y = column_or_1d(y, warn=True)
-    if y.dtype.kind not in "biuf":
-        try:
-            if y.dtype.kind in "mM":
-                raise TypeError("dates are no labels")
-            y = y.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"{name} must hold numbers, 0 for not relevant and higher for better; "
-                f"got dtype {y.dtype}. Map your labels to numbers first."
-            ) from error
-    check_array(y, ensure_2d=False, input_name=name, dtype=None)
-    if len(y) and y.min() < 0:
-        raise ValueError(
-            f"{name} must not be negative, got {y.min()}. 0 means not relevant; shift "
-            f"your labels."
-        )
-    return y.astype(np.float64)
-
-
 def check_gains(y, gain, lists):
     """Gain of each label; their sum over any list must fit into float32."""
-    gains = _gains(y, gain)
+    gains = label_gains(y, gain)
     with np.errstate(over="ignore"):
         most = lists.reduce(np.add, gains).max(initial=0.0)
     if not most < np.finfo(np.float32).max:

@@ -26,7 +26,7 @@ from ._batching import (
     ordered_batches,
     process_rank,
 )
-from ._groups import Lists
+from ._lists import Lists
 from ._losses import ordinal_loss
 
 # Prediction keeps no activations for a backward pass, so its batches may be larger.

@@ -22,7 +22,7 @@ from sklearn_rankformer._batching import (
     padding_share,
     training_batches,
 )
-from sklearn_rankformer._groups import split_lists
+from sklearn_rankformer._lists import split_lists
 from sklearn_rankformer._losses import softmax_loss
 from sklearn_rankformer.preprocessing import TabularTransform
 

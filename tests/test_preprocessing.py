@@ -11,14 +11,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_rankformer import WithinListScaler
-from sklearn_rankformer._groups import MissingGroupsWarning, split_lists
+from sklearn_rankformer._lists import split_lists
+from sklearn_rankformer._warnings import MissingGroupsWarning
 from sklearn_rankformer.preprocessing import TabularTransform
 
 from . import references
 from .strategies import list_ids
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn_rankformer._groups.MissingGroupsWarning"
+    "ignore::sklearn_rankformer.MissingGroupsWarning"
 )
 
 NAN = np.nan
