@@ -30,7 +30,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
 from sklearn_rankformer import RankFormerRanker
-from sklearn_rankformer._groups import split_lists
+from sklearn_rankformer._lists import split_lists
 
 SETS = ("synthetic labels", "synthetic clicks", "mq2008 labels", "mq2008 clicks")
 OURS = "RankFormer"

@@ -36,7 +36,7 @@ from sklearn_rankformer._batching import (
     padding_share,
     training_batches,
 )
-from sklearn_rankformer._groups import split_lists
+from sklearn_rankformer._lists import split_lists
 
 # The published example's shape and loss (authors' code): one head, softmax.
 SAME = {

@@ -6,18 +6,39 @@ paying for the import of torch.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._mixin import RankerMixin
+    from ._ranker import MLPRanker, RankFormerRanker
+    from ._warnings import MissingGroupsWarning
+    from .adapters import RankerAdapter
+    from .distillation import DistilledRanker
+    from .preprocessing import WithinListScaler
 
 __version__ = "0.1.0"
 
+# Type checkers read the imports above, and `__all__` as it stands here.
+__all__ = [
+    "DistilledRanker",
+    "MLPRanker",
+    "MissingGroupsWarning",
+    "RankFormerRanker",
+    "RankerAdapter",
+    "RankerMixin",
+    "WithinListScaler",
+    "__version__",
+]
+
 _HOME = {
+    "DistilledRanker": "distillation",
     "MLPRanker": "_ranker",
-    "MissingGroupsWarning": "_groups",
+    "MissingGroupsWarning": "_warnings",
     "RankFormerRanker": "_ranker",
     "RankerAdapter": "adapters",
+    "RankerMixin": "_mixin",
     "WithinListScaler": "preprocessing",
 }
-
-__all__ = ["__version__", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> object:

@@ -16,7 +16,8 @@ from scipy import sparse
 from sklearn.utils import Bunch, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._groups import Lists, check_groups, split_lists
+from ._groups import check_groups
+from ._lists import Lists, split_lists
 from .scoring import (
     _model_and_its_input,
     _predict,

@@ -1,38 +1,10 @@
-"""List ids, one per row, and where the rows of each list lie.
+"""List ids, one per row: checked, found in whichever way they came, taken out of X."""
 
-Every other module asks this one. Callers give ``groups`` in any order; nothing is
-ever sorted in place, and nothing is moved when each list already lies in one piece.
-"""
-
-import warnings
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 _MEND = "Give one list id per row, integers or strings."
-
-
-class MissingGroupsWarning(UserWarning):
-    """Rows came without list ids and were taken for one single list."""
-
-
-def warn_missing_groups(what: str) -> None:
-    """Warn the caller's caller that all rows are taken for one list.
-
-    Parameters
-    ----------
-    what : str
-        Class and method that go without groups, such as ``"MLPRanker.fit"``.
-    """
-    warnings.warn(
-        f"{what} got no groups and takes all rows for one list. Pass groups=... with "
-        f"one list id per row, or set group_column=... to name the column of X that "
-        f"holds the ids.",
-        MissingGroupsWarning,
-        stacklevel=3,
-    )
 
 
 def check_groups(groups: object, n_rows: int, *, name: str = "groups") -> np.ndarray:
@@ -203,7 +175,7 @@ def pop_group_column(X: Any, group_column: Any) -> tuple[Any, np.ndarray]:
     return X, check_groups(ids, len(ids), name=f"group_column={group_column!r}")
 
 
-def groups_within(X: Any, group_column: Any, owner: str) -> np.ndarray:
+def ids_in_column(X: Any, group_column: Any, owner: str) -> np.ndarray:
     """Return the list ids that X itself holds, for the estimator called `owner`.
 
     Parameters
@@ -278,151 +250,3 @@ def _pop_by_index(X: Any, index: Any) -> tuple[Any, np.ndarray]:
 
 def _n_rows(X: Any) -> int:
     return X.shape[0] if hasattr(X, "shape") else len(X)
-
-
-@dataclass(frozen=True)
-class Lists:
-    """Where the rows of each list lie.
-
-    The rows of list ``j`` are ``order[starts[j] : starts[j] + lengths[j]]``, or just
-    that slice when ``order`` is None: every list lies in one piece already.
-
-    Attributes
-    ----------
-    ids : ndarray of shape (n_lists,)
-        Distinct list ids in the order of ``numpy.unique``.
-    starts, lengths : ndarray of shape (n_lists,), int64
-        First position and number of rows of each list.
-    order : ndarray of shape (n_rows,), int64, or None
-        Stable permutation that brings the rows of each list together.
-    """
-
-    ids: np.ndarray
-    starts: np.ndarray
-    lengths: np.ndarray
-    order: np.ndarray | None
-
-    @property
-    def n_lists(self) -> int:
-        """Number of lists."""
-        return len(self.ids)
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return int(self.lengths.sum())
-
-    def rows(self, lists: np.ndarray) -> np.ndarray:
-        """Return the row indices of the given lists, list after list.
-
-        Parameters
-        ----------
-        lists : ndarray of shape (n_chosen,), int
-            Positions of lists in ``ids``.
-
-        Returns
-        -------
-        rows : ndarray of shape (lengths[lists].sum(),), int64
-            Row indices into the caller's arrays.
-        """
-        lengths = self.lengths[lists]
-        ends = np.cumsum(lengths)
-        shift = self.starts[lists] - (ends - lengths)
-        positions = np.arange(ends[-1] if len(ends) else 0) + np.repeat(shift, lengths)
-        return positions if self.order is None else self.order[positions]
-
-    @cached_property
-    def codes(self) -> np.ndarray:
-        """Position in ``ids`` of each row's list: ndarray of shape (n_rows,)."""
-        codes = np.empty(self.n_rows, dtype=np.int64)
-        codes[self.rows(np.arange(self.n_lists))] = np.repeat(
-            np.arange(self.n_lists), self.lengths
-        )
-        return codes
-
-    @property
-    def sort_keys(self) -> np.ndarray:
-        """`codes` in the smallest type that holds them: 16 bits sort by radix."""
-        return self.codes.astype(np.min_scalar_type(self.n_lists))
-
-    def reduce(self, ufunc: np.ufunc, values: np.ndarray) -> np.ndarray:
-        """Reduce one value per row to one per list, e.g. ``reduce(np.maximum, y)``.
-
-        Parameters
-        ----------
-        ufunc : numpy.ufunc
-            Binary function with a ``reduceat``, such as ``numpy.add``.
-        values : ndarray of shape (n_rows,)
-            One value per row, in the caller's order.
-
-        Returns
-        -------
-        reduced : ndarray of shape (n_lists,)
-            One value per list, in the order of ``ids``.
-        """
-        if not self.n_lists:
-            return values[:0]
-        together = values[self.rows(np.arange(self.n_lists))]
-        return ufunc.reduceat(together, np.cumsum(self.lengths) - self.lengths)
-
-
-def split_lists(groups: np.ndarray) -> Lists:
-    """Find the rows of each list.
-
-    Parameters
-    ----------
-    groups : ndarray of shape (n_rows,)
-        List ids as returned by `check_groups`.
-
-    Returns
-    -------
-    lists : Lists
-        Lists in the order of ``numpy.unique(groups)``.
-    """
-    n_rows = len(groups)
-    first = np.ones(n_rows, dtype=bool)
-    first[1:] = groups[1:] != groups[:-1]
-    run_starts = np.flatnonzero(first)
-    ids, run_codes = np.unique(groups[run_starts], return_inverse=True)
-    run_lengths = np.diff(run_starts, append=n_rows)
-    if len(ids) == len(run_starts):
-        by_id = np.argsort(run_codes)
-        return Lists(ids, run_starts[by_id], run_lengths[by_id], None)
-    codes = np.repeat(run_codes, run_lengths)
-    lengths = np.bincount(codes, minlength=len(ids))
-    starts = np.cumsum(lengths) - lengths
-    small = codes.astype(np.min_scalar_type(len(ids)))  # 16 bits sort by radix
-    return Lists(ids, starts, lengths, np.argsort(small, kind="stable"))
-
-
-def rank_rows(scores: np.ndarray, lists: Lists, k: int | None = None) -> np.ndarray:
-    """Return row indices list after list, the best score of each list first.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_rows,)
-        Higher is better.
-    lists : Lists
-        Where the rows of each list lie.
-    k : int, default=None
-        How many rows of each list to keep at most; None keeps all.
-
-    Returns
-    -------
-    rows : ndarray of shape (n_kept,), int64
-        Row indices, lists in the order of ``lists.ids``; equal scores in the order
-        of their rows.
-
-    Raises
-    ------
-    ValueError
-        If ``k`` is no positive integer.
-    """
-    if k is not None and (not isinstance(k, int | np.integer) or k < 1):
-        raise ValueError(f"k must be a positive integer or None, got {k!r}.")
-    rows = np.lexsort((-np.asarray(scores, dtype=np.float64), lists.sort_keys))
-    if k is None:
-        return rows
-    ends = np.cumsum(lists.lengths)
-    rank = np.arange(len(rows)) - np.repeat(ends - lists.lengths, lists.lengths)
-    return rows[rank < k]

@@ -101,11 +101,13 @@ def lambda_loss(
     g = gains.masked_fill(~mask, 0.0).gather(-1, by_score)
     discount = 1.0 / torch.log2(torch.arange(size, device=s.device, dtype=s.dtype) + 2)
     best = (g.sort(-1, descending=True).values * discount).sum(-1, keepdim=True)
+    # Divided first: the reciprocal of a tiny gain would overflow.
+    g = g / torch.where(best > 0, best, 1.0)
     # Ranks are sorted, so this is 0 wherever i >= j: each pair is taken once.
     moved = (discount[:k, None] - discount).clamp(min=0.0)
 
     gain_gap = g[:, :k, None] - g[:, None, :]
-    real = mask.gather(-1, by_score).to(s.dtype) / torch.where(best > 0, best, 1.0)
+    real = mask.gather(-1, by_score).to(s.dtype)
     weight = gain_gap.abs() * moved * real[:, None, :]
     total = weight.sum((-1, -2))
     if weights is not None:

@@ -14,7 +14,6 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import (
-    _check_sample_weight,
     check_consistent_length,
     check_is_fitted,
     validate_data,
@@ -22,7 +21,7 @@ from sklearn.utils.validation import (
 from skorch.callbacks import Callback
 
 from ._categories import Categories, find_categories, odd_columns
-from ._checks import check_labels
+from ._checks import check_labels, check_weights
 from ._columns import Columns, learn_columns
 from ._config import InputConfig, NetworkConfig, config_from_dict
 from ._device import agreed, pick_device, pick_precision, usable_device
@@ -35,13 +34,13 @@ from ._fit import (
     train_model,
     train_one_epoch,
 )
-from ._groups import resolve_groups, warn_missing_groups
+from ._groups import resolve_groups
 from ._inference import Predictions
-from ._lists import Lists, split_lists
+from ._lists import Lists, lists_of
 from ._losses import LOSSES, pick_loss
 from ._mixin import RankerMixin
 from ._rows import Levels, Rows, find_levels, make_rows
-from ._warnings import warn_user
+from ._warnings import warn_missing_groups, warn_user
 
 
 class NeuralRanker(RankerMixin, BaseEstimator):
@@ -245,14 +244,11 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         X = self._encode(X, categories, first=not again)
         y = check_labels(y, "y")
         check_consistent_length(X, y)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
-            )
         if ids is None:
             warn_missing_groups(f"{type(self).__name__}.fit")
-            ids = np.zeros(X.shape[0], dtype=np.int64)
-        return make_rows(X, y, ids, sample_weight, self.gain), categories
+        lists = lists_of(ids, X.shape[0])
+        weight = check_weights(sample_weight, lists)
+        return make_rows(X, y, lists, weight, self.gain), categories
 
     def _check_held_rows(self, X_val, y_val, groups_val, categories) -> Rows | None:
         given = [X_val is not None, y_val is not None]
@@ -268,13 +264,11 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         X = self._encode(X, categories)
         y = check_labels(y_val, "y_val")
         check_consistent_length(X, y)
-        if ids is None:
-            if self.fitted_with_groups_:
-                raise ValueError(
-                    "groups_val is missing: give the list id of each row of X_val."
-                )
-            ids = np.zeros(X.shape[0], dtype=np.int64)
-        return make_rows(X, y, ids, None, self.gain)
+        if ids is None and self.fitted_with_groups_:
+            raise ValueError(
+                "groups_val is missing: give the list id of each row of X_val."
+            )
+        return make_rows(X, y, lists_of(ids, X.shape[0]), None, self.gain)
 
     def _encode(self, X, categories, first=False):
         try:
@@ -370,16 +364,14 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         X = _as_table(X, self.categorical_features)
         validate_data(self, X, skip_check_array=True, reset=False)
         X = self._encode(X, model.columns.categories)
-        if ids is None:
-            if self.fitted_with_groups_ and self._needs_groups:
-                raise ValueError(
-                    f"{type(self).__name__} was fitted with groups, so {method} needs "
-                    f"them too: an item's score depends on its list. Pass "
-                    f"groups=... with one list id per row, or "
-                    f"groups=np.zeros(len(X)) to rank all rows as one list."
-                )
-            ids = np.zeros(X.shape[0], dtype=np.int64)
-        lists = split_lists(ids)
+        if ids is None and self.fitted_with_groups_ and self._needs_groups:
+            raise ValueError(
+                f"{type(self).__name__} was fitted with groups, so {method} needs "
+                f"them too: an item's score depends on its list. Pass "
+                f"groups=... with one list id per row, or "
+                f"groups=np.zeros(len(X)) to rank all rows as one list."
+            )
+        lists = lists_of(ids, X.shape[0])
         return model.predict(X, lists), lists, model
 
     # Copying and storing ------------------------------------------------------------

@@ -3,14 +3,14 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ._checks import label_gains
 from ._lists import Lists, split_lists
+from .metrics import label_gains
 
 # More distinct list values than this are binned by their quantiles.
 MAX_LEVELS = 32
@@ -60,7 +60,7 @@ class Rows:
 def make_rows(
     X: Any,
     y: np.ndarray,
-    groups: np.ndarray,
+    lists: Lists,
     weight: np.ndarray | None,
     gain: str | Callable,
 ) -> Rows:
@@ -68,8 +68,8 @@ def make_rows(
 
     Parameters
     ----------
-    X, y, groups, weight
-        Numbers, labels, list ids and weights of the same length.
+    X, y, lists, weight
+        Numbers, labels, lists and weights of the same rows.
     gain : {"exp", "linear"} or callable
         As in `RankFormerRanker`.
 
@@ -78,7 +78,6 @@ def make_rows(
     ValueError
         If no row has weight, or the gains of a list overflow float32.
     """
-    lists = split_lists(groups)
     if weight is not None:
         # A list of zero weight throughout is the same as no list.
         weighty = lists.reduce(np.maximum, weight)[lists.codes] > 0
@@ -86,7 +85,8 @@ def make_rows(
             raise ValueError("sample_weight is zero on every row: nothing to fit.")
         if not weighty.all():
             X, y, weight = X[weighty], y[weighty], weight[weighty]
-            lists = split_lists(groups[weighty])
+            kept = split_lists(lists.codes[weighty])
+            lists = replace(kept, ids=lists.ids[kept.ids])
     gains = label_gains(y, gain)
     with np.errstate(over="ignore"):
         most = lists.reduce(np.add, gains).max(initial=0.0)

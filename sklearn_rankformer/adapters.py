@@ -20,27 +20,23 @@ from sklearn.base import (
     clone,
     is_classifier,
 )
-from sklearn.utils import _safe_indexing, check_array, check_consistent_length, get_tags
+from sklearn.utils import _safe_indexing, check_consistent_length, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
-    column_or_1d,
     has_fit_parameter,
     validate_data,
 )
 
-from sklearn_rankformer._groups import (
-    groups_within,
-    rank_rows,
-    resolve_groups,
-    split_lists,
-    warn_missing_groups,
-)
-from sklearn_rankformer.metrics import ndcg_score
+from ._checks import check_labels
+from ._groups import resolve_groups
+from ._lists import lists_of
+from ._mixin import RankerMixin
+from ._warnings import warn_missing_groups
 
 
-class RankerAdapter(MetaEstimatorMixin, BaseEstimator):
+class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
     """Give any ranker or regressor the interface of `RankFormerRanker`.
 
     All rankers can then go through the same pipelines, searches and metrics, and a
@@ -101,15 +97,11 @@ class RankerAdapter(MetaEstimatorMixin, BaseEstimator):
         "early_stopping_rounds": [Interval(Integral, 1, None, closed="left"), None],
         "group_column": [Integral, str, None],
     }
-    __metadata_request__fit: ClassVar[dict] = {
-        "groups": True,
-        "qid": True,
+    __metadata_request__fit = {
         "X_val": True,
         "y_val": True,
         "groups_val": True,
     }
-    __metadata_request__predict: ClassVar[dict] = {"groups": True, "qid": True}
-    __metadata_request__score: ClassVar[dict] = {"groups": True, "qid": True}
 
     def __init__(self, estimator, *, early_stopping_rounds=None, group_column=None):
         self.estimator = estimator
@@ -187,88 +179,14 @@ class RankerAdapter(MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X, _ = resolve_groups(X, groups, qid, self.group_column)
-        return self._predict(X)
-
-    def score(self, X, y, groups=None, sample_weight=None, *, qid=None):
-        """Return the mean NDCG@10 of the lists.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
-            Features.
-        y : array-like of shape (n_rows,)
-            Labels, not negative.
-        groups, qid : array-like of shape (n_rows,), default=None
-            List id of each row. Without them a warning says that all rows are taken
-            for one list.
-        sample_weight : array-like of shape (n_rows,), default=None
-            Weight of each row's list, the same on all rows of a list.
-
-        Returns
-        -------
-        score : float
-            `sklearn_rankformer.metrics.ndcg_score` at ``k=10`` with its defaults.
-        """
-        check_is_fitted(self)
-        X, groups = resolve_groups(X, groups, qid, self.group_column)
-        if groups is None:
-            warn_missing_groups(f"{type(self).__name__}.score")
-        scores = self._predict(X)
-        if groups is None:
-            groups = np.zeros(len(scores), dtype=np.int64)
-        return ndcg_score(y, scores, groups, k=10, sample_weight=sample_weight)
-
-    def rank(self, X, groups=None, k=None, *, qid=None):
-        """Return row indices list after list, best first.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
-            Features.
-        groups, qid : array-like of shape (n_rows,), default=None
-            List id of each row; without them, X is one list.
-        k : int, default=None
-            How many rows of each list to return at most; None returns all.
-
-        Returns
-        -------
-        rows : ndarray of shape (n_returned,), int64
-            Row indices into X, lists in the order of ``numpy.unique(groups)``; equal
-            scores in the order of their rows.
-        """
-        check_is_fitted(self)
-        X, groups = resolve_groups(X, groups, qid, self.group_column)
-        scores = self._predict(X)
-        if groups is None:
-            groups = np.zeros(len(scores), dtype=np.int64)
-        return rank_rows(scores, split_lists(groups), k)
-
-    def get_groups(self, X):
-        """Return the list ids that X holds in its ``group_column``.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or frame of shape (n_rows, n_columns)
-            Features and list ids.
-
-        Returns
-        -------
-        groups : ndarray of shape (n_rows,)
-            List id of each row.
-
-        Raises
-        ------
-        ValueError
-            If ``group_column`` is None or not in X.
-        """
-        return groups_within(X, self.group_column, type(self).__name__)
+        scores = self.estimator_.predict(self._check_X(X))
+        return np.asarray(scores, dtype=np.float64).reshape(-1)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         inner = get_tags(self.estimator)
         tags.input_tags = copy.deepcopy(inner.input_tags)
         tags.non_deterministic = inner.non_deterministic
-        tags.target_tags.required = True
         return tags
 
     def __sklearn_clone__(self):
@@ -327,10 +245,6 @@ class RankerAdapter(MetaEstimatorMixin, BaseEstimator):
             self._check_X(X_val), y_val, groups_val, None, name="y_val"
         )
 
-    def _predict(self, X):
-        scores = self.estimator_.predict(self._check_X(X))
-        return np.asarray(scores, dtype=np.float64).reshape(-1)
-
 
 @dataclass(frozen=True)
 class _Rows:
@@ -368,30 +282,20 @@ class _Rows:
 
 
 def _bring_together(X, y, groups, sample_weight, *, name="y"):
-    y = _check_labels(y, name)
+    y = check_labels(y, name, negative=True)
     check_consistent_length(X, y)
     weight = None
     if sample_weight is not None:
         weight = _check_sample_weight(sample_weight, X)
         if (weight < 0).any():
             raise ValueError(f"sample_weight has the negative entry {weight.min()}.")
-    lists = split_lists(np.zeros(len(y), np.int64) if groups is None else groups)
+    lists = lists_of(groups, len(y))
     sizes = lists.lengths[np.argsort(lists.starts)]
     rows = lists.order
     if rows is None:
         return _Rows(X, y, weight, sizes)
     weight = None if weight is None else weight[rows]
     return _Rows(_safe_indexing(X, rows), y[rows], weight, sizes)
-
-
-def _check_labels(y, name):
-    if y is None:
-        raise ValueError(
-            f"RankerAdapter requires {name} to be passed, but the target {name} is "
-            f"None. Give one label per row."
-        )
-    y = check_array(y, ensure_2d=False, input_name=name)
-    return column_or_1d(y, warn=True)
 
 
 def _fit_lightgbm(ranker, train, val, rounds):
@@ -463,7 +367,7 @@ def _check_grades(y, highest, name, mend):
     wrong = y[(y < 0) | (y > highest) | (y != np.floor(y))]
     if len(wrong):
         raise ValueError(
-            f"{name} has the label {wrong[0]}, but labels must be whole numbers from "
+            f"{name} has the label {wrong[0]:g}, but labels must be whole numbers from "
             f"0 to {highest}: {mend}."
         )
 

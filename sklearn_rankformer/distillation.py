@@ -21,19 +21,14 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ._groups import (
-    Lists,
-    groups_within,
-    rank_rows,
-    resolve_groups,
-    split_lists,
-    warn_missing_groups,
-)
+from ._groups import resolve_groups
+from ._lists import Lists, lists_of, one_list
+from ._mixin import RankerMixin
+from ._warnings import warn_missing_groups
 from .adapters import RankerAdapter, _fit_regressor, _fresh, _library_fit
-from .metrics import ndcg_score
 
 
-class DistilledRanker(BaseEstimator):
+class DistilledRanker(RankerMixin, BaseEstimator):
     """Fit a teacher on the labels, and a student on the teacher's scores.
 
     Parameters
@@ -111,16 +106,12 @@ class DistilledRanker(BaseEstimator):
     """
 
     __metadata_request__fit = {
-        "groups": True,
-        "qid": True,
         "X_unlabelled": True,
         "groups_unlabelled": True,
         "X_val": True,
         "y_val": True,
         "groups_val": True,
     }
-    __metadata_request__predict = {"groups": True, "qid": True}
-    __metadata_request__score = {"groups": True, "qid": True}
 
     _parameter_constraints: dict = {
         "teacher": [HasMethods(["fit", "predict"])],
@@ -204,7 +195,7 @@ class DistilledRanker(BaseEstimator):
         if groups is None:
             warn_missing_groups(f"{type(self).__name__}.fit")
         X = self._check_X(X, reset=True)
-        labelled = Bunch(X=X, y=y, lists=_lists_of(X, groups))
+        labelled = Bunch(X=X, y=y, lists=lists_of(groups, X.shape[0]))
         more = self._other_rows(X_unlabelled, None, groups_unlabelled, "_unlabelled")
         val = self._other_rows(X_val, y_val, groups_val, "_val")
         self.teacher_ = self._fit_teacher(labelled, val, sample_weight)
@@ -229,78 +220,10 @@ class DistilledRanker(BaseEstimator):
         """
         check_is_fitted(self)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
-        return self._predict(X, groups)
-
-    def score(self, X, y, groups=None, sample_weight=None, *, qid=None):
-        """Return the student's mean NDCG@10 against the labels.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
-            Features.
-        y : array-like of shape (n_rows,)
-            Labels, not negative.
-        groups, qid : array-like of shape (n_rows,), default=None
-            List id of each row. Without them a warning says that all rows are taken
-            for one list.
-        sample_weight : array-like of shape (n_rows,), default=None
-            Weight of each row's list, the same on all rows of a list.
-
-        Returns
-        -------
-        ndcg : float
-            `sklearn_rankformer.metrics.ndcg_score` at ``k=10`` with its defaults.
-        """
-        check_is_fitted(self)
-        X, groups = resolve_groups(X, groups, qid, self.group_column)
-        if groups is None:
-            warn_missing_groups(f"{type(self).__name__}.score")
-        scores = self._predict(X, groups)
-        if groups is None:
-            groups = np.zeros(len(scores), dtype=np.int64)
-        return ndcg_score(y, scores, groups, k=10, sample_weight=sample_weight)
-
-    def rank(self, X, groups=None, k=None, *, qid=None):
-        """Return row indices list after list, best first.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
-            Features.
-        groups, qid : array-like of shape (n_rows,), default=None
-            List id of each row; without them, X is one list.
-        k : int, default=None
-            How many rows of each list to return at most; None returns all.
-
-        Returns
-        -------
-        rows : ndarray of shape (n_returned,), int64
-            Row indices into X, lists in the order of ``numpy.unique(groups)``.
-        """
-        check_is_fitted(self)
-        X, groups = resolve_groups(X, groups, qid, self.group_column)
-        scores = self._predict(X, groups)
-        return rank_rows(scores, _lists_of(scores, groups), k)
-
-    def get_groups(self, X):
-        """Return the list ids that X holds in its ``group_column``.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or frame of shape (n_rows, n_columns)
-            Features and list ids.
-
-        Returns
-        -------
-        groups : ndarray of shape (n_rows,)
-            List id of each row.
-
-        Raises
-        ------
-        ValueError
-            If ``group_column`` is None or not in X.
-        """
-        return groups_within(X, self.group_column, type(self).__name__)
+        X = self._check_X(X)
+        if groups is None and not self.fitted_with_groups_:
+            groups = one_list(X.shape[0]).codes
+        return self.student_.predict(X, groups=groups)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -368,7 +291,7 @@ class DistilledRanker(BaseEstimator):
                 f"X{suffix} came without groups{suffix}. Give one list id per row."
             )
         X = self._check_X(X)
-        return Bunch(X=X, y=y, lists=_lists_of(X, groups))
+        return Bunch(X=X, y=y, lists=lists_of(groups, X.shape[0]))
 
     def _fit_teacher(self, labelled, val, sample_weight):
         if _is_frozen(self.teacher):
@@ -412,12 +335,6 @@ class DistilledRanker(BaseEstimator):
         gains = _soft_gains(scores / self.temperature, rows.lists, self.n_grades - 1)
         return gains if kind == "gains" else np.rint(gains).astype(np.int64)
 
-    def _predict(self, X, groups):
-        X = self._check_X(X)
-        if groups is None and not self.fitted_with_groups_:
-            groups = np.zeros(X.shape[0], dtype=np.int64)
-        return self.student_.predict(X, groups=groups)
-
 
 def _is_frozen(estimator):
     return isinstance(estimator, FrozenEstimator)
@@ -460,11 +377,6 @@ def _centred(scores: np.ndarray, lists: Lists) -> np.ndarray:
 def _soft_gains(scores: np.ndarray, lists: Lists, highest: int) -> np.ndarray:
     relative = np.exp(scores - lists.reduce(np.maximum, scores)[lists.codes])
     return np.log2(1 + (2**highest - 1) * relative)
-
-
-def _lists_of(X, groups):
-    n_rows = X.shape[0]
-    return split_lists(np.zeros(n_rows, dtype=np.int64) if groups is None else groups)
 
 
 def _stack(X, more):

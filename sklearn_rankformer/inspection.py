@@ -16,7 +16,8 @@ from ._explanations import (
     list_permutation_importance,
     predict_scores,
 )
-from ._groups import check_groups, resolve_groups, split_lists
+from ._groups import check_groups, resolve_groups
+from ._lists import split_lists
 from .metrics import ndcg_score
 
 __all__ = [

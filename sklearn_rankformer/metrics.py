@@ -11,16 +11,23 @@ that neither a constant scorer nor empty lists can flatter a model. The user gui
 the arguments with which each other library's numbers come out.
 """
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
 
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import Bunch
 
-from ._groups import Lists, check_groups, rank_rows, split_lists
+from ._checks import (
+    check_k,
+    check_list_weights,
+    check_numbers,
+    check_option,
+    refuse_negative,
+)
+from ._groups import check_groups
+from ._lists import Lists, rank_rows, split_lists
+from ._warnings import warn_user
 
 __all__ = [
     "average_precision",
@@ -82,12 +89,11 @@ def ndcg_score(
 
     Raises
     ------
-    TypeError
-        If labels, scores or weights are not real numbers.
     ValueError
-        If lengths differ, a value is NaN or infinite, a label or weight is negative,
-        weights differ within a list or are all zero, a gain overflows, an option is
-        unknown, or a list is empty under ``empty="raise"``.
+        If labels, scores or weights are not real numbers, lengths differ, a value is
+        masked, NaN or infinite, a label or weight is negative, weights differ within
+        a list or are all zero, a gain overflows, an option is unknown, or a list is
+        empty under ``empty="raise"``.
 
     References
     ----------
@@ -104,8 +110,8 @@ def ndcg_score(
     0.586...
     """
     case = _check(y_true, y_score, groups, sample_weight)
-    gains = _gains(case.labels, gain)
-    k = _check_k(k)
+    gains = label_gains(case.labels, gain)
+    k = check_k(k)
     dcg = _dcg(_rank(gains, case.scores, case.lists, ties), k)
     best = _dcg(_rank(gains, gains, case.lists, "stable"), k)
     # Rounding of the mean over ties may lift a perfect list a hair above 1.
@@ -142,8 +148,8 @@ def dcg_score(
     Järvelin and Kekäläinen (2002), "Cumulated gain-based evaluation of IR techniques".
     """
     case = _check(y_true, y_score, groups, sample_weight)
-    gains = _gains(case.labels, gain)
-    dcg = _dcg(_rank(gains, case.scores, case.lists, ties), _check_k(k))
+    gains = label_gains(case.labels, gain)
+    dcg = _dcg(_rank(gains, case.scores, case.lists, ties), check_k(k))
     nothing = case.lists.reduce(np.maximum, gains) == 0
     return case.reduce(dcg, nothing, empty, reduction)
 
@@ -184,7 +190,7 @@ def mean_reciprocal_rank(
     ranked = _rank(relevant, case.scores, case.lists, ties)
     unseen = ranked.n_tied - ranked.place + 1
     irrelevant = np.maximum(unseen - ranked.per_tie(ranked.values), 0)
-    values = _cascade(ranked, irrelevant / unseen, _check_k(k))
+    values = _cascade(ranked, irrelevant / unseen, check_k(k))
     nothing = case.lists.reduce(np.maximum, relevant) == 0
     return case.reduce(values, nothing, empty, reduction)
 
@@ -233,7 +239,7 @@ def expected_reciprocal_rank(
     case = _check(y_true, y_score, groups, sample_weight)
     stop = _stop_chances(case.labels, max_label, gain)
     ranked = _rank(stop, case.scores, case.lists, ties)
-    k = _check_k(k)
+    k = check_k(k)
     values = _cascade(ranked, _read_on(ranked, k), k)
     nothing = case.lists.reduce(np.maximum, case.labels) == 0
     return case.reduce(values, nothing, empty, reduction)
@@ -275,7 +281,7 @@ def average_precision(
     case = _check(y_true, y_score, groups, sample_weight)
     relevant = _relevant(case.labels, min_label)
     ranked = _rank(relevant, case.scores, case.lists, ties)
-    k = _check_k(k)
+    k = check_k(k)
     n_relevant = ranked.per_list(ranked.values)
     hits = ranked.per_tie(ranked.values)
     fellows = (ranked.place - 1) * (hits - 1) / np.maximum(ranked.n_tied - 1, 1)
@@ -314,7 +320,7 @@ def precision_at_k(
         As in `ndcg_score`, which also tells what is raised.
     """
     case = _check(y_true, y_score, groups, sample_weight)
-    k = _check_k(k)
+    k = check_k(k)
     hits, n_relevant = _hits(case, min_label, ties, k)
     lengths = case.lists.lengths
     values = hits / (lengths if k is None else np.minimum(lengths, k))
@@ -348,7 +354,7 @@ def recall_at_k(
         As in `ndcg_score`, which also tells what is raised.
     """
     case = _check(y_true, y_score, groups, sample_weight)
-    hits, n_relevant = _hits(case, min_label, ties, _check_k(k))
+    hits, n_relevant = _hits(case, min_label, ties, check_k(k))
     values = hits / np.maximum(n_relevant, 1)
     return case.reduce(np.minimum(values, 1), n_relevant == 0, empty, reduction)
 
@@ -420,8 +426,8 @@ class _Case:
 
     def reduce(self, values, nothing, empty, reduction):
         """Apply the rule for lists with nothing to find, then the mean."""
-        _check_option("empty", empty, ("skip", "zero", "one", "raise"))
-        _check_option("reduction", reduction, ("mean", "none"))
+        check_option("empty", empty, ("skip", "zero", "one", "raise"))
+        check_option("reduction", reduction, ("mean", "none"))
         if empty == "raise" and nothing.any():
             example = self.lists.ids[nothing].tolist()[0]
             raise ValueError(
@@ -435,12 +441,11 @@ class _Case:
             return Bunch(groups=self.lists.ids, value=values)
         kept = ~np.isnan(values) & (self.weights > 0)
         if not kept.any():
-            warnings.warn(
+            warn_user(
                 "No list with a weight has anything to rank (a relevant item, or "
                 "unequal labels for kendall_tau), so the metric is undefined: nan. "
                 "Choose empty='zero' or 'one' to count such lists.",
                 UndefinedMetricWarning,
-                stacklevel=3,
             )
             return float("nan")
         weights = self.weights[kept] / self.weights[kept].max()
@@ -448,8 +453,9 @@ class _Case:
 
 
 def _check(y_true, y_score, groups, sample_weight) -> _Case:
-    labels = _check_column(y_true, "y_true")
-    scores = _check_column(y_score, "y_score")
+    labels = check_numbers(y_true, "y_true")
+    refuse_negative(labels, "y_true")
+    scores = check_numbers(y_score, "y_score")
     if not len(labels):
         raise ValueError("y_true is empty. Give at least one row.")
     if len(scores) != len(labels):
@@ -457,73 +463,39 @@ def _check(y_true, y_score, groups, sample_weight) -> _Case:
             f"y_score has {len(scores)} entries, y_true has {len(labels)}. Give one "
             f"score per label."
         )
-    if labels.min() < 0:
-        raise ValueError(
-            f"y_true contains the negative label {labels.min():g}. Labels start at 0, "
-            f"'not relevant'; shift them, e.g. y_true - y_true.min()."
-        )
     lists = split_lists(check_groups(groups, len(labels)))
-    return _Case(labels, scores, lists, _list_weights(sample_weight, lists))
+    return _Case(labels, scores, lists, _weights(sample_weight, lists))
 
 
-def _check_column(values, name: str) -> np.ndarray:
-    column = np.asarray(values)
-    if column.ndim == 2 and column.shape[1] == 1:
-        column = column[:, 0]
-    if column.ndim != 1:
-        raise ValueError(
-            f"{name} must be 1-D, got shape {column.shape}. Put all lists one after "
-            f"the other in one flat array and say with groups which row is whose."
-        )
-    if column.dtype.kind not in "biufO":
-        raise TypeError(f"{name} has dtype {column.dtype}. Give real numbers.")
-    try:
-        column = column.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} holds what is not a number: {error}.") from error
-    if not np.isfinite(column).all():
-        raise ValueError(f"{name} contains NaN or infinity. Drop or mend these rows.")
-    return column
-
-
-def _list_weights(sample_weight, lists: Lists) -> np.ndarray:
-    if sample_weight is None:
+def _weights(sample_weight, lists: Lists) -> np.ndarray:
+    weights = check_list_weights(sample_weight, lists)
+    if weights is None:
         return np.ones(lists.n_lists)
-    weights = _check_column(sample_weight, "sample_weight")
-    if len(weights) != lists.n_rows:
-        raise ValueError(
-            f"sample_weight has {len(weights)} entries for {lists.n_rows} rows. Repeat "
-            f"the weight of a list on each of its rows."
-        )
-    low, high = (lists.reduce(ufunc, weights) for ufunc in (np.minimum, np.maximum))
-    if (low != high).any():
-        example = lists.ids[low != high].tolist()[0]
-        raise ValueError(
-            f"sample_weight differs within the list {example!r}. "
-            f"Metrics weigh whole lists: repeat one weight on all rows of a list."
-        )
-    if low.min() < 0:
-        raise ValueError(f"sample_weight contains the negative weight {low.min():g}.")
-    if not high.any():
+    if not weights.any():
         raise ValueError("sample_weight is zero on all rows. Give some list a weight.")
-    return high
+    return weights
 
 
-def _check_k(k) -> int | None:
-    if k is None:
-        return None
-    if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
-        raise ValueError(f"k must be None or an integer from 1 on, got {k!r}.")
-    return int(k)
+def label_gains(labels: np.ndarray, gain) -> np.ndarray:
+    """Return what each label is worth: finite, not negative, and safe to sum.
 
+    Parameters
+    ----------
+    labels : float64 ndarray of shape (n_rows,)
+        Checked labels.
+    gain : {"exp", "linear"} or callable
+        As in `ndcg_score`.
 
-def _check_option(name: str, value, allowed: tuple) -> None:
-    if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name} must be one of {allowed}, got {value!r}.")
+    Returns
+    -------
+    gains : float64 ndarray of shape (n_rows,)
+        One gain per label.
 
-
-def _gains(labels: np.ndarray, gain) -> np.ndarray:
-    """Worth of each label: finite, not negative, and safe to sum."""
+    Raises
+    ------
+    ValueError
+        If `gain` is unknown or gives what cannot be gains, or the gains overflow.
+    """
     if callable(gain):
         gains = np.asarray(gain(labels.copy()), dtype=np.float64)
         if gains.shape != labels.shape or not (gains >= 0).all():
@@ -532,14 +504,14 @@ def _gains(labels: np.ndarray, gain) -> np.ndarray:
                 "numbers from 0 on."
             )
     else:
-        _check_option("gain", gain, ("exp", "linear"))
+        check_option("gain", gain, ("exp", "linear"))
         gains = labels if gain == "linear" else _exponential(labels)
     with np.errstate(over="ignore"):
         total = gains.sum()
     if not np.isfinite(total):
-        mend = 'Use gain="linear"' if gain == "exp" else "Divide the labels"
+        way_out = 'Use gain="linear"' if gain == "exp" else "Divide the labels"
         raise ValueError(
-            f"Gains overflow: the largest label is {labels.max():g}. {mend}, or map "
+            f"Gains overflow: the largest label is {labels.max():g}. {way_out}, or map "
             f"the labels to fewer levels."
         )
     return gains
@@ -561,7 +533,7 @@ def _relevant(labels: np.ndarray, min_label) -> np.ndarray:
 
 
 def _stop_chances(labels: np.ndarray, max_label, gain) -> np.ndarray:
-    _check_option("gain", gain, ("exp", "linear"))
+    check_option("gain", gain, ("exp", "linear"))
     top = labels.max() if max_label is None else float(max_label)
     if not labels.max() <= top < np.inf:
         raise ValueError(
@@ -630,7 +602,7 @@ class _Ranked:
 
 def _rank(values: np.ndarray, scores: np.ndarray, lists: Lists, ties) -> _Ranked:
     """Order the rows of each list by descending score."""
-    _check_option("ties", ties, ("average", "pessimistic", "stable"))
+    check_option("ties", ties, ("average", "pessimistic", "stable"))
     if ties == "pessimistic":
         order = np.lexsort((values, -scores, lists.sort_keys))
     else:

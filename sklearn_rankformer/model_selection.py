@@ -22,7 +22,8 @@ from sklearn.utils import (
 )
 from sklearn.utils.validation import _num_samples, column_or_1d
 
-from sklearn_rankformer._groups import check_groups, split_lists
+from ._groups import check_groups
+from ._lists import split_lists
 
 
 def train_test_split(

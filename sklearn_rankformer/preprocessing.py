@@ -21,7 +21,9 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ._groups import resolve_groups, split_lists, warn_missing_groups
+from ._groups import resolve_groups
+from ._lists import lists_of
+from ._warnings import warn_missing_groups
 
 
 class WithinListScaler(TransformerMixin, BaseEstimator):
@@ -152,7 +154,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
                 "sklearn.set_config(enable_metadata_routing=True)."
             )
         groups = resolve_groups(X, groups)[1]
-        lists = split_lists(np.zeros(len(X), dtype=int) if groups is None else groups)
+        lists = lists_of(groups, len(X))
         parts = [X] if self.output == "append" else []
         parts.append(_standardize(X, lists))
         if self.with_rank:

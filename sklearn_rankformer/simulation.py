@@ -13,7 +13,8 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 from sklearn.utils import Bunch, check_scalar
 
-from ._groups import Lists, check_groups, rank_rows, split_lists
+from ._groups import check_groups
+from ._lists import Lists, rank_rows, split_lists
 
 SEEN, CLICK, PURCHASE = 0, 1, 2
 

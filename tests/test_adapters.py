@@ -24,7 +24,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_rankformer._groups import MissingGroupsWarning
+from sklearn_rankformer._warnings import MissingGroupsWarning
 from sklearn_rankformer.adapters import RankerAdapter
 from sklearn_rankformer.metrics import ndcg_score
 
@@ -270,7 +270,7 @@ def test_regressors_get_validation_data_in_their_own_way(regressor, split):
         (
             {},
             {"X_val": np.zeros((2, 4)), "y_val": [1, np.nan], "groups_val": [1, 1]},
-            "Input y_val contains NaN",
+            "y_val contains NaN",
         ),
     ],
 )
@@ -764,7 +764,7 @@ def expected_failures(adapter):
 
 
 @pytest.mark.filterwarnings(
-    "ignore::sklearn_rankformer._groups.MissingGroupsWarning",
+    "ignore::sklearn_rankformer.MissingGroupsWarning",
     "ignore::sklearn.exceptions.SkipTestWarning",
 )
 @parametrize_with_checks(

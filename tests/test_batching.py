@@ -21,7 +21,7 @@ from sklearn_rankformer._batching import (
     make_targets,
     ordered_batches,
 )
-from sklearn_rankformer._groups import split_lists
+from sklearn_rankformer._lists import split_lists
 from sklearn_rankformer._losses import softmax_loss
 
 from . import references

@@ -451,7 +451,7 @@ WEIGHTS = (
 
 
 @pytest.mark.filterwarnings(
-    "ignore::sklearn_rankformer._groups.MissingGroupsWarning",
+    "ignore::sklearn_rankformer.MissingGroupsWarning",
     "ignore:Can't check dok sparse matrix:UserWarning",
 )
 @parametrize_with_checks(

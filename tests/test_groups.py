@@ -1,32 +1,17 @@
-"""List ids: every way to give them in, every mistake, and the rows they stand for."""
-
-import warnings
+"""List ids: every way to give them in, and every mistake."""
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sklearn_rankformer._groups import (
-    MissingGroupsWarning,
     check_groups,
     pop_group_column,
-    rank_rows,
     resolve_groups,
-    split_lists,
-    warn_missing_groups,
 )
 
-small_ids = st.lists(st.integers(-3, 3), max_size=30)
-text_ids = st.lists(st.text(max_size=3).filter(lambda s: "\0" not in s), max_size=20)
-any_ids = st.one_of(small_ids, text_ids).map(lambda ids: check_groups(ids, len(ids)))
 CELLS = [[0.5, 7, 1.5], [np.nan, 3, 2.5], [1.0, 7, 0.0]]
 IDS = [7, 3, 7]
-
-
-def rows_of(ids, wanted):
-    return [row for row, one in enumerate(ids) if one == wanted]
 
 
 # -- check_groups ---------------------------------------------------------------------
@@ -80,93 +65,6 @@ def test_ids_that_cannot_be_trusted_raise(given_ids, error, message):
 def test_messages_name_the_callers_argument():
     with pytest.raises(ValueError, match="groups_val has 1 entries for 3 rows"):
         check_groups([1], 3, name="groups_val")
-
-
-# -- split_lists ----------------------------------------------------------------------
-
-
-@given(any_ids)
-def test_each_list_holds_its_rows_in_their_order(groups):
-    lists = split_lists(groups)
-    np.testing.assert_array_equal(lists.ids, np.unique(groups))
-    assert lists.n_rows == len(groups)
-    assert lists.n_lists == len(lists.ids) == len(lists.lengths)
-    for position, one in enumerate(lists.ids):
-        rows = lists.rows(np.array([position]))
-        assert rows.tolist() == rows_of(groups, one)
-        assert lists.lengths[position] == len(rows)
-
-
-@given(any_ids)
-def test_values_split_and_put_back_are_unchanged(groups):
-    lists = split_lists(groups)
-    values = np.arange(len(groups))
-    rows = lists.rows(np.arange(lists.n_lists))
-    restored = np.full(len(groups), -1)
-    restored[rows] = values[rows]
-    np.testing.assert_array_equal(restored, values)
-
-
-@given(any_ids, st.randoms(use_true_random=False))
-def test_rows_of_chosen_lists_follow_the_choice(groups, random):
-    lists = split_lists(groups)
-    chosen = random.sample(range(lists.n_lists), k=random.randint(0, lists.n_lists))
-    expected = [row for j in chosen for row in rows_of(groups, lists.ids[j])]
-    rows = lists.rows(np.array(chosen, dtype=np.int64))
-    np.testing.assert_array_equal(rows, expected)
-
-
-@given(any_ids)
-def test_codes_look_up_the_ids(groups):
-    lists = split_lists(groups)
-    np.testing.assert_array_equal(lists.ids[lists.codes], groups)
-
-
-@given(any_ids, st.sampled_from([np.add, np.maximum, np.minimum]))
-def test_reduce_equals_a_loop_over_lists(groups, ufunc):
-    values = np.random.default_rng(0).integers(-9, 9, len(groups)).astype(float)
-    lists = split_lists(groups)
-    expected = [ufunc.reduce(values[rows_of(groups, one)]) for one in lists.ids]
-    np.testing.assert_array_equal(lists.reduce(ufunc, values), expected)
-
-
-@given(small_ids, st.integers(1, 5))
-def test_increasing_relabelling_changes_no_rows(ids, factor):
-    groups = np.array(ids, dtype=np.int64)
-    before, after = split_lists(groups), split_lists(groups * factor + 7)
-    everything = np.arange(before.n_lists)
-    np.testing.assert_array_equal(before.lengths, after.lengths)
-    np.testing.assert_array_equal(before.rows(everything), after.rows(everything))
-    np.testing.assert_array_equal(before.codes, after.codes)
-
-
-@given(small_ids)
-def test_lists_in_one_piece_are_not_moved(ids):
-    groups = np.array(ids, dtype=np.int64)
-    runs = 1 + int((groups[1:] != groups[:-1]).sum()) if ids else 0
-    in_one_piece = runs == len(set(ids))
-    assert (split_lists(groups).order is None) == in_one_piece
-
-
-# -- rank_rows ------------------------------------------------------------------------
-
-
-@given(any_ids, st.one_of(st.none(), st.integers(1, 4)))
-def test_rank_rows_equals_a_stable_sort_of_each_list(groups, k):
-    scores = np.random.default_rng(1).integers(0, 3, len(groups)).astype(np.float32)
-    lists = split_lists(groups)
-    expected = [
-        row
-        for one in lists.ids
-        for row in sorted(rows_of(groups, one), key=lambda row: -scores[row])[:k]
-    ]
-    np.testing.assert_array_equal(rank_rows(scores, lists, k), expected)
-
-
-@pytest.mark.parametrize("k", [0, -1, 1.5, "3"])
-def test_rank_rows_refuses_a_k_that_is_no_count(k):
-    with pytest.raises(ValueError, match="k must be a positive integer or None"):
-        rank_rows(np.zeros(2), split_lists(np.zeros(2, dtype=int)), k)
 
 
 # -- resolve_groups and pop_group_column ----------------------------------------------
@@ -292,17 +190,3 @@ def test_ids_given_beside_the_column_must_be_the_same(name):
     for other in ([7, 3, 3], ["a", "b", "a"]):
         with pytest.raises(ValueError, match=f"{name} differs from the list ids in"):
             resolve_groups(X, group_column=1, **{name: other})
-
-
-def test_warning_names_both_mends_and_points_at_the_caller():
-    def fit():
-        warn_missing_groups("MLPRanker.fit")
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        fit()
-    (warning,) = caught
-    assert warning.category is MissingGroupsWarning
-    assert warning.filename == __file__
-    for part in ("MLPRanker.fit", "groups=...", "group_column=..."):
-        assert part in str(warning.message)

@@ -24,7 +24,8 @@ from sklearn_rankformer._explanations import (
     _shuffled_rows,
     _sort_keys,
 )
-from sklearn_rankformer._groups import check_groups, split_lists
+from sklearn_rankformer._groups import check_groups
+from sklearn_rankformer._lists import split_lists
 from sklearn_rankformer.inspection import (
     AttentionDisplay,
     ListValueDisplay,

@@ -9,14 +9,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_rankformer import WithinListScaler
-from sklearn_rankformer._groups import MissingGroupsWarning, split_lists
+from sklearn_rankformer import MissingGroupsWarning, WithinListScaler
+from sklearn_rankformer._lists import split_lists
 
 from . import references
 from .strategies import list_ids
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn_rankformer._groups.MissingGroupsWarning"
+    "ignore::sklearn_rankformer.MissingGroupsWarning"
 )
 
 NAN = np.nan

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from sklearn_rankformer import MLPRanker, RankFormerRanker
-from sklearn_rankformer._groups import MissingGroupsWarning
+from sklearn_rankformer._warnings import MissingGroupsWarning
 from sklearn_rankformer.metrics import ndcg_score
 
 from .conftest import make_lists
@@ -597,7 +597,7 @@ def test_a_pickle_holds_no_training_rows(lists):
         (lambda X, y, g: (X * np.inf, y, g), "infinity|NaN"),
         (lambda X, y, g: (X[:, :, None], y, g), "3"),
         (lambda X, y, g: (X, y, np.where(g, g, np.nan)), "groups contains NaN"),
-        (lambda X, y, g: (X, np.column_stack([y, y]), g), "1d array"),
+        (lambda X, y, g: (X, np.column_stack([y, y]), g), "y must be 1-D"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

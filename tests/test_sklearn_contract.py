@@ -10,7 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn_rankformer import MLPRanker, RankFormerRanker, WithinListScaler
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn_rankformer._groups.MissingGroupsWarning",
+    "ignore::sklearn_rankformer.MissingGroupsWarning",
     "ignore:Can't check dok sparse matrix:UserWarning",
 )
 

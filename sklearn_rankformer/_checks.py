@@ -1,0 +1,332 @@
+"""What callers give, checked: labels, weights, numbers in a range, cut-offs.
+
+Each check returns its argument in the form in which it is used, or raises an error
+that names the argument, what came, and what to give instead.
+"""
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils import check_scalar
+
+from ._lists import Lists
+from ._warnings import warn_user
+
+
+def check_labels(y: Any, name: str = "y", *, negative: bool = False) -> np.ndarray:
+    """Return labels as numbers: 0 for not relevant, higher for better.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_rows,)
+        One label per row; numbers, booleans, or texts that hold numbers. A column
+        vector is taken with a warning.
+    name : str, default="y"
+        How error messages call the argument.
+    negative : bool, default=False
+        Whether labels below 0 are let pass, as regressors may have them.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_rows,), float64
+        Finite labels.
+
+    Raises
+    ------
+    ValueError
+        If `y` is None or not one-dimensional, or a label is masked, missing,
+        infinite, negative or not a number.
+    """
+    if y is None:
+        raise ValueError(
+            f"A ranker requires {name} to be passed, but the target {name} is None. "
+            f"Give one label per row."
+        )
+    y = _as_array(y, name)
+    if y.ndim == 2 and y.shape[1] == 1:
+        # scikit-learn's words, which its own checks look for.
+        warn_user(
+            f"A column-vector {name} was passed when a 1d array was expected. Change "
+            f"its shape to (n_rows,), for example with ravel().",
+            DataConversionWarning,
+        )
+    labels = check_numbers(y, name, hint=", 0 for not relevant and higher for better")
+    if not negative:
+        refuse_negative(labels, name)
+    return labels
+
+
+def refuse_negative(labels: np.ndarray, name: str) -> None:
+    """Refuse labels below 0.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_rows,)
+        Numbers.
+    name : str
+        How the error message calls them.
+
+    Raises
+    ------
+    ValueError
+        If one of them is negative.
+    """
+    if len(labels) and labels.min() < 0:
+        raise ValueError(
+            f"{name} must not be negative, got {labels.min():g}. 0 means not "
+            f"relevant; shift your labels."
+        )
+
+
+def check_numbers(values: Any, name: str, *, hint: str = "") -> np.ndarray:
+    """Return one finite real number per row.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_rows,) or (n_rows, 1)
+        Numbers, booleans, or texts that hold numbers.
+    name : str
+        How error messages call the argument.
+    hint : str, default=""
+        What the numbers mean, for the message about other things than numbers.
+
+    Returns
+    -------
+    numbers : ndarray of shape (n_rows,), float64
+        A copy.
+
+    Raises
+    ------
+    ValueError
+        If `values` is not one-dimensional, or an entry is masked, missing, infinite
+        or not a real number.
+    """
+    column = _as_array(values, name)
+    if column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
+    if column.ndim != 1:
+        raise ValueError(
+            f"{name} must be 1-D, got shape {column.shape}. Give one number per row: "
+            f"all lists one after the other in one flat array, and groups with the "
+            f"list id of each row."
+        )
+    try:
+        if column.dtype.kind in "cmM":
+            raise TypeError(f"{column.dtype} is not real")
+        numbers = column.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} must hold numbers{hint}; got dtype {column.dtype}. Map it to "
+            f"numbers first. ({error})"
+        ) from error
+    if not np.isfinite(numbers).all():
+        what = "NaN" if np.isnan(numbers).any() else "infinity"
+        raise ValueError(f"{name} contains {what}. Drop or fix these rows.")
+    return numbers
+
+
+def _as_array(values: Any, name: str) -> np.ndarray:
+    # numpy.asarray alone would read what lies under a mask.
+    if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
+        raise ValueError(
+            f"{name} has {np.ma.count_masked(values)} masked entries. Drop these rows."
+        )
+    return np.asarray(values)
+
+
+def check_k(k: Any) -> int | None:
+    """Return a cut-off: how many positions of each list count, None for all.
+
+    Parameters
+    ----------
+    k : int or None
+        What the caller gave.
+
+    Returns
+    -------
+    k : int or None
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If `k` is no integer of 1 or more.
+    """
+    if k is not None and not _is_count(k, 1):
+        raise ValueError(f"k must be None or an integer of 1 or more, got {k!r}.")
+    return None if k is None else int(k)
+
+
+def check_count(value: Any, name: str, smallest: int = 1) -> int:
+    """Return a number of things.
+
+    Parameters
+    ----------
+    value : int
+        What the caller gave.
+    name : str
+        How the error message calls it.
+    smallest : int, default=1
+        Fewer than this make no sense.
+
+    Returns
+    -------
+    count : int
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If `value` is no integer, or below `smallest`.
+    """
+    if not _is_count(value, smallest):
+        raise ValueError(
+            f"{name} must be an integer of {smallest} or more, got {value!r}."
+        )
+    return int(value)
+
+
+def _is_count(value: Any, smallest: int) -> bool:
+    # True is an Integral, and a slip.
+    return (
+        isinstance(value, Integral)
+        and not isinstance(value, bool)
+        and value >= smallest
+    )
+
+
+def check_real(
+    value: Any, name: str, smallest: float = 0, largest: float | None = None
+) -> float:
+    """Return a finite real number within a range.
+
+    Parameters
+    ----------
+    value : float
+        What the caller gave.
+    name : str
+        How error messages call it.
+    smallest, largest : float or None
+        Bounds, both allowed; None for no upper bound.
+
+    Returns
+    -------
+    value : float
+        The same.
+
+    Raises
+    ------
+    TypeError
+        If `value` is no real number.
+    ValueError
+        If it is out of range or not finite.
+    """
+    check_scalar(value, name, Real, min_val=smallest, max_val=largest)
+    if not np.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value}.")
+    return float(value)
+
+
+def check_option(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that is not one of the allowed words.
+
+    Parameters
+    ----------
+    name : str
+        How the error message calls the argument.
+    value : object
+        What the caller gave.
+    allowed : tuple of str
+        What may be given.
+
+    Raises
+    ------
+    ValueError
+        If `value` is not among `allowed`.
+    """
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} must be one of {allowed}, got {value!r}.")
+
+
+def check_weights(
+    sample_weight: Any, lists: Lists, name: str = "sample_weight"
+) -> np.ndarray | None:
+    """Return one weight per row.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_rows,) or None
+        Weights.
+    lists : Lists
+        Where the rows of each list lie.
+    name : str, default="sample_weight"
+        How error messages call the argument.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_rows,), float64, or None
+        The weights, none of them negative; None if none were given.
+
+    Raises
+    ------
+    ValueError
+        If there is not one weight for each row, or a weight is negative or not a
+        finite number.
+    """
+    if sample_weight is None:
+        return None
+    weights = check_numbers(sample_weight, name)
+    if len(weights) != lists.n_rows:
+        one_per_list = len(weights) == lists.n_lists
+        hint = (
+            f"There are {lists.n_lists} lists: to repeat the weight of each list, in "
+            f"the order of np.unique(groups), on its rows, give "
+            f"{name}[np.unique(groups, return_inverse=True)[1]]."
+            if one_per_list
+            else "Repeat the weight of a list on each of its rows."
+        )
+        raise ValueError(
+            f"{name} has {len(weights)} entries for {lists.n_rows} rows. {hint}"
+        )
+    if len(weights) and weights.min() < 0:
+        raise ValueError(f"{name} contains the negative weight {weights.min():g}.")
+    return weights
+
+
+def check_list_weights(
+    sample_weight: Any, lists: Lists, name: str = "sample_weight"
+) -> np.ndarray | None:
+    """Return one weight per list, given as the same number on all its rows.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_rows,) or None
+        Weights.
+    lists : Lists
+        Where the rows of each list lie.
+    name : str, default="sample_weight"
+        How error messages call the argument.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_lists,), float64, or None
+        Weight of each list, in the order of ``lists.ids``; None if none were given.
+
+    Raises
+    ------
+    ValueError
+        As `check_weights`, and if weights differ within a list.
+    """
+    weights = check_weights(sample_weight, lists, name)
+    if weights is None:
+        return None
+    low, high = (lists.reduce(ufunc, weights) for ufunc in (np.minimum, np.maximum))
+    if (low != high).any():
+        example = lists.ids[low != high].tolist()[0]
+        raise ValueError(
+            f"{name} differs within the list {example!r}, but whole lists are "
+            f"weighed: repeat one weight on all rows of a list."
+        )
+    return high

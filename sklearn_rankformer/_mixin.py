@@ -1,0 +1,164 @@
+"""What every ranker can do, given that it can fit and predict."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ._checks import check_k
+from ._groups import ids_in_column, resolve_groups
+from ._lists import lists_of, one_list, rank_rows
+from ._warnings import warn_missing_groups
+from .metrics import ndcg_score
+
+
+class RankerMixin:
+    """Mixin that makes a ranker of an estimator with ``fit`` and ``predict``.
+
+    It adds `score`, `rank` and `get_groups`, and has scikit-learn's metadata routing
+    hand list ids to ``fit``, ``predict`` and ``score`` without being asked. Put it
+    before `BaseEstimator`, and write ``fit(X, y, groups=None)`` and
+    ``predict(X, groups=None)``: the ids that `score` and `rank` are given, as
+    ``groups`` or ``qid``, come to ``predict`` as ``groups``.
+
+    Attributes
+    ----------
+    group_column : int, str or None
+        Column of X that holds the list ids; None if it holds none. A parameter of
+        this name in ``__init__`` takes the place of this default.
+    gain : {"exp", "linear"} or callable
+        What a label is worth in `score`. A parameter of this name takes the place of
+        the default ``"exp"``.
+
+    See Also
+    --------
+    RankerAdapter : Makes a ranker of an estimator that is there already.
+
+    Notes
+    -----
+    A ranker with a ``group_column`` finds the ids by `get_groups` and takes the
+    column out of X, in ``fit`` and in ``predict``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.base import BaseEstimator
+    >>> from sklearn_rankformer import RankerMixin
+    >>> class OneFeatureRanker(RankerMixin, BaseEstimator):
+    ...     def __init__(self, feature=0):
+    ...         self.feature = feature
+    ...
+    ...     def fit(self, X, y, groups=None):
+    ...         self.sign_ = np.sign(np.corrcoef(X[:, self.feature], y)[0, 1])
+    ...         return self
+    ...
+    ...     def predict(self, X, groups=None):
+    ...         return self.sign_ * X[:, self.feature]
+    >>> X = np.array([[5, 1], [4, 2], [7, 3], [1, 6], [8, 5], [2, 4]])
+    >>> y, groups = [1, 2, 3, 3, 2, 1], [7, 7, 7, 8, 8, 8]
+    >>> ranker = OneFeatureRanker(feature=1).fit(X, y, groups=groups)
+    >>> ranker.score(X, y, groups=groups)
+    1.0
+    >>> ranker.rank(X, groups=groups, k=1)
+    array([2, 3])
+
+    A search over it sees whole lists:
+
+    >>> import sklearn
+    >>> from sklearn.model_selection import GridSearchCV, GroupKFold
+    >>> search = GridSearchCV(OneFeatureRanker(), {"feature": [0, 1]}, cv=GroupKFold(2))
+    >>> with sklearn.config_context(enable_metadata_routing=True):
+    ...     search.fit(X, y, groups=groups).best_params_
+    {'feature': 1}
+    """
+
+    group_column: int | str | None = None
+    gain: str | Callable[..., Any] = "exp"
+
+    # With metadata routing on, pipelines and searches pass these without being asked.
+    __metadata_request__fit = {"groups": True, "qid": True}
+    __metadata_request__predict = {"groups": True, "qid": True}
+    __metadata_request__score = {"groups": True, "qid": True}
+
+    if TYPE_CHECKING:
+        predict: Callable[..., Any]
+
+    def score(self, X, y, groups=None, sample_weight=None, *, qid=None):
+        """Return the mean NDCG@10 of the lists.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features.
+        y : array-like of shape (n_rows,)
+            Labels, not negative.
+        groups : array-like of shape (n_rows,), default=None
+            List id of each row, in any order. Without ids in any form, a warning says
+            that all rows are taken for one list.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weight of each row's list, the same on all rows of a list.
+        qid : array-like of shape (n_rows,), default=None
+            Other name for `groups`.
+
+        Returns
+        -------
+        score : float
+            `sklearn_rankformer.metrics.ndcg_score` at ``k=10``, with the ``gain`` of
+            the ranker and otherwise its defaults.
+        """
+        ids = resolve_groups(X, groups, qid, self.group_column)[1]
+        y_score = self.predict(X, groups=ids)
+        if ids is None:
+            warn_missing_groups(f"{type(self).__name__}.score")
+            ids = one_list(len(y_score)).codes
+        return ndcg_score(
+            y, y_score, ids, k=10, sample_weight=sample_weight, gain=self.gain
+        )
+
+    def rank(self, X, groups=None, k=None, *, qid=None):
+        """Return row indices list after list, best first.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features.
+        groups : array-like of shape (n_rows,), default=None
+            List id of each row, in any order. Without ids in any form, X is one list.
+        k : int, default=None
+            How many rows of each list to return at most; None returns all.
+        qid : array-like of shape (n_rows,), default=None
+            Other name for `groups`.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_returned,), int64
+            Row indices into X, lists in the order of ``numpy.unique(groups)``; equal
+            scores in the order of their rows.
+        """
+        k = check_k(k)
+        ids = resolve_groups(X, groups, qid, self.group_column)[1]
+        y_score = self.predict(X, groups=ids)
+        return rank_rows(y_score, lists_of(ids, len(y_score)), k)
+
+    def get_groups(self, X):
+        """Return the list ids that X holds in its ``group_column``.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_columns)
+            Features and list ids.
+
+        Returns
+        -------
+        groups : ndarray of shape (n_rows,)
+            List id of each row.
+
+        Raises
+        ------
+        ValueError
+            If ``group_column`` is None or not in X.
+        """
+        return ids_in_column(X, self.group_column, type(self).__name__)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.target_tags.required = True
+        return tags

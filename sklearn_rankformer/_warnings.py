@@ -1,0 +1,66 @@
+"""Warnings that point at the user's line, however deep they are raised.
+
+Between that line and ours lie pipelines, searches, thread pools: a fixed stacklevel
+would blame one of those.
+"""
+
+import sys
+import warnings
+from types import FrameType
+
+# What stands between the user's line and ours, as top-level packages and modules.
+NOT_THE_USER = frozenset(
+    {
+        __name__.partition(".")[0],
+        "sklearn",
+        "skorch",
+        "joblib",
+        "torch",
+        "concurrent",
+        "contextlib",
+        "multiprocessing",
+        "threading",
+    }
+)
+
+
+class MissingGroupsWarning(UserWarning):
+    """Rows came without list ids and were taken for one single list."""
+
+
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn as `warnings.warn` does, pointing at the user's line.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, and what to do about it.
+    category : type, default=UserWarning
+        Class of the warning.
+    """
+    frame, level = sys._getframe(1), 2
+    # In a worker all frames may be foreign: then the outermost one is shown.
+    while frame.f_back is not None and _top_level(frame) in NOT_THE_USER:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _top_level(frame: FrameType) -> str:
+    """Top-level package of the code that runs in a frame."""
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
+
+
+def warn_missing_groups(what: str) -> None:
+    """Warn that all rows are taken for one list.
+
+    Parameters
+    ----------
+    what : str
+        Class and method that go without groups, such as ``"MLPRanker.fit"``.
+    """
+    warn_user(
+        f"{what} got no groups and takes all rows for one list. Pass groups=... with "
+        f"one list id per row, or set group_column=... to name the column of X that "
+        f"holds the ids.",
+        MissingGroupsWarning,
+    )
