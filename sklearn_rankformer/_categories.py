@@ -14,8 +14,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array
 
-# How the names of the dtypes begin that are numbers to scikit-learn.
-NUMERIC_KINDS = ("int", "uint", "float", "bool", "decimal", "sparse", "double")
+# How the names of the dtypes of categories begin, in pandas, polars and Arrow.
 CATEGORY_KINDS = ("categ", "enum", "dictionary")
 
 
@@ -117,7 +116,8 @@ def categorical_mask(X: Any, categorical_features: Any) -> np.ndarray:
     if isinstance(categorical_features, str):
         if not hasattr(X, "columns"):
             return mask
-        return np.array([kind.startswith(CATEGORY_KINDS) for kind in dtype_names(X)])
+        kinds = [str(kind).lower() for kind in list(X.dtypes)]
+        return np.array([kind.startswith(CATEGORY_KINDS) for kind in kinds])
     wanted = np.asarray(categorical_features)
     if wanted.dtype == bool:
         if wanted.shape != mask.shape:
@@ -141,21 +141,25 @@ def categorical_mask(X: Any, categorical_features: Any) -> np.ndarray:
     return mask
 
 
-def dtype_names(X: Any) -> list[str]:
-    """Names of the dtypes of a frame's columns, in lower case."""
-    return [str(kind).lower() for kind in list(X.dtypes)]
-
-
 def odd_columns(X: Any, mask: np.ndarray) -> str:
-    """Columns of a frame that are neither numeric nor categorical, as a text."""
+    """Columns of a frame that are neither numbers nor categories, as a text."""
     if not hasattr(X, "columns"):
         return ""
-    kinds = zip(X.columns, list(X.dtypes), dtype_names(X), mask, strict=True)
     return ", ".join(
         f"{name!r} ({kind})"
-        for name, kind, kind_name, is_category in kinds
-        if not is_category and not kind_name.startswith(NUMERIC_KINDS)
+        for j, (name, kind) in enumerate(zip(X.columns, list(X.dtypes), strict=True))
+        if not mask[j] and not _holds_numbers(_take_columns(X, np.array([j])))
     )
+
+
+def _holds_numbers(X: Any) -> bool:
+    # Tried, not read off the dtype: of these there are more kinds than names.
+    try:
+        numbers = check_array(X, ensure_all_finite=False)
+        numbers.astype(np.float64)
+    except (TypeError, ValueError):
+        return False
+    return numbers.dtype.kind not in "cmM"
 
 
 def _refuse_sparse(X: Any) -> None:

@@ -3,6 +3,8 @@
 Nothing here knows a network or an estimator; torch only.
 """
 
+import os
+
 import torch
 import torch.distributed as dist
 
@@ -71,3 +73,28 @@ def agreed(value: float, device: torch.device) -> float:
     shared = torch.tensor(value, dtype=torch.float64, device=device)
     dist.broadcast(shared, src=0)
     return shared.item()
+
+
+# Processes that were forked -----------------------------------------------------------
+
+_is_forked = False
+
+
+def _note_fork() -> None:
+    global _is_forked
+    _is_forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def use_threads_that_exist() -> None:
+    """Keep torch to one thread in a process that was forked.
+
+    A fork copies only the thread that forks. torch's pool of threads is gone in the
+    child, and the first operation that wants it would wait for ever. With one thread
+    torch needs no pool.
+    """
+    if _is_forked and torch.get_num_threads() > 1:
+        torch.set_num_threads(1)

@@ -21,6 +21,7 @@ from ._batching import Features, ListDataset, cut_batches, make_targets
 from ._callbacks import HoldOut, Progress, Schedule
 from ._columns import Columns
 from ._config import NetworkConfig, RankFormerConfig
+from ._device import use_threads_that_exist
 from ._inference import Predictions, predict_lists
 from ._lists import Lists
 from ._losses import ItemLoss
@@ -126,6 +127,7 @@ class Model:
 
     def predict(self, X: object, lists: Lists) -> Predictions:
         """What the network says of all lists."""
+        use_threads_that_exist()
         everything = np.arange(lists.n_lists)
         features = self.features(X)
         return predict_lists(self.module, features, lists, everything, self.precision)
@@ -351,6 +353,7 @@ def _ndcg(part: _Part, config: TrainingConfig, module: nn.Module) -> np.ndarray:
 @contextmanager
 def ordinary_torch() -> Iterator[None]:
     """Build and train as usual, whatever mode of torch or numpy the caller has set."""
+    use_threads_that_exist()
     with (
         torch.inference_mode(False),
         torch.enable_grad(),

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from ._tables import as_table
+
 _MEND = "Give one list id per row, integers or strings."
 
 
@@ -117,7 +119,7 @@ def resolve_groups(
 
     Returns
     -------
-    X : as given
+    X : as given, or as `as_table` returns it
         Features without the column of list ids.
     groups : ndarray of shape (n_rows,), or None
         Ids as `check_groups` returns them; None if they were given in no way.
@@ -130,6 +132,7 @@ def resolve_groups(
     """
     if groups is not None and qid is not None:
         raise ValueError("groups and its alias qid were both given. Give one of them.")
+    X = as_table(X)
     name = name if qid is None else "qid"
     given = groups if qid is None else qid
     if given is not None:
@@ -202,7 +205,7 @@ def ids_in_column(X: Any, group_column: Any, owner: str) -> np.ndarray:
             f"{owner} has no list ids to find in X, as group_column "
             f"is None. Set it to the name or index of the column that holds them."
         )
-    return pop_group_column(X, group_column)[1]
+    return pop_group_column(as_table(X), group_column)[1]
 
 
 def _pop_by_name(X: Any, name: Any) -> tuple[Any, np.ndarray]:

@@ -232,7 +232,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
     ) -> tuple[Rows, Categories]:
         """Rows to learn from; `again` holds them against the columns seen before."""
         X, ids = resolve_groups(X, groups, qid, self.group_column)
-        X = _as_table(X, self.categorical_features)
+        X = _with_columns(X, self.categorical_features)
         validate_data(self, X, skip_check_array=True, reset=not again)
         categories = (
             self._model.columns.categories
@@ -259,7 +259,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         X, ids = resolve_groups(
             X_val, groups_val, None, self.group_column, name="groups_val"
         )
-        X = _as_table(X, self.categorical_features)
+        X = _with_columns(X, self.categorical_features)
         validate_data(self, X, skip_check_array=True, reset=False)
         X = self._encode(X, categories)
         y = check_labels(y_val, "y_val")
@@ -361,7 +361,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         check_is_fitted(self)
         model = self._model
         X, ids = resolve_groups(X, groups, qid, self.group_column)
-        X = _as_table(X, self.categorical_features)
+        X = _with_columns(X, self.categorical_features)
         validate_data(self, X, skip_check_array=True, reset=False)
         X = self._encode(X, model.columns.categories)
         if ids is None and self.fitted_with_groups_ and self._needs_groups:
@@ -406,7 +406,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         )
 
 
-def _as_table(X, categorical_features):
+def _with_columns(X, categorical_features):
     """X with rows and columns, as it came where it has them already."""
     if hasattr(X, "columns") or hasattr(X, "tocsr"):
         return X

@@ -23,6 +23,7 @@ from sklearn.utils.validation import (
 
 from ._groups import resolve_groups
 from ._lists import lists_of
+from ._tables import as_table
 from ._warnings import warn_missing_groups
 
 
@@ -95,7 +96,11 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
                 f"output must be 'append' or 'replace', got {self.output!r}."
             )
         X = validate_data(
-            self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=True
+            self,
+            as_table(X),
+            dtype=np.float64,
+            ensure_all_finite="allow-nan",
+            reset=True,
         )
         resolve_groups(X, groups)
         if groups is None:
@@ -145,7 +150,11 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(
-            self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
+            self,
+            as_table(X),
+            dtype=np.float64,
+            ensure_all_finite="allow-nan",
+            reset=False,
         )
         if groups is None and self.fitted_with_groups_:
             raise ValueError(
