@@ -35,6 +35,7 @@ from ._input import (
 )
 from ._lists import rank_rows, split_lists
 from ._losses import LOSSES
+from ._mixin import RankerMixin
 from ._network import InputMap
 from ._warnings import warn_missing_groups
 from .metrics import ndcg_score
@@ -44,7 +45,7 @@ from .preprocessing import TabularTransform
 MIN_LISTS_TO_HOLD_OUT = 10
 
 
-class NeuralRanker(BaseEstimator):
+class NeuralRanker(RankerMixin, BaseEstimator):
     """What both rankers share: everything but the network."""
 
     module_: torch.nn.Module

@@ -35,7 +35,9 @@ class RankerMixin:
     Notes
     -----
     A ranker with a ``group_column`` finds the ids by `get_groups` and takes the
-    column out of X, in ``fit`` and in ``predict``.
+    column out of X, in ``fit`` and in ``predict``. Further metadata of ``fit`` and
+    ``predict`` are asked for by class attributes, which add to those of the mixin:
+    ``__metadata_request__fit = {"X_val": True}``.
 
     Examples
     --------
@@ -74,8 +76,9 @@ class RankerMixin:
     gain: str | Callable[..., Any] = "exp"
 
     # With metadata routing on, pipelines and searches pass these without being asked.
-    __metadata_request__fit = {"groups": True, "qid": True}
-    __metadata_request__predict = {"groups": True, "qid": True}
+    # A ranker whose own fit or predict takes qid, too, adds that in the same way.
+    __metadata_request__fit = {"groups": True}
+    __metadata_request__predict = {"groups": True}
     __metadata_request__score = {"groups": True, "qid": True}
 
     if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from ._explanations import (
     attention_maps,
     explain_pair,
     list_permutation_importance,
-    predict_scores,
 )
 from ._groups import check_groups, resolve_groups
 from ._lists import split_lists
+from ._models import predict_scores
 from .metrics import ndcg_score
 
 __all__ = [

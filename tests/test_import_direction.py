@@ -29,8 +29,10 @@ PARTS = {
     "simulation",
     "datasets",
 }
-TOOLS = {"_batching", "_input", "scoring", "model_selection"}
+TOOLS = {"_batching", "_input", "model_selection"}
+SCORING = {"scoring"}
 MIXIN = {"_mixin"}
+MODELS = {"_models"}
 ADAPTERS = {"adapters"}
 LOOP = {"_training"}
 BASE = {"_base_ranker"}
@@ -38,7 +40,7 @@ RANKER = {"_ranker"}
 EXTRAS = {"distillation", "persistence", "export"}
 EXPLANATIONS = {"_explanations"}
 SHOWN = {"inspection"}
-BELOW_RANKERS = BOTTOM | PARTS | TOOLS | MIXIN | ADAPTERS | LOOP
+BELOW_RANKERS = BOTTOM | PARTS | TOOLS | MIXIN | MODELS | SCORING | ADAPTERS | LOOP
 WINDOW = {"_mixin", "_ranker", "_warnings", "adapters", "distillation", "preprocessing"}
 
 MAY_IMPORT = {
@@ -48,13 +50,15 @@ MAY_IMPORT = {
     **dict.fromkeys(PARTS, BOTTOM),
     **dict.fromkeys(TOOLS, BOTTOM | PARTS),
     **dict.fromkeys(MIXIN, BOTTOM | PARTS),
-    **dict.fromkeys(ADAPTERS, BOTTOM | PARTS | MIXIN),
+    **dict.fromkeys(MODELS, MIXIN),
+    **dict.fromkeys(SCORING, BOTTOM | PARTS | MIXIN | MODELS),
+    **dict.fromkeys(ADAPTERS, BOTTOM | PARTS | MIXIN | MODELS),
     **dict.fromkeys(LOOP, GROUND | {"_batching", "_losses"}),
     **dict.fromkeys(BASE, BELOW_RANKERS),
     **dict.fromkeys(RANKER, BELOW_RANKERS | BASE),
     **dict.fromkeys(EXTRAS, BELOW_RANKERS | BASE | RANKER),
-    **dict.fromkeys(EXPLANATIONS, BOTTOM | TOOLS),
-    **dict.fromkeys(SHOWN, BOTTOM | PARTS | EXPLANATIONS),
+    **dict.fromkeys(EXPLANATIONS, BOTTOM | MODELS | SCORING),
+    **dict.fromkeys(SHOWN, BOTTOM | PARTS | MODELS | EXPLANATIONS),
     "__init__": WINDOW,  # for type checkers, and on first use
 }
 
