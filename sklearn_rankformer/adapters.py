@@ -29,7 +29,7 @@ from sklearn.utils.validation import (
 
 from ._checks import check_labels, check_list_weights, check_weights, warn_no_order
 from ._groups import resolve_groups
-from ._lists import Lists, lists_of
+from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
 from ._models import (
     fresh,
@@ -171,6 +171,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         self.estimator_ = _fit(
             fresh(self.estimator), train, val, self.early_stopping_rounds
         )
+        self.trained_lists_ = None if groups is None else digest_lists(train.lists)
         return self
 
     def predict(self, X, groups=None, *, qid=None):

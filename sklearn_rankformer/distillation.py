@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._groups import resolve_groups
-from ._lists import Lists, lists_of, one_list
+from ._lists import Lists, digest_lists, lists_of, one_list
 from ._mixin import RankerMixin
 from ._models import (
     fresh,
@@ -206,6 +206,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         val = self._other_rows(X_val, y_val, groups_val, "_val")
         self.teacher_ = self._fit_teacher(labelled, val, sample_weight)
         self.student_ = self._fit_student(labelled, more, val)
+        self.trained_lists_ = None if groups is None else digest_lists(labelled.lists)
         return self
 
     def predict(self, X, groups=None, *, qid=None):

@@ -13,6 +13,8 @@ import re
 
 from sklearn.utils.metadata_routing import UNCHANGED, MetadataRequest
 
+from ._groups import check_groups
+from ._mixin import RankerMixin, warn_cut_lists
 from ._models import group_column_of, model_and_its_input, predict_with_groups
 from .metrics import METRICS
 
@@ -76,7 +78,7 @@ def get_scorer_names():
     return sorted(METRICS)
 
 
-def make_ranking_scorer(metric, *, name=None, **kwargs):
+def make_ranking_scorer(metric, *, name=None, check_lists=True, **kwargs):
     """Make a scorer of a ranking metric, for which greater is better.
 
     Parameters
@@ -86,6 +88,8 @@ def make_ranking_scorer(metric, *, name=None, **kwargs):
         too when that is routed to the scorer; returns a float.
     name : str or None, default=None
         Name in messages; None takes the metric's.
+    check_lists : bool, default=True
+        Whether to warn in a cross-validation that cuts lists, see `CutListsWarning`.
     **kwargs
         Further arguments of the metric, such as ``k=10`` or ``gain="linear"``.
 
@@ -125,7 +129,7 @@ def make_ranking_scorer(metric, *, name=None, **kwargs):
             "reduction='none' gives one value per list, but a scorer returns one "
             "number. Call the metric itself."
         )
-    return RankingScorer(metric, name, kwargs)
+    return RankingScorer(metric, name, kwargs, check_lists=check_lists)
 
 
 class RankingScorer:
@@ -139,12 +143,15 @@ class RankingScorer:
         Name in messages.
     kwargs : dict
         Further arguments of the metric.
+    check_lists : bool, default=True
+        Whether to warn in a cross-validation that cuts lists.
     """
 
-    def __init__(self, metric, name, kwargs):
+    def __init__(self, metric, name, kwargs, *, check_lists=True):
         self.metric = metric
         self.name = name
         self.kwargs = kwargs
+        self.check_lists = check_lists
         self._request = MetadataRequest(owner=repr(self))
         self._request.score.add_request(param="groups", alias=True)
         self._request.score.add_request(param="sample_weight", alias=None)
@@ -152,6 +159,7 @@ class RankingScorer:
     def __repr__(self):
         """Return the call that makes this scorer."""
         arguments = {"name": self.name} if self.name else {}
+        arguments |= {} if self.check_lists else {"check_lists": False}
         arguments |= self.kwargs
         metric = getattr(self.metric, "__name__", repr(self.metric))
         given = "".join(f", {key}={value!r}" for key, value in arguments.items())
@@ -187,6 +195,8 @@ class RankingScorer:
         model, X = model_and_its_input(estimator, X, groups)
         ids = self._groups_in(model, X) if groups is None else groups
         y_score = predict_with_groups(model, X, groups)
+        if self.check_lists and isinstance(model, RankerMixin):
+            warn_cut_lists(model, check_groups(ids, len(y_score)))
         weight = {} if sample_weight is None else {"sample_weight": sample_weight}
         return self.metric(y, y_score, ids, **weight, **self.kwargs)
 
