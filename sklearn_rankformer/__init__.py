@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._mixin import RankerMixin
     from ._ranker import MLPRanker, RankFormerRanker
-    from ._warnings import MissingGroupsWarning
+    from ._warnings import CutListsWarning, MissingGroupsWarning
     from .adapters import RankerAdapter
     from .distillation import DistilledRanker
     from .preprocessing import WithinListScaler
@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 
 # Type checkers read the imports above, and `__all__` as it stands here.
 __all__ = [
+    "CutListsWarning",
     "DistilledRanker",
     "MLPRanker",
     "MissingGroupsWarning",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "CutListsWarning": "_warnings",
     "DistilledRanker": "distillation",
     "MLPRanker": "_ranker",
     "MissingGroupsWarning": "_warnings",

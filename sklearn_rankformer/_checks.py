@@ -193,7 +193,7 @@ def _is_count(value: Any, smallest: int) -> bool:
     return (
         isinstance(value, Integral)
         and not isinstance(value, bool)
-        and value >= smallest
+        and int(value) >= smallest
     )
 
 
@@ -267,13 +267,13 @@ def check_weights(
     Returns
     -------
     weights : ndarray of shape (n_rows,), float64, or None
-        The weights, none of them negative; None if none were given.
+        The weights, none negative and not all zero; None if none were given.
 
     Raises
     ------
     ValueError
-        If there is not one weight for each row, or a weight is negative or not a
-        finite number.
+        If there is not one weight for each row, a weight is negative or not a finite
+        number, or all are zero.
     """
     if sample_weight is None:
         return None
@@ -292,6 +292,8 @@ def check_weights(
         )
     if len(weights) and weights.min() < 0:
         raise ValueError(f"{name} contains the negative weight {weights.min():g}.")
+    if len(weights) and not weights.any():
+        raise ValueError(f"{name} is zero on all rows. Give some of them a weight.")
     return weights
 
 
@@ -330,3 +332,28 @@ def check_list_weights(
             f"weighed: repeat one weight on all rows of a list."
         )
     return high
+
+
+def warn_no_order(y: np.ndarray, lists: Lists) -> None:
+    """Warn if no list can teach any order.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,)
+        Labels to learn from.
+    lists : Lists
+        Where the rows of each list lie.
+    """
+    if not lists.n_lists:
+        return
+    if lists.lengths.max() == 1:
+        warn_user(
+            f"None of {lists.n_lists} lists has more than one item, so there is no "
+            f"order to learn. Give the ids of the lists as groups, not those of their "
+            f"items."
+        )
+    elif (lists.reduce(np.maximum, y) == lists.reduce(np.minimum, y)).all():
+        warn_user(
+            f"All labels are equal within each of {lists.n_lists} lists, so there is "
+            f"no order to learn."
+        )

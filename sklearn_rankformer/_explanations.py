@@ -18,12 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._groups import check_groups
 from ._lists import Lists, split_lists
-from .scoring import (
-    _model_and_its_input,
-    _predict,
-    _transforms_and_model,
-    get_scorer,
-)
+from ._models import group_column_of, predict_scores
+from .scoring import get_scorer
 
 # Rows scored in one call of predict; bounds the memory of many changed lists.
 ROWS_AT_ONCE = 2**16
@@ -253,21 +249,16 @@ def _check_pair(groups, above, below):
 
 def _score_lists(estimator, tables) -> Iterator[np.ndarray]:
     """Score tables as lists of their own, many in one call."""
-    if _group_column(estimator) is not None:  # ids lie in the tables
+    if group_column_of(estimator) is not None:  # ids lie in the tables
         yield from (predict_scores(estimator, table, None) for table in tables)
         return
     lengths = np.array([table.shape[0] for table in tables])
     part = np.cumsum(lengths) // ROWS_AT_ONCE
     for chosen in np.split(np.arange(len(tables)), np.flatnonzero(np.diff(part)) + 1):
         ids = np.repeat(chosen, lengths[chosen])
-        scores = predict_scores(estimator, _stack([tables[i] for i in chosen]), ids)
+        together = _concatenate([tables[i] for i in chosen])
+        scores = predict_scores(estimator, together, ids)
         yield from np.split(scores, np.cumsum(lengths[chosen])[:-1])
-
-
-def predict_scores(estimator, X, groups) -> np.ndarray:
-    """Scores of a ranker, or of a pipeline or search that ends in one."""
-    model, X = _model_and_its_input(estimator, X, groups)
-    return np.asarray(_predict(model, X, groups))
 
 
 def attention_maps(ranker, X, groups, list_id):
@@ -358,15 +349,9 @@ def _feature_names(X) -> np.ndarray:
     return np.array([n if isinstance(n, str) else f"x{n}" for n in names])
 
 
-def _group_column(estimator):
-    """Column that the ranker at the bottom of a pipeline or search takes ids from."""
-    _, model = _transforms_and_model(estimator)
-    return getattr(model, "group_column", None)
-
-
 def _feature_columns(estimator, X) -> np.ndarray:
     """Positions of the columns that are features, not list ids."""
-    column = _group_column(estimator)
+    column = group_column_of(estimator)
     names = list(X.columns) if hasattr(X, "columns") else range(X.shape[1])
     kept = [j for j, name in enumerate(names) if name != column]
     if isinstance(column, Integral) and column < 0:
@@ -378,7 +363,7 @@ def _take(X, rows):
     return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
 
 
-def _stack(tables):
+def _concatenate(tables):
     first = tables[0]
     if hasattr(first, "tocsr"):
         return sparse.vstack(tables, format="csr")

@@ -183,3 +183,58 @@ def rank_rows(scores: np.ndarray, lists: Lists, k: int | None = None) -> np.ndar
     ends = np.cumsum(lists.lengths)
     rank = np.arange(len(rows)) - np.repeat(ends - lists.lengths, lists.lengths)
     return rows[rank < k]
+
+
+def digest_lists(lists: Lists) -> np.ndarray:
+    """Condense lists to what is needed to know them again.
+
+    Parameters
+    ----------
+    lists : Lists
+        Lists with ids of any kind that `check_groups` returns.
+
+    Returns
+    -------
+    digest : ndarray of shape (n_lists, 2), uint64
+        A key made of the id, and the number of rows, in the order of the keys.
+        Integers and times are their own keys; those of texts differ but for chance.
+    """
+    digest = np.column_stack([_keys(lists.ids), lists.lengths.astype(np.uint64)])
+    return digest[np.argsort(digest[:, 0], kind="stable")]
+
+
+def any_cut(digest: np.ndarray, lists: Lists) -> bool:
+    """Return whether a list is known by its id, but with another number of rows.
+
+    Parameters
+    ----------
+    digest : ndarray of shape (n_known, 2), uint64
+        Of other lists, as `digest_lists` makes it.
+    lists : Lists
+        Lists that may be among them, whole or in part.
+
+    Returns
+    -------
+    cut : bool
+        False where the same lists are given once more, or others.
+    """
+    keys = _keys(lists.ids)
+    place = np.minimum(np.searchsorted(digest[:, 0], keys), len(digest) - 1)
+    known, n_rows = digest[place].T
+    return bool(((known == keys) & (n_rows != lists.lengths.astype(np.uint64))).any())
+
+
+def _keys(ids: np.ndarray) -> np.ndarray:
+    """One unsigned integer per id, the same in every array of ids of its kind."""
+    kind = ids.dtype.kind
+    if kind not in "UST":
+        return ids.astype(np.uint64 if kind == "u" else np.int64).view(np.uint64)
+    texts = ids.astype(str) if kind == "T" else ids
+    unit = np.uint32 if texts.dtype.kind == "U" else np.uint8
+    width = texts.dtype.itemsize // np.dtype(unit).itemsize
+    letters = texts.view(unit).reshape(len(texts), width)
+    # FNV-1a, without the padding: the width of the array differs from part to part.
+    keys = np.full(len(texts), 0xCBF29CE484222325, dtype=np.uint64)
+    for column in letters.T.astype(np.uint64):
+        keys = np.where(column, (keys ^ column) * np.uint64(0x100000001B3), keys)
+    return keys

@@ -3,10 +3,17 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ._checks import check_k
 from ._groups import ids_in_column, resolve_groups
-from ._lists import lists_of, one_list, rank_rows
-from ._warnings import warn_missing_groups
+from ._lists import any_cut, lists_of, one_list, rank_rows, split_lists
+from ._warnings import (
+    CutListsWarning,
+    in_cross_validation,
+    warn_missing_groups,
+    warn_user,
+)
 from .metrics import ndcg_score
 
 
@@ -27,6 +34,10 @@ class RankerMixin:
     gain : {"exp", "linear"} or callable
         What a label is worth in `score`. A parameter of this name takes the place of
         the default ``"exp"``.
+    trained_lists_ : ndarray of shape (n_lists, 2), uint64, or None
+        What `fit` keeps of its list ids (16 bytes a list), by which `score` notices
+        in a cross-validation that lists were cut: see `CutListsWarning`. None if
+        `fit` keeps nothing, or was given no ids.
 
     See Also
     --------
@@ -35,7 +46,9 @@ class RankerMixin:
     Notes
     -----
     A ranker with a ``group_column`` finds the ids by `get_groups` and takes the
-    column out of X, in ``fit`` and in ``predict``.
+    column out of X, in ``fit`` and in ``predict``. Further metadata of ``fit`` and
+    ``predict`` are asked for by class attributes, which add to those of the mixin:
+    ``__metadata_request__fit = {"X_val": True}``.
 
     Examples
     --------
@@ -72,10 +85,12 @@ class RankerMixin:
 
     group_column: int | str | None = None
     gain: str | Callable[..., Any] = "exp"
+    trained_lists_: np.ndarray | None = None
 
     # With metadata routing on, pipelines and searches pass these without being asked.
-    __metadata_request__fit = {"groups": True, "qid": True}
-    __metadata_request__predict = {"groups": True, "qid": True}
+    # A ranker whose own fit or predict takes qid, too, adds that in the same way.
+    __metadata_request__fit = {"groups": True}
+    __metadata_request__predict = {"groups": True}
     __metadata_request__score = {"groups": True, "qid": True}
 
     if TYPE_CHECKING:
@@ -109,6 +124,8 @@ class RankerMixin:
         if ids is None:
             warn_missing_groups(f"{type(self).__name__}.score")
             ids = one_list(len(y_score)).codes
+        else:
+            warn_cut_lists(self, ids)
         return ndcg_score(
             y, y_score, ids, k=10, sample_weight=sample_weight, gain=self.gain
         )
@@ -162,3 +179,26 @@ class RankerMixin:
         tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.target_tags.required = True
         return tags
+
+
+def warn_cut_lists(ranker: RankerMixin, ids: np.ndarray) -> None:
+    """Warn if a cross-validation has lists both in training and in test data.
+
+    Parameters
+    ----------
+    ranker : RankerMixin
+        Fitted.
+    ids : ndarray of shape (n_rows,)
+        Checked list ids of the rows that are scored.
+    """
+    trained = ranker.trained_lists_
+    if trained is None or not in_cross_validation():
+        return
+    if any_cut(trained, split_lists(ids)):
+        warn_user(
+            "Lists are cut: of some list, part of the rows was trained on and part is "
+            "scored. Give a splitter of whole lists as cv, such as GroupKFold or "
+            "ListKFold. (Or turn this check off by a scorer from "
+            "make_ranking_scorer(..., check_lists=False).)",
+            CutListsWarning,
+        )

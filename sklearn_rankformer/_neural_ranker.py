@@ -5,7 +5,7 @@ assigns what comes back. Predicting reads one attribute, the model, so that thre
 predict while another fits get the answers of the old model or of the new one.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 
 import numpy as np
@@ -21,7 +21,7 @@ from sklearn.utils.validation import (
 from skorch.callbacks import Callback
 
 from ._categories import Categories, find_categories, odd_columns
-from ._checks import check_labels, check_weights
+from ._checks import check_labels, check_weights, warn_no_order
 from ._columns import Columns, learn_columns
 from ._config import InputConfig, NetworkConfig, config_from_dict
 from ._device import agreed, pick_device, pick_precision, usable_device
@@ -36,11 +36,30 @@ from ._fit import (
 )
 from ._groups import resolve_groups
 from ._inference import Predictions
-from ._lists import Lists, lists_of
+from ._lists import Lists, digest_lists, lists_of
 from ._losses import LOSSES, pick_loss
 from ._mixin import RankerMixin
 from ._rows import Levels, Rows, find_levels, make_rows
 from ._warnings import warn_missing_groups, warn_user
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the caller gave to learn from, checked.
+
+    Attributes
+    ----------
+    rows : Rows
+        The rows.
+    categories : Categories
+        Those found in them, or found before.
+    digest : ndarray or None
+        By which the lists are known again; None where no ids were given.
+    """
+
+    rows: Rows
+    categories: Categories
+    digest: np.ndarray | None
 
 
 class NeuralRanker(RankerMixin, BaseEstimator):
@@ -54,8 +73,14 @@ class NeuralRanker(RankerMixin, BaseEstimator):
     _config_kind: type[NetworkConfig]
 
     # With metadata routing on, pipelines and searches pass these without being asked.
-    __metadata_request__fit = {"X_val": True, "y_val": True, "groups_val": True}
+    __metadata_request__fit = {
+        "qid": True,
+        "X_val": True,
+        "y_val": True,
+        "groups_val": True,
+    }
     __metadata_request__partial_fit = {"groups": True, "qid": True}
+    __metadata_request__predict = {"qid": True}
 
     _parameter_constraints: dict = {
         "loss": [StrOptions(set(LOSSES)), callable],
@@ -133,11 +158,14 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         new = self._copy_to_fit()
         again = self.warm_start and hasattr(self, "_model")
         config = self._training_config()
-        rows, categories = new._check_rows(X, y, groups, qid, sample_weight, again)
-        held = new._check_held_rows(X_val, y_val, groups_val, categories)
-        model = self._model if again else self._start(rows, categories, config)
-        result = train_model(model, rows, held, config)
+        given = new._check_rows(X, y, groups, qid, sample_weight, again)
+        if not again:
+            new.fitted_with_groups_ = given.digest is not None
+        held = new._check_held_rows(X_val, y_val, groups_val, given.categories)
+        model = self._model if again else self._start(given, config)
+        result = train_model(model, given.rows, held, config)
         new._model = result.model
+        new.trained_lists_ = given.digest
         new.history_ = result.history
         new.n_iter_ = len(result.history)
         new.kept_epoch_, new.kept_score_ = result.kept_epoch, result.kept_score
@@ -164,11 +192,14 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         new = self._copy_to_fit()
         again = hasattr(self, "_model")
         config = self._training_config()
-        rows, categories = new._check_rows(X, y, groups, qid, sample_weight, again)
-        model = self._model if again else self._start(rows, categories, config)
+        given = new._check_rows(X, y, groups, qid, sample_weight, again)
+        if not again:
+            new.fitted_with_groups_ = given.digest is not None
+        model = self._model if again else self._start(given, config)
         history = self.history_ if again else []
-        result = train_one_epoch(model, rows, history, config)
+        result = train_one_epoch(model, given.rows, history, config)
         new._model = result.model
+        new.trained_lists_ = None  # of the many parts only the last would be known
         new.history_ = result.history
         new.n_iter_ = len(result.history)
         new.kept_epoch_ = new.kept_score_ = None
@@ -227,9 +258,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     # Checking what the caller gives -------------------------------------------------
 
-    def _check_rows(
-        self, X, y, groups, qid, sample_weight, again
-    ) -> tuple[Rows, Categories]:
+    def _check_rows(self, X, y, groups, qid, sample_weight, again) -> "_Given":
         """Rows to learn from; `again` holds them against the columns seen before."""
         X, ids = resolve_groups(X, groups, qid, self.group_column)
         X = _with_columns(X, self.categorical_features)
@@ -239,8 +268,6 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             if again
             else find_categories(X, self.categorical_features)
         )
-        if not again:
-            self.fitted_with_groups_ = ids is not None
         X = self._encode(X, categories, first=not again)
         y = check_labels(y, "y")
         check_consistent_length(X, y)
@@ -248,7 +275,10 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             warn_missing_groups(f"{type(self).__name__}.fit")
         lists = lists_of(ids, X.shape[0])
         weight = check_weights(sample_weight, lists)
-        return make_rows(X, y, lists, weight, self.gain), categories
+        if not again:
+            warn_no_order(y, lists)
+        digest = None if ids is None else digest_lists(lists)
+        return _Given(make_rows(X, y, lists, weight, self.gain), categories, digest)
 
     def _check_held_rows(self, X_val, y_val, groups_val, categories) -> Rows | None:
         given = [X_val is not None, y_val is not None]
@@ -322,10 +352,11 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             feature_dropout=float(self.feature_dropout),
         )
 
-    def _start(self, rows: Rows, categories: Categories, config: TrainingConfig):
+    def _start(self, given: "_Given", config: TrainingConfig) -> Model:
         """A model for these rows that is yet to be trained."""
+        rows = given.rows
         columns = learn_columns(
-            categories,
+            given.categories,
             rows.X,
             quantiles=self.input_transform is not None,
             seed=config.seed,

@@ -81,8 +81,6 @@ def make_rows(
     if weight is not None:
         # A list of zero weight throughout is the same as no list.
         weighty = lists.reduce(np.maximum, weight)[lists.codes] > 0
-        if not weighty.any():
-            raise ValueError("sample_weight is zero on every row: nothing to fit.")
         if not weighty.all():
             X, y, weight = X[weighty], y[weighty], weight[weighty]
             kept = split_lists(lists.codes[weighty])

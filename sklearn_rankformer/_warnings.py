@@ -28,6 +28,16 @@ class MissingGroupsWarning(UserWarning):
     """Rows came without list ids and were taken for one single list."""
 
 
+class CutListsWarning(UserWarning):
+    """In a cross-validation, a list was trained on in part and scored in part.
+
+    Splitters of rows do that: ``cv=3``, `KFold`, `ShuffleSplit`. A score of parts of
+    lists is none of lists, and too good where the parts have something in common. Use
+    `GroupKFold`, `sklearn_rankformer.model_selection.ListKFold` or others that keep
+    lists whole. A list that was cut into halves of equal length goes unnoticed.
+    """
+
+
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn as `warnings.warn` does, pointing at the user's line.
 
@@ -48,6 +58,21 @@ def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
 def _top_level(frame: FrameType) -> str:
     """Top-level package of the code that runs in a frame."""
     return str(frame.f_globals.get("__name__")).partition(".")[0]
+
+
+def in_cross_validation() -> bool:
+    """Return whether scikit-learn is fitting and scoring the parts of a split.
+
+    Only there do equal ids in training and test data mean the same list: files often
+    number their lists from 0, each for itself.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        # All searches and validation functions fit and score in this module.
+        if frame.f_globals.get("__name__") == "sklearn.model_selection._validation":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def warn_missing_groups(what: str) -> None:

@@ -17,22 +17,29 @@ from sklearn.base import (
     BaseEstimator,
     MetaEstimatorMixin,
     _fit_context,
-    clone,
     is_classifier,
 )
 from sklearn.utils import _safe_indexing, check_consistent_length, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import (
-    _check_sample_weight,
     check_is_fitted,
     has_fit_parameter,
     validate_data,
 )
 
-from ._checks import check_labels
+from ._checks import check_labels, check_list_weights, check_weights, warn_no_order
 from ._groups import resolve_groups
-from ._lists import lists_of
+from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
+from ._models import (
+    fresh,
+    groups_for,
+    is_library_ranker,
+    learns_from_lists,
+    library_of,
+    predict_with_groups,
+    refuse_hidden_ranker,
+)
 from ._warnings import warn_missing_groups
 
 
@@ -98,10 +105,12 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         "group_column": [Integral, str, None],
     }
     __metadata_request__fit = {
+        "qid": True,
         "X_val": True,
         "y_val": True,
         "groups_val": True,
     }
+    __metadata_request__predict = {"qid": True}
 
     def __init__(self, estimator, *, early_stopping_rounds=None, group_column=None):
         self.estimator = estimator
@@ -150,16 +159,19 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
             validation data are given to an estimator that cannot use them.
         """
         self._check_estimator()
-        fit_library = _library_fit(self.estimator)
+        ranks = learns_from_lists(self.estimator)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
-        if groups is None and fit_library is not _fit_regressor:
+        if groups is None and ranks:
             warn_missing_groups(f"{type(self).__name__}.fit")
         X = self._check_X(X, reset=True)
         train = _bring_together(X, y, groups, sample_weight)
+        if ranks:
+            warn_no_order(train.y, train.lists)
         val = self._validation_rows(X_val, y_val, groups_val)
-        self.estimator_ = fit_library(
-            _fresh(self.estimator), train, val, self.early_stopping_rounds
+        self.estimator_ = _fit(
+            fresh(self.estimator), train, val, self.early_stopping_rounds
         )
+        self.trained_lists_ = None if groups is None else digest_lists(train.lists)
         return self
 
     def predict(self, X, groups=None, *, qid=None):
@@ -170,7 +182,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         X : array-like, sparse matrix or frame of shape (n_rows, n_features)
             Features.
         groups, qid : array-like of shape (n_rows,), default=None
-            Checked and then ignored.
+            List id of each row. They are checked, and ignored but by estimators
+            whose own ``predict`` takes them.
 
         Returns
         -------
@@ -178,9 +191,9 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
             Higher is better, in the order of the rows of X.
         """
         check_is_fitted(self)
-        X, _ = resolve_groups(X, groups, qid, self.group_column)
-        scores = self.estimator_.predict(self._check_X(X))
-        return np.asarray(scores, dtype=np.float64).reshape(-1)
+        X, groups = resolve_groups(X, groups, qid, self.group_column)
+        scores = predict_with_groups(self.estimator_, self._check_X(X), groups)
+        return scores.astype(np.float64).reshape(-1)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -193,7 +206,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         shell = copy.copy(self)
         shell.estimator = None
         twin = super(RankerAdapter, shell).__sklearn_clone__()
-        twin.estimator = _fresh(self.estimator)
+        twin.estimator = fresh(self.estimator)
         return twin
 
     def _check_estimator(self):
@@ -202,8 +215,15 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
                 f"estimator={self.estimator!r} predicts classes, which cannot be "
                 f"ranked. Give a ranker or a regressor."
             )
-        if self.early_stopping_rounds is not None:
-            _check_can_stop(self.estimator)
+        refuse_hidden_ranker(self.estimator)
+        if self.early_stopping_rounds is not None and not is_library_ranker(
+            self.estimator
+        ):
+            raise ValueError(
+                f"early_stopping_rounds is for rankers of LightGBM, XGBoost and "
+                f"CatBoost, and {type(self.estimator).__name__} is none. Set the early "
+                f"stopping of the estimator itself."
+            )
 
     def _check_X(self, X, *, reset=False):
         if hasattr(X, "columns"):
@@ -233,11 +253,10 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
                     f"validation data. Pass X_val, y_val and groups_val to fit."
                 )
             return None
-        is_ranker = _library_fit(self.estimator) is not _fit_regressor
         X_val, groups_val = resolve_groups(
-            X_val, groups_val, group_column=self.group_column
+            X_val, groups_val, group_column=self.group_column, name="groups_val"
         )
-        if is_ranker and groups_val is None:
+        if groups_val is None and learns_from_lists(self.estimator):
             raise ValueError(
                 "X_val came without groups_val. Give one list id per row of X_val."
             )
@@ -254,48 +273,46 @@ class _Rows:
     ----------
     X, y, weight : of shape (n_rows, n_features), (n_rows,) and (n_rows,) or None
         Features, labels and weights.
-    sizes : ndarray of shape (n_lists,), int64
-        Length of each list, in the order in which the lists lie.
+    lists : Lists
+        The lists in the order in which they lie, under the ids that they came with.
     """
 
     X: Any
     y: np.ndarray
     weight: np.ndarray | None
-    sizes: np.ndarray
+    lists: Lists
+
+    @property
+    def sizes(self):
+        """Length of each list: ndarray of shape (n_lists,)."""
+        return self.lists.lengths
 
     @property
     def qid(self):
         """Ascending list id of each row: ndarray of shape (n_rows,)."""
-        return np.repeat(np.arange(len(self.sizes)), self.sizes)
-
-    def list_weights(self, library):
-        """Weight of each list, or None: ndarray of shape (n_lists,)."""
-        if self.weight is None:
-            return None
-        weights = self.weight[np.cumsum(self.sizes) - self.sizes]
-        if (np.repeat(weights, self.sizes) != self.weight).any():
-            raise ValueError(
-                f"sample_weight differs within a list, and {library} takes one weight "
-                f"per list. Repeat each list's weight on all of its rows."
-            )
-        return weights
+        return self.lists.codes
 
 
 def _bring_together(X, y, groups, sample_weight, *, name="y"):
     y = check_labels(y, name, negative=True)
     check_consistent_length(X, y)
-    weight = None
-    if sample_weight is not None:
-        weight = _check_sample_weight(sample_weight, X)
-        if (weight < 0).any():
-            raise ValueError(f"sample_weight has the negative entry {weight.min()}.")
     lists = lists_of(groups, len(y))
-    sizes = lists.lengths[np.argsort(lists.starts)]
+    weight = check_weights(sample_weight, lists)
+    by_place = np.argsort(lists.starts)
+    sizes = lists.lengths[by_place]
+    in_place = Lists(lists.ids[by_place], np.cumsum(sizes) - sizes, sizes, None)
     rows = lists.order
     if rows is None:
-        return _Rows(X, y, weight, sizes)
+        return _Rows(X, y, weight, in_place)
     weight = None if weight is None else weight[rows]
-    return _Rows(_safe_indexing(X, rows), y[rows], weight, sizes)
+    return _Rows(_safe_indexing(X, rows), y[rows], weight, in_place)
+
+
+def _fit(estimator, train, val, rounds):
+    if is_library_ranker(estimator):
+        fit_library = _FIT_LIBRARY[library_of(estimator)]
+        return fit_library(estimator, train, val, rounds)
+    return _fit_other(estimator, train, val)
 
 
 def _fit_lightgbm(ranker, train, val, rounds):
@@ -357,18 +374,18 @@ def _fit_xgboost(ranker, train, val, rounds):
         train.X,
         train.y,
         qid=train.qid,
-        sample_weight=train.list_weights("XGBRanker"),
+        sample_weight=check_list_weights(train.weight, train.lists),
         verbose=False,
         **options,
     )
 
 
-def _check_grades(y, highest, name, mend):
+def _check_grades(y, highest, name, way_out):
     wrong = y[(y < 0) | (y > highest) | (y != np.floor(y))]
     if len(wrong):
         raise ValueError(
             f"{name} has the label {wrong[0]:g}, but labels must be whole numbers from "
-            f"0 to {highest}: {mend}."
+            f"0 to {highest}: {way_out}."
         )
 
 
@@ -385,7 +402,7 @@ def _catboost_pool(ranker, rows):
 
     params = ranker.get_params()
     kinds = ["cat_features", "text_features", "embedding_features"]
-    weights = rows.list_weights("CatBoostRanker")
+    weights = check_list_weights(rows.weight, rows.lists)
     return Pool(
         rows.X,
         rows.y,
@@ -395,57 +412,36 @@ def _catboost_pool(ranker, rows):
     )
 
 
-def _fit_regressor(regressor, train, val, rounds):
-    options = {}
+def _fit_other(estimator, train, val):
+    """Fit a regressor, or whatever takes groups itself."""
+    options = groups_for(estimator, "fit", train.qid)
     if train.weight is not None:
-        if not has_fit_parameter(regressor, "sample_weight"):
+        if not has_fit_parameter(estimator, "sample_weight"):
             raise ValueError(
-                f"{type(regressor).__name__} cannot use sample_weight. Leave it out."
+                f"{type(estimator).__name__} cannot use sample_weight. Leave it out."
             )
         options["sample_weight"] = train.weight
     if val is not None:
-        options |= _regressor_validation(regressor, val)
-    return regressor.fit(train.X, train.y, **options)
+        options |= _validation_options(estimator, val)
+    return estimator.fit(train.X, train.y, **options)
 
 
-def _regressor_validation(regressor, val):
-    if has_fit_parameter(regressor, "X_val"):
-        return {"X_val": val.X, "y_val": val.y}
-    if has_fit_parameter(regressor, "eval_X"):
+def _validation_options(estimator, val):
+    if has_fit_parameter(estimator, "X_val"):
+        by_list = has_fit_parameter(estimator, "groups_val")
+        ids = {"groups_val": val.qid} if by_list else {}
+        return {"X_val": val.X, "y_val": val.y, **ids}
+    if has_fit_parameter(estimator, "eval_X"):
         return {"eval_X": val.X, "eval_y": val.y}
-    if has_fit_parameter(regressor, "eval_set"):
+    if has_fit_parameter(estimator, "eval_set"):
         return {"eval_set": [(val.X, val.y)]}
     raise ValueError(
-        f"{type(regressor).__name__} cannot use X_val. Leave it out, or join it to X."
+        f"{type(estimator).__name__} cannot use X_val. Leave it out, or join it to X."
     )
 
 
-_LIBRARY_FITS = {
-    ("lightgbm", "LGBMRanker"): _fit_lightgbm,
-    ("xgboost", "XGBRanker"): _fit_xgboost,
-    ("catboost", "CatBoostRanker"): _fit_catboost,
+_FIT_LIBRARY = {
+    "lightgbm": _fit_lightgbm,
+    "xgboost": _fit_xgboost,
+    "catboost": _fit_catboost,
 }
-
-
-def _library_fit(estimator):
-    for cls in type(estimator).__mro__:
-        found = _LIBRARY_FITS.get((cls.__module__.split(".")[0], cls.__name__))
-        if found is not None:
-            return found
-    return _fit_regressor
-
-
-def _check_can_stop(estimator):
-    if _library_fit(estimator) is _fit_regressor:
-        raise ValueError(
-            f"early_stopping_rounds is for rankers, and {type(estimator).__name__} is "
-            f"none. Set the early stopping of the estimator itself."
-        )
-
-
-def _fresh(estimator):
-    libraries = {cls.__module__.split(".")[0] for cls in type(estimator).__mro__}
-    if "catboost" in libraries:
-        # CatBoost copies its list parameters, which clone takes for a defect.
-        return type(estimator)(**copy.deepcopy(estimator.get_params()))
-    return clone(estimator)

@@ -5,27 +5,31 @@ letting a GBDT learn its scores: the student scores items one by one at the pric
 always had. Lists without labels will do for the student, as the teacher labels them.
 """
 
+from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn import get_config
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Bunch, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.metadata_routing import get_routing_for_object
-from sklearn.utils.validation import (
-    check_is_fitted,
-    has_fit_parameter,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._groups import resolve_groups
-from ._lists import Lists, lists_of, one_list
+from ._lists import Lists, digest_lists, lists_of, one_list
 from ._mixin import RankerMixin
+from ._models import (
+    fresh,
+    group_column_of,
+    is_library_ranker,
+    predict_scores,
+    takes_groups,
+    unwrap,
+)
 from ._warnings import warn_missing_groups
-from .adapters import RankerAdapter, _fit_regressor, _fresh, _library_fit
+from .adapters import RankerAdapter
 
 
 class DistilledRanker(RankerMixin, BaseEstimator):
@@ -106,12 +110,14 @@ class DistilledRanker(RankerMixin, BaseEstimator):
     """
 
     __metadata_request__fit = {
+        "qid": True,
         "X_unlabelled": True,
         "groups_unlabelled": True,
         "X_val": True,
         "y_val": True,
         "groups_val": True,
     }
+    __metadata_request__predict = {"qid": True}
 
     _parameter_constraints: dict = {
         "teacher": [HasMethods(["fit", "predict"])],
@@ -187,7 +193,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If any argument is invalid; the message says which and how to mend it.
+            If any argument is invalid; the message says which and how to fix it.
         """
         self._check_members(y, sample_weight)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
@@ -195,11 +201,12 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         if groups is None:
             warn_missing_groups(f"{type(self).__name__}.fit")
         X = self._check_X(X, reset=True)
-        labelled = Bunch(X=X, y=y, lists=lists_of(groups, X.shape[0]))
+        labelled = _Given(X, y, lists_of(groups, X.shape[0]))
         more = self._other_rows(X_unlabelled, None, groups_unlabelled, "_unlabelled")
         val = self._other_rows(X_val, y_val, groups_val, "_val")
         self.teacher_ = self._fit_teacher(labelled, val, sample_weight)
         self.student_ = self._fit_student(labelled, more, val)
+        self.trained_lists_ = None if groups is None else digest_lists(labelled.lists)
         return self
 
     def predict(self, X, groups=None, *, qid=None):
@@ -241,11 +248,12 @@ class DistilledRanker(RankerMixin, BaseEstimator):
     def _check_members(self, y, sample_weight):
         for role in ("teacher", "student"):
             member = getattr(self, role)
-            if getattr(member, "group_column", None) is not None:
+            column = group_column_of(member)
+            if column is not None:
                 raise ValueError(
-                    f"{role} has group_column={member.group_column!r}, but it never "
-                    f"sees that column. Set group_column on {type(self).__name__} and "
-                    f"leave it None on the {role}."
+                    f"{role} has group_column={column!r}, but it never sees that "
+                    f"column. Set group_column on {type(self).__name__} and leave it "
+                    f"None on the {role}."
                 )
         if _is_frozen(self.student):
             raise TypeError(
@@ -285,13 +293,15 @@ class DistilledRanker(RankerMixin, BaseEstimator):
                 given = "y" if y is not None else "groups"
                 raise ValueError(f"{given}{suffix} means nothing without X{suffix}.")
             return None
-        X, groups = resolve_groups(X, groups, group_column=self.group_column)
+        X, groups = resolve_groups(
+            X, groups, group_column=self.group_column, name=f"groups{suffix}"
+        )
         if groups is None and self.fitted_with_groups_:
             raise ValueError(
                 f"X{suffix} came without groups{suffix}. Give one list id per row."
             )
         X = self._check_X(X)
-        return Bunch(X=X, y=y, lists=lists_of(groups, X.shape[0]))
+        return _Given(X, y, lists_of(groups, X.shape[0]))
 
     def _fit_teacher(self, labelled, val, sample_weight):
         if _is_frozen(self.teacher):
@@ -307,7 +317,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
     def _fit_student(self, labelled, more, val):
         soft, codes, X = self._soften(labelled), labelled.lists.codes, labelled.X
         if more is not None:
-            X = _stack(X, more.X)
+            X = _append_rows(X, more.X)
             soft = np.concatenate([soft, self._soften(more)])
             codes = np.concatenate([codes, more.lists.codes + labelled.lists.n_lists])
         options = {}
@@ -321,7 +331,8 @@ class DistilledRanker(RankerMixin, BaseEstimator):
 
     def _soften(self, rows):
         """Labels for the student, of the kind it can learn."""
-        scores = _scores_of(self.teacher_, rows.X, rows.lists.codes)
+        scores = predict_scores(self.teacher_, rows.X, rows.lists.codes)
+        scores = scores.astype(np.float64).reshape(-1)
         if not np.isfinite(scores).all():
             raise ValueError(
                 f"The teacher {self.teacher!r} scores NaN or infinity. A student "
@@ -336,38 +347,43 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         return gains if kind == "gains" else np.rint(gains).astype(np.int64)
 
 
+@dataclass(frozen=True)
+class _Given:
+    """Checked rows of one kind: labelled, unlabelled or for validation.
+
+    Attributes
+    ----------
+    X : ndarray, sparse matrix or frame of shape (n_rows, n_features)
+        Features, without the column of list ids.
+    y : array-like of shape (n_rows,), or None
+        Labels as they were given: the teacher checks them.
+    lists : Lists
+        Where the rows of each list lie.
+    """
+
+    X: Any
+    y: Any
+    lists: Lists
+
+
 def _is_frozen(estimator):
     return isinstance(estimator, FrozenEstimator)
 
 
 def _as_ranker(estimator):
     """An unfitted copy whose ``fit`` and ``predict`` take groups."""
-    fresh = _fresh(estimator)
-    return fresh if _takes_groups(fresh) else RankerAdapter(fresh)
-
-
-def _takes_groups(estimator):
-    """Whether it takes groups itself, or is a pipeline that routes them to a step."""
-    if has_fit_parameter(estimator, "groups"):
-        return True
-    if not get_config()["enable_metadata_routing"]:
-        return False
-    return bool(get_routing_for_object(estimator).consumes("fit", {"groups"}))
+    copied = fresh(estimator)
+    return copied if takes_groups(copied, "fit") else RankerAdapter(copied)
 
 
 def _kind_of(student):
     """The soft labels that suit the student."""
-    inner = student.estimator if isinstance(student, RankerAdapter) else student
-    if _library_fit(inner) is not _fit_regressor:
+    _, model = unwrap(student)
+    if isinstance(model, RankerAdapter):
+        return _kind_of(model.estimator)
+    if is_library_ranker(model):
         return "grades"
-    return "gains" if has_fit_parameter(inner, "groups") else "scores"
-
-
-def _scores_of(teacher, X, codes):
-    inner = teacher.estimator if _is_frozen(teacher) else teacher
-    options = {"groups": codes} if _takes_groups(inner) else {}
-    scores = inner.predict(X, **options)
-    return np.asarray(scores, dtype=np.float64).reshape(-1)
+    return "gains" if takes_groups(model, "fit") else "scores"
 
 
 def _centred(scores: np.ndarray, lists: Lists) -> np.ndarray:
@@ -379,7 +395,7 @@ def _soft_gains(scores: np.ndarray, lists: Lists, highest: int) -> np.ndarray:
     return np.log2(1 + (2**highest - 1) * relative)
 
 
-def _stack(X, more):
+def _append_rows(X, more):
     """Rows of both, of the kind they are."""
     if sparse.issparse(X):
         return sparse.vstack([X, more], format="csr")

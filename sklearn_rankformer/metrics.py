@@ -384,7 +384,7 @@ def kendall_tau(
     """
     case = _check(y_true, y_score, groups, sample_weight)
     codes = case.lists.codes
-    labels, scores = _ranks(case.labels, codes), _ranks(case.scores, codes)
+    labels, scores = _dense_ranks(case.labels, codes), _dense_ranks(case.scores, codes)
     all_pairs = case.lists.lengths * (case.lists.lengths - 1) // 2
     label_ties = _tied_pairs(codes, labels)
     score_ties = _tied_pairs(codes, scores)
@@ -469,11 +469,7 @@ def _check(y_true, y_score, groups, sample_weight) -> _Case:
 
 def _weights(sample_weight, lists: Lists) -> np.ndarray:
     weights = check_list_weights(sample_weight, lists)
-    if weights is None:
-        return np.ones(lists.n_lists)
-    if not weights.any():
-        raise ValueError("sample_weight is zero on all rows. Give some list a weight.")
-    return weights
+    return np.ones(lists.n_lists) if weights is None else weights
 
 
 def label_gains(labels: np.ndarray, gain) -> np.ndarray:
@@ -697,7 +693,7 @@ def _previous(chances: np.ndarray, place: np.ndarray) -> np.ndarray:
     return np.where(place > 1, np.roll(chances, 1), 1)
 
 
-def _ranks(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def _dense_ranks(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Ranks of the values within their lists, from 0, ties sharing one rank."""
     order = np.lexsort((values, codes))
     values, codes = values[order], codes[order]

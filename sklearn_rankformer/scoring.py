@@ -11,14 +11,11 @@ import difflib
 import inspect
 import re
 
-from sklearn import get_config
-from sklearn.pipeline import Pipeline
-from sklearn.utils.metadata_routing import (
-    UNCHANGED,
-    MetadataRequest,
-    get_routing_for_object,
-)
+from sklearn.utils.metadata_routing import UNCHANGED, MetadataRequest
 
+from ._groups import check_groups
+from ._mixin import RankerMixin, warn_cut_lists
+from ._models import group_column_of, model_and_its_input, predict_with_groups
 from .metrics import METRICS
 
 __all__ = ["RankingScorer", "get_scorer", "get_scorer_names", "make_ranking_scorer"]
@@ -81,7 +78,7 @@ def get_scorer_names():
     return sorted(METRICS)
 
 
-def make_ranking_scorer(metric, *, name=None, **kwargs):
+def make_ranking_scorer(metric, *, name=None, check_lists=True, **kwargs):
     """Make a scorer of a ranking metric, for which greater is better.
 
     Parameters
@@ -91,6 +88,8 @@ def make_ranking_scorer(metric, *, name=None, **kwargs):
         too when that is routed to the scorer; returns a float.
     name : str or None, default=None
         Name in messages; None takes the metric's.
+    check_lists : bool, default=True
+        Whether to warn in a cross-validation that cuts lists, see `CutListsWarning`.
     **kwargs
         Further arguments of the metric, such as ``k=10`` or ``gain="linear"``.
 
@@ -130,7 +129,7 @@ def make_ranking_scorer(metric, *, name=None, **kwargs):
             "reduction='none' gives one value per list, but a scorer returns one "
             "number. Call the metric itself."
         )
-    return RankingScorer(metric, name, kwargs)
+    return RankingScorer(metric, name, kwargs, check_lists=check_lists)
 
 
 class RankingScorer:
@@ -144,12 +143,15 @@ class RankingScorer:
         Name in messages.
     kwargs : dict
         Further arguments of the metric.
+    check_lists : bool, default=True
+        Whether to warn in a cross-validation that cuts lists.
     """
 
-    def __init__(self, metric, name, kwargs):
+    def __init__(self, metric, name, kwargs, *, check_lists=True):
         self.metric = metric
         self.name = name
         self.kwargs = kwargs
+        self.check_lists = check_lists
         self._request = MetadataRequest(owner=repr(self))
         self._request.score.add_request(param="groups", alias=True)
         self._request.score.add_request(param="sample_weight", alias=None)
@@ -157,6 +159,7 @@ class RankingScorer:
     def __repr__(self):
         """Return the call that makes this scorer."""
         arguments = {"name": self.name} if self.name else {}
+        arguments |= {} if self.check_lists else {"check_lists": False}
         arguments |= self.kwargs
         metric = getattr(self.metric, "__name__", repr(self.metric))
         given = "".join(f", {key}={value!r}" for key, value in arguments.items())
@@ -189,11 +192,13 @@ class RankingScorer:
         ValueError
             If there are no groups, or the metric refuses its input.
         """
-        model, X = _model_and_its_input(estimator, X, groups)
-        held = self._groups_in(model, X) if groups is None else groups
-        y_score = _predict(model, X, groups)
+        model, X = model_and_its_input(estimator, X, groups)
+        ids = self._groups_in(model, X) if groups is None else groups
+        y_score = predict_with_groups(model, X, groups)
+        if self.check_lists and isinstance(model, RankerMixin):
+            warn_cut_lists(model, check_groups(ids, len(y_score)))
         weight = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return self.metric(y, y_score, held, **weight, **self.kwargs)
+        return self.metric(y, y_score, ids, **weight, **self.kwargs)
 
     def set_score_request(self, *, groups=UNCHANGED, sample_weight=UNCHANGED):
         """Set what metadata routing hands to the scorer, and under which name.
@@ -232,7 +237,7 @@ class RankingScorer:
         return True
 
     def _groups_in(self, model, X):
-        if getattr(model, "group_column", None) is not None:
+        if group_column_of(model) is not None:
             return model.get_groups(X)
         raise ValueError(
             f"{self.name or self.metric.__name__} got no groups, so it cannot tell one "
@@ -241,43 +246,3 @@ class RankingScorer:
             f"cross_validate(..., params={{'groups': groups}}); or keep the list ids "
             f"in X and name their column to the ranker: group_column=..."
         )
-
-
-def _model_and_its_input(estimator, X, groups):
-    """Follow pipelines and searches down to the model, and X with them.
-
-    A search takes no metadata at predict, and a pipeline is no way round it, so the
-    model at the bottom is called itself.
-    """
-    transforms, model = _transforms_and_model(estimator)
-    for steps in transforms:
-        X = steps.transform(X, **_routed(steps, "transform", groups))
-    return model, X
-
-
-def _transforms_and_model(estimator):
-    """What pipelines do before the model below them and searches, and that model."""
-    transforms = []
-    while True:
-        if hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif isinstance(estimator, Pipeline):
-            if len(estimator) > 1:
-                transforms.append(estimator[:-1])
-            estimator = estimator[-1]
-        else:
-            return transforms, estimator
-
-
-def _predict(model, X, groups):
-    if groups is not None and "groups" in inspect.signature(model.predict).parameters:
-        return model.predict(X, groups=groups)
-    return model.predict(X, **_routed(model, "predict", groups))
-
-
-def _routed(consumer, method, groups):
-    """Return the groups as keyword argument where the routing says they are wanted."""
-    if groups is None or not get_config()["enable_metadata_routing"]:
-        return {}
-    wanted = get_routing_for_object(consumer).consumes(method, {"groups"})
-    return {"groups": groups} if wanted else {}

@@ -283,7 +283,9 @@ def test_regressor_without_use_for_validation_data_raises(split):
     train, val = split
     with pytest.raises(ValueError, match="Ridge cannot use X_val"):
         RankerAdapter(Ridge()).fit(*train, X_val=val[0], y_val=val[1])
-    with pytest.raises(ValueError, match="early_stopping_rounds is for rankers, and R"):
+    with pytest.raises(
+        ValueError, match=r"early_stopping_rounds is for .* Ridge is none"
+    ):
         RankerAdapter(Ridge(), early_stopping_rounds=3).fit(*train)
 
 
@@ -331,7 +333,7 @@ def test_the_mend_for_high_labels_works(library, params, data):
 @pytest.mark.parametrize("library", ["xgboost", "catboost"])
 def test_weights_that_differ_within_a_list_raise(library, data):
     weight = np.linspace(1, 2, len(data[1]))
-    with pytest.raises(ValueError, match="sample_weight differs within a list, and"):
+    with pytest.raises(ValueError, match="sample_weight differs within the list"):
         RankerAdapter(make(library)).fit(*data, sample_weight=weight)
 
 
@@ -343,7 +345,7 @@ def test_weights_a_regressor_cannot_use_raise(data):
 
 def test_negative_weights_raise(data):
     weight = np.where(np.arange(len(data[1])) == 3, -1.0, 1.0)
-    with pytest.raises(ValueError, match=r"sample_weight has the negative entry -1\.0"):
+    with pytest.raises(ValueError, match="contains the negative weight -1"):
         RankerAdapter(Ridge()).fit(*data, sample_weight=weight)
 
 

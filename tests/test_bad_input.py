@@ -9,7 +9,7 @@ where the table names no error, the input is fit for use and every score is fini
 import gzip
 import pickle
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -128,7 +128,7 @@ GROUP_CASES = [
     ("objects of str", GROUPS.astype(str).astype(object), None, ""),
     ("whole floats", GROUPS.astype(np.float32), None, ""),
     ("one list", np.zeros(N_ROWS, int), None, ""),
-    ("lists of one item", np.arange(N_ROWS), None, ""),
+    ("lists of one item", np.arange(N_ROWS), UserWarning, "more than one item"),
     ("rows scattered", np.arange(N_ROWS) % 7, None, ""),
 ]
 
@@ -149,8 +149,8 @@ LABEL_CASES = [
     ("a scalar", 1, BOTH_ERRORS, "1d array|Singleton|shape"),
     ("gain overflows float64", Y * 1e4, ValueError, 'gain="linear"'),
     ("gain overflows float32", Y * 100, ValueError, 'gain="linear"'),
-    ("all zero", 0 * Y, None, ""),
-    ("all equal", 0 * Y + 3, None, ""),
+    ("all zero", 0 * Y, UserWarning, "All labels are equal within each"),
+    ("all equal", 0 * Y + 3, UserWarning, "All labels are equal within each"),
     ("boolean", Y > 0, None, ""),
     ("digits as text", Y.astype(str), None, ""),
     ("objects of int", Y.astype(object), None, ""),
@@ -298,8 +298,14 @@ each_ranker = pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("case", FIT_CASES, ids=short)
 def test_fit_takes_or_refuses(case, name):
     call = {"X": X, "y": Y, "groups": GROUPS} | case.change
-    if case.error is None:
-        scores = MAKERS[name]().fit(**call).predict(call["X"], groups=call["groups"])
+    if case.error in (None, UserWarning):
+        expected = nullcontext()
+        if case.error is UserWarning:
+            expected = pytest.warns(UserWarning, match=case.message)
+        with expected as warned:
+            ranker = MAKERS[name]().fit(**call)
+        assert warned is None or len(warned) == 1
+        scores = ranker.predict(call["X"], groups=call["groups"])
         assert scores.shape == (N_ROWS,)
         assert np.isfinite(scores).all()
         return

@@ -172,6 +172,7 @@ def test_weights_come_back_by_row_and_by_list():
     ("weights", "message"),
     [
         ([1, 1, 1], "sample_weight has 3 entries for 4 rows. Repeat the weight"),
+        ([0, 0, 0, 0], "sample_weight is zero on all rows"),
         ([1, 1, 1, -1], "sample_weight contains the negative weight -1"),
         ([1, 1, 1, np.nan], "sample_weight contains NaN"),
         (np.ones((4, 2)), "sample_weight must be 1-D"),

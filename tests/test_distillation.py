@@ -285,7 +285,7 @@ def test_the_student_stops_on_what_the_teacher_says_of_the_validation_lists(list
         early_stopping_rounds=3,
     )
     teacher = MLPRanker(max_epochs=1, random_state=0)
-    ranker = DistilledRanker(teacher, student)
+    ranker = DistilledRanker(teacher, student, temperature=0.1)
     ranker.fit(X, y, groups, X_val=X, y_val=y, groups_val=groups)
     assert ranker.student_.estimator_.best_iteration_ > 0
 

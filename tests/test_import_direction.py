@@ -33,8 +33,10 @@ PARTS = {
     "datasets",
 }
 DATA = {"_network", "_columns", "_rows"}
-TOOLS = {"scoring", "model_selection"}
+TOOLS = {"model_selection"}
+SCORING = {"scoring"}
 MIXIN = {"_mixin"}
+MODELS = {"_models"}
 ADAPTERS = {"adapters"}
 # From the network up to a trained model, each knows those before it.
 LOOP = ["_batching", "_inference", "_callbacks", "_training", "_fit"]
@@ -44,7 +46,9 @@ EXTRAS = {"distillation", "persistence", "export"}
 EXPLANATIONS = {"_explanations"}
 SHOWN = {"inspection"}
 BELOW_LOOP = BOTTOM | PARTS | DATA
-BELOW_RANKERS = BELOW_LOOP | TOOLS | MIXIN | ADAPTERS | {*LOOP}
+BELOW_RANKERS = (
+    BELOW_LOOP | TOOLS | MIXIN | MODELS | SCORING | ADAPTERS | frozenset(LOOP)
+)
 WINDOW = {"_mixin", "_ranker", "_warnings", "adapters", "distillation", "preprocessing"}
 
 MAY_IMPORT = {
@@ -57,13 +61,15 @@ MAY_IMPORT = {
     "_rows": BOTTOM | {"metrics"},
     **dict.fromkeys(TOOLS, BOTTOM | PARTS),
     **dict.fromkeys(MIXIN, BOTTOM | PARTS),
-    **dict.fromkeys(ADAPTERS, BOTTOM | PARTS | MIXIN),
+    **dict.fromkeys(MODELS, MIXIN),
+    **dict.fromkeys(SCORING, BOTTOM | PARTS | MIXIN | MODELS),
+    **dict.fromkeys(ADAPTERS, BOTTOM | PARTS | MIXIN | MODELS),
     **{module: BELOW_LOOP | {*LOOP[:i]} for i, module in enumerate(LOOP)},
     **dict.fromkeys(BASE, BELOW_RANKERS),
     **dict.fromkeys(RANKER, BELOW_RANKERS | BASE),
     **dict.fromkeys(EXTRAS, BELOW_RANKERS | BASE | RANKER),
-    **dict.fromkeys(EXPLANATIONS, BOTTOM | TOOLS),
-    **dict.fromkeys(SHOWN, BOTTOM | PARTS | EXPLANATIONS),
+    **dict.fromkeys(EXPLANATIONS, BOTTOM | MODELS | SCORING),
+    **dict.fromkeys(SHOWN, BOTTOM | PARTS | MODELS | EXPLANATIONS),
     "__init__": WINDOW,  # for type checkers, and on first use
 }
 

@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from sklearn_rankformer import RankerMixin
 from sklearn_rankformer.adapters import RankerAdapter
 from sklearn_rankformer.metrics import METRICS, kendall_tau, ndcg_score
 from sklearn_rankformer.preprocessing import WithinListScaler
@@ -26,16 +27,12 @@ from sklearn_rankformer.scoring import (
 )
 
 
-class ListCentred(BaseEstimator):
+class ListCentred(RankerMixin, BaseEstimator):
     """Score of a row: distance of its first feature from the mean of its list.
 
     Without groups it raises; with groups that are not those of the rows it ranks
     otherwise.
     """
-
-    __metadata_request__fit = {"groups": True}
-    __metadata_request__predict = {"groups": True}
-    __metadata_request__score = {"groups": True}
 
     def __init__(self, sign=1.0, group_column=None):
         self.sign = sign
@@ -53,9 +50,6 @@ class ListCentred(BaseEstimator):
         groups = np.asarray(groups)
         means = {id_: X[groups == id_, 0].mean() for id_ in np.unique(groups)}
         return -self.sign * np.abs(X[:, 0] - [means[id_] for id_ in groups])
-
-    def get_groups(self, X):
-        return np.rint(X[:, self.group_column]).astype(int)
 
 
 class ListShift(TransformerMixin, BaseEstimator):

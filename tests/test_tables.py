@@ -134,9 +134,7 @@ DICTIONARIES = {
         {"a": X[:, 0], "kind": pa.array(c).dictionary_encode()}
     ),
     "arrow-backed frame": lambda X, c: pd.DataFrame({"a": X[:, 0]}).assign(
-        kind=pd.Series(c).astype(
-            pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))
-        )
+        kind=pd.Series(c).astype(pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string())))
     ),
     "polars": lambda X, c: pl.DataFrame({"a": X[:, 0], "kind": c}).with_columns(
         pl.col("kind").cast(pl.Categorical)

@@ -1,0 +1,352 @@
+"""Other people's estimators: whose they are, what they take, what lies inside them.
+
+Libraries are told apart by the names of their classes, so that none is imported before
+one of its own estimators is used.
+"""
+
+import copy
+import inspect
+from typing import Any
+
+import numpy as np
+from sklearn import get_config
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import get_routing_for_object
+
+from ._mixin import RankerMixin
+
+RANKERS = {
+    "lightgbm": "LGBMRanker",
+    "xgboost": "XGBRanker",
+    "catboost": "CatBoostRanker",
+}
+# Base classes that can be fitted with list ids where their objective ranks.
+BASES = {"lightgbm": "LGBMModel", "catboost": "CatBoost"}
+
+OBJECTIVES = ("objective", "loss_function", "application", "app", "loss")
+# How the names of the objectives begin that compare the items of a list.
+RANKING = (
+    *("lambdarank", "rank_xendcg", "xendcg", "xe_ndcg"),  # LightGBM
+    "rank:",  # XGBoost
+    *("YetiRank", "PairLogit", "Query", "StochasticRank", "StochasticFilter"),
+    *("LambdaMart", "GroupQuantile"),  # CatBoost, as those before
+)
+
+
+def library_of(estimator: Any) -> str | None:
+    """Return the library that an estimator comes from.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any, also of a class derived from a library's.
+
+    Returns
+    -------
+    library : {"lightgbm", "xgboost", "catboost"} or None
+        None for all others.
+    """
+    origins = {cls.__module__.partition(".")[0] for cls in type(estimator).__mro__}
+    return next((library for library in RANKERS if library in origins), None)
+
+
+def ranking_objective(estimator: Any) -> str | None:
+    """Return the objective of a library's estimator if it compares items of a list.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any.
+
+    Returns
+    -------
+    objective : str or None
+        None if the objective does not rank, or the estimator is of no such library.
+    """
+    if library_of(estimator) is None:
+        return None
+    params = estimator.get_params()
+    found = [value for name in OBJECTIVES if isinstance(value := params.get(name), str)]
+    return next((value for value in found if value.startswith(RANKING)), None)
+
+
+def is_library_ranker(estimator: Any) -> bool:
+    """Return whether it is a library's ranker, or a base class with such an objective.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any; one inside a pipeline or search does not count.
+
+    Returns
+    -------
+    is_ranker : bool
+        Whether it can be fitted with list ids in its library's own way.
+    """
+    library = library_of(estimator)
+    if library is None:
+        return False
+    if RANKERS[library] in {cls.__name__ for cls in type(estimator).__mro__}:
+        return True
+    is_base = type(estimator).__name__ == BASES.get(library)
+    return is_base and ranking_objective(estimator) is not None
+
+
+def takes_groups(estimator: Any, method: str) -> bool:
+    """Return whether a method takes ``groups``, or routes them to a step that does.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any.
+    method : str
+        Such as ``"fit"`` or ``"predict"``.
+
+    Returns
+    -------
+    takes : bool
+        Whether ``groups=...`` may be passed.
+    """
+    if "groups" in inspect.signature(getattr(estimator, method)).parameters:
+        return True
+    if not get_config()["enable_metadata_routing"]:
+        return False
+    return bool(get_routing_for_object(estimator).consumes(method, {"groups"}))
+
+
+def groups_for(estimator: Any, method: str, groups: Any) -> dict[str, Any]:
+    """Return the groups as keyword argument of a method that takes them.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any.
+    method : str
+        The method that will be called.
+    groups : array-like of shape (n_rows,), or None
+        List ids.
+
+    Returns
+    -------
+    options : dict
+        ``{"groups": groups}``, or nothing.
+    """
+    wanted = groups is not None and takes_groups(estimator, method)
+    return {"groups": groups} if wanted else {}
+
+
+def unwrap(estimator: Any) -> tuple[list[Pipeline], Any]:
+    """Follow pipelines, searches and frozen estimators down to the model.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any, fitted or not.
+
+    Returns
+    -------
+    transforms : list of Pipeline
+        What happens to X before the model, in this order.
+    model : estimator
+        What predicts in the end.
+    """
+    transforms = []
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(estimator, FrozenEstimator) or _is_search(estimator):
+            estimator = estimator.estimator
+        elif isinstance(estimator, Pipeline):
+            if len(estimator) > 1:
+                transforms.append(estimator[:-1])
+            estimator = estimator[-1]
+        else:
+            return transforms, estimator
+
+
+def _is_search(estimator: Any) -> bool:
+    # scikit-learn has no public class for them, and other packages have their own.
+    return hasattr(estimator, "refit") and hasattr(estimator, "estimator")
+
+
+def model_and_its_input(estimator: Any, X: Any, groups: Any) -> tuple[Any, Any]:
+    """Return the model below pipelines and searches, and what X has become there.
+
+    A search takes no metadata at predict, and a pipeline is no way round it, so the
+    model at the bottom is called itself.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+        Features.
+    groups : array-like of shape (n_rows,), or None
+        List ids, for the transformers that take them.
+
+    Returns
+    -------
+    model : estimator
+        As `unwrap` finds it.
+    X : array-like, sparse matrix or frame of shape (n_rows, n_columns)
+        Its input.
+    """
+    transforms, model = unwrap(estimator)
+    for steps in transforms:
+        X = steps.transform(X, **groups_for(steps, "transform", groups))
+    return model, X
+
+
+def predict_with_groups(model: Any, X: Any, groups: Any) -> np.ndarray:
+    """Return a model's scores, with the groups handed on where it takes them.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted; as `model_and_its_input` returns it.
+    X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+        Features.
+    groups : array-like of shape (n_rows,), or None
+        List ids.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_rows,)
+        One score per row.
+    """
+    return np.asarray(model.predict(X, **groups_for(model, "predict", groups)))
+
+
+def predict_scores(estimator: Any, X: Any, groups: Any) -> np.ndarray:
+    """Return the scores of a ranker, or of a pipeline or search that ends in one.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+        Features.
+    groups : array-like of shape (n_rows,), or None
+        List ids.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_rows,)
+        One score per row.
+    """
+    model, X = model_and_its_input(estimator, X, groups)
+    return predict_with_groups(model, X, groups)
+
+
+def group_column_of(estimator: Any) -> int | str | None:
+    """Return the column from which the ranker at the bottom takes its list ids.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A ranker, or a pipeline or search that may end in one.
+
+    Returns
+    -------
+    group_column : int, str or None
+        None if there is no such ranker, or it takes ids from no column.
+    """
+    model = unwrap(estimator)[1]
+    return model.group_column if isinstance(model, RankerMixin) else None
+
+
+def learns_from_lists(estimator: Any) -> bool:
+    """Return whether an estimator's ``fit`` makes use of list ids.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any.
+
+    Returns
+    -------
+    learns : bool
+        True of libraries' rankers and of all whose ``fit`` takes ``groups``.
+    """
+    return is_library_ranker(estimator) or takes_groups(estimator, "fit")
+
+
+def refuse_hidden_ranker(estimator: Any) -> None:
+    """Refuse an estimator that would keep list ids from what learns from lists.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any that is about to be put behind a `RankerAdapter`.
+
+    Raises
+    ------
+    TypeError
+        If it is a regressor with a ranking objective, or a library's ranker lies
+        inside it, or a ranker that the ids do not reach.
+    """
+    _refuse_regressor_that_ranks(estimator)
+    name = type(estimator).__name__
+    for part in _parts_that_predict(estimator):
+        _refuse_regressor_that_ranks(part)
+        if is_library_ranker(part):
+            inner = type(part).__name__
+            raise TypeError(
+                f"The {name} keeps list ids from the {inner} inside it. Use the "
+                f"{name} itself, with RankerAdapter({inner}(...)) inside in place of "
+                f"{inner}(...): it hands ids on after "
+                f"sklearn.set_config(enable_metadata_routing=True)."
+            )
+        if takes_groups(part, "fit") and not takes_groups(estimator, "fit"):
+            raise TypeError(
+                f"The {name} keeps list ids from the {type(part).__name__} inside it. "
+                f"Call sklearn.set_config(enable_metadata_routing=True), so that it "
+                f"hands them on."
+            )
+
+
+def _refuse_regressor_that_ranks(estimator: Any) -> None:
+    objective = ranking_objective(estimator)
+    if objective is not None and not is_library_ranker(estimator):
+        ranker = RANKERS[str(library_of(estimator))]
+        raise TypeError(
+            f"{type(estimator).__name__} has the ranking objective {objective!r}, but "
+            f"its fit takes no list ids. Use {ranker} with this objective."
+        )
+
+
+def _parts_that_predict(estimator: Any) -> list[Any]:
+    """Estimators inside an estimator, at any depth, as ``get_params`` names them."""
+    if not hasattr(estimator, "get_params"):
+        return []
+    return [
+        part
+        for part in estimator.get_params(deep=True).values()
+        if hasattr(part, "fit")
+        and hasattr(part, "predict")
+        and not isinstance(part, type)
+    ]
+
+
+def fresh(estimator: Any) -> Any:
+    """Return an unfitted copy with the same parameters.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any.
+
+    Returns
+    -------
+    estimator : estimator
+        As `sklearn.base.clone` makes it, of CatBoost's too.
+    """
+    if library_of(estimator) != "catboost":
+        return clone(estimator)
+    # CatBoost copies its list parameters, which clone takes for a defect, and its base
+    # class wants all parameters in one dict.
+    params = copy.deepcopy(estimator.get_params())
+    in_one_dict = "params" in inspect.signature(type(estimator)).parameters
+    return type(estimator)(params) if in_one_dict else type(estimator)(**params)
