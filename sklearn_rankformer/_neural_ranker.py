@@ -161,6 +161,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         given = new._check_rows(X, y, groups, qid, sample_weight, again)
         if not again:
             new.fitted_with_groups_ = given.digest is not None
+        warn_no_order(given.rows.y, given.rows.lists)
         held = new._check_held_rows(X_val, y_val, groups_val, given.categories)
         model = self._model if again else self._start(given, config)
         result = train_model(model, given.rows, held, config)
@@ -275,8 +276,6 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             warn_missing_groups(f"{type(self).__name__}.fit")
         lists = lists_of(ids, X.shape[0])
         weight = check_weights(sample_weight, lists)
-        if not again:
-            warn_no_order(y, lists)
         digest = None if ids is None else digest_lists(lists)
         return _Given(make_rows(X, y, lists, weight, self.gain), categories, digest)
 
