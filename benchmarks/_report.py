@@ -27,7 +27,7 @@ def markdown_table(rows, columns):
     Returns
     -------
     table : str
-        Ends with a newline.
+        Numbers stand to the right. Ends with a newline.
     """
     if not isinstance(columns, dict):
         columns = {key: key for key in columns}
@@ -35,10 +35,14 @@ def markdown_table(rows, columns):
         key: (one, "") if isinstance(one, str) else one for key, one in columns.items()
     }
     lines = [[heading for heading, _ in shown.values()]]
-    lines += [["---", *["---:"] * (len(shown) - 1)]]
+    lines += [["---" if _is_text(rows, key) else "---:" for key in shown]]
     for row in rows:
         lines += [[_cell(row.get(key, ""), form) for key, (_, form) in shown.items()]]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _is_text(rows, key):
+    return all(isinstance(row.get(key, ""), str) for row in rows)
 
 
 def _cell(value, form):
