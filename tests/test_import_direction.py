@@ -17,6 +17,7 @@ NAME = PACKAGE.name
 
 NOTHING = frozenset()
 GROUND = {"_groups"}
+READER = {"_letor"}
 PARTS = {
     "_losses",
     "_network",
@@ -36,7 +37,9 @@ SHOWN = {"inspection"}
 
 MAY_IMPORT = {
     **dict.fromkeys(GROUND, NOTHING),
+    **dict.fromkeys(READER, NOTHING),
     **dict.fromkeys(PARTS, GROUND),
+    "datasets": READER,
     **dict.fromkeys(TOOLS, GROUND | PARTS),
     **dict.fromkeys(LOOP, BELOW_LOOP),
     **dict.fromkeys(BASE, GROUND | PARTS | TOOLS | LOOP),
