@@ -14,7 +14,7 @@ import warnings
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, NoReturn
 
@@ -80,6 +80,8 @@ class Reader:
     index_n: str = ""
     repeated: str = ""
     n_repeated: int = 0
+    # Where lists end that stand in a file of sizes.
+    ends: np.ndarray | None = field(default=None, compare=False)
 
     def read(self, path, sizes=None) -> Iterator[Block]:
         """Parse one file block by block.
@@ -102,24 +104,21 @@ class Reader:
             If the file cannot be read in whole.
         """
         path = os.fsdecode(path)
-        listing = _sizes_beside(path) if sizes is None else os.fsdecode(sizes)
-        n_rows, ends = 0, None
-        for batch in _batches(self._rows(path, listing, sizes is not None)):
-            if self.has_ids:
+        n_rows, self.ends = 0, None
+        for batch in _batches(self._rows(path, sizes)):
+            if self.ends is None:
                 ids = np.array([row.list_id for row in batch])
             else:
-                if ends is None:
-                    ends = np.cumsum(_read_sizes(listing))
                 places = np.arange(n_rows, n_rows + len(batch))
-                ids = self.n_lists + np.searchsorted(ends, places, side="right")
+                ids = self.n_lists + np.searchsorted(self.ends, places, side="right")
             n_rows += len(batch)
             labels = np.array([row.label for row in batch])
             yield Block(self._features(batch, path), labels, ids.astype("S"))
         if not n_rows:
             raise ValueError(f"{path} holds no rows like 'label qid:id index:value'.")
-        if ends is not None:
-            _check_sizes(ends, n_rows, path, listing)
-            self.n_lists += len(ends)
+        if self.ends is not None:
+            _check_sizes(self.ends, n_rows, path)
+            self.n_lists += len(self.ends)
 
     def layout(self) -> tuple[int, int]:
         """Return the first index and the number of columns, once all is read.
@@ -154,7 +153,7 @@ class Reader:
             stacklevel=5,  # The caller of the public function.
         )
 
-    def _rows(self, path: str, listing: str | None, named: bool) -> Iterator[_Row]:
+    def _rows(self, path: str, sizes) -> Iterator[_Row]:
         for number, line in enumerate(_lines(path), 1):
             words = line.partition(b"#")[0].split()
             if not words:
@@ -162,38 +161,29 @@ class Reader:
             try:
                 label = _label(words[0])
                 list_id, pairs = _list_id(words[1:])
-                if self.has_ids is None:
-                    self.has_ids = list_id is not None
-                    self.first_row = _place(path, number)
-                self._check_id(list_id, listing, named)
+                self._check_id(list_id, _place(path, number))
                 (indices, smallest, largest), values = _split(pairs)
                 self._check_indices(smallest, largest)
             except ValueError as error:
                 _refuse(path, number, line, error)
+            if list_id is None and self.ends is None:
+                self.ends = np.cumsum(_read_sizes(path, sizes))
+            if list_id is not None and sizes is not None:
+                raise ValueError(f"{path} has list ids. Leave out sizes={sizes!r}.")
             yield _Row(number, label, list_id, indices, values, largest)
 
-    def _check_id(self, list_id: bytes | None, listing: str | None, named: bool):
-        if list_id is not None:
-            if not self.has_ids:
-                raise ValueError(
-                    f"a list id stands here, but none in {self.first_row}. Give all "
-                    f"rows an id, or none."
-                )
-            if named:
-                raise ValueError(
-                    "rows have list ids here, so that sizes are not needed. Leave out "
-                    "sizes=..., or take the ids out of the file."
-                )
-        elif self.has_ids:
+    def _check_id(self, list_id: bytes | None, place: str) -> None:
+        has_id = list_id is not None
+        if self.has_ids is None:
+            self.has_ids, self.first_row = has_id, place
+        if has_id and not self.has_ids:
+            raise ValueError(
+                f"a list id stands here, but none in {self.first_row}. Give all rows "
+                f"an id, or none."
+            )
+        if self.has_ids and not has_id:
             raise ValueError(
                 f"the list id, qid:..., must follow the label, as in {self.first_row}."
-            )
-        elif listing is None:
-            raise ValueError(
-                "the list id, qid:..., must follow the label. If the file has none, "
-                "write how many rows each list has, one number per line, to a file "
-                "beside it, its name followed by .query, or give load_letor such a "
-                "file as sizes=..."
             )
 
     def _check_indices(self, smallest: int, largest: int) -> None:
@@ -416,34 +406,39 @@ def _label(word: bytes) -> float:
     return float(word)
 
 
-def _sizes_beside(path: str) -> str | None:
+def _read_sizes(path: str, sizes) -> np.ndarray:
+    listing = _sizes_beside(path) if sizes is None else os.fsdecode(sizes)
+    found = []
+    for number, line in enumerate(_lines(listing), 1):
+        word = line.strip()
+        if word.isdigit() and len(word) <= _MOST_DIGITS and int(word):
+            found.append(int(word))
+        elif word:
+            error = ValueError("the size of a list must be a whole number from 1.")
+            _refuse(listing, number, line, error)
+    return np.array(found, dtype=np.int64)
+
+
+def _sizes_beside(path: str) -> str:
     for stem in (path, path.removesuffix(".gz")):
         for ending in (".query", ".group"):
             if os.path.exists(stem + ending):
                 return stem + ending
-    return None
+    raise ValueError(
+        f"{path} has no list id, qid:..., after the label, and no file of list sizes "
+        f"beside it. Write the number of rows of each list, one per line, to "
+        f"{os.path.basename(path)}.query, or give load_letor such a file as sizes=..."
+    )
 
 
-def _read_sizes(path: str) -> np.ndarray:
-    sizes = []
-    for number, line in enumerate(_lines(path), 1):
-        word = line.strip()
-        if word.isdigit() and len(word) <= _MOST_DIGITS and int(word):
-            sizes.append(int(word))
-        elif word:
-            error = ValueError("the size of a list must be a whole number from 1.")
-            _refuse(path, number, line, error)
-    return np.array(sizes, dtype=np.int64)
-
-
-def _check_sizes(ends: np.ndarray, n_rows: int, path: str, listing) -> None:
+def _check_sizes(ends: np.ndarray, n_rows: int, path: str) -> None:
     total = int(ends[-1]) if len(ends) else 0
     if total == n_rows:
         return
     hint = " They look like the list id of each row." * (len(ends) == n_rows)
     raise ValueError(
-        f"{path} holds {n_rows} rows, but the sizes in {listing} add up to {total}. "
-        f"Give the number of rows of each list, one per line.{hint}"
+        f"{path} holds {n_rows} rows, but its list sizes add up to {total}. Give the "
+        f"number of rows of each list, one per line.{hint}"
     )
 
 
