@@ -154,6 +154,7 @@ class Reader:
         )
 
     def _rows(self, path: str, sizes) -> Iterator[_Row]:
+        listing = _sizes_beside(path) if sizes is None else os.fsdecode(sizes)
         for number, line in enumerate(_lines(path), 1):
             words = line.partition(b"#")[0].split()
             if not words:
@@ -161,18 +162,18 @@ class Reader:
             try:
                 label = _label(words[0])
                 list_id, pairs = _list_id(words[1:])
-                self._check_id(list_id, _place(path, number))
+                self._check_id(list_id, listing, _place(path, number))
                 (indices, smallest, largest), values = _split(pairs)
                 self._check_indices(smallest, largest)
             except ValueError as error:
                 _refuse(path, number, line, error)
             if list_id is None and self.ends is None:
-                self.ends = np.cumsum(_read_sizes(path, sizes))
+                self.ends = np.cumsum(_read_sizes(listing))
             if list_id is not None and sizes is not None:
                 raise ValueError(f"{path} has list ids. Leave out sizes={sizes!r}.")
             yield _Row(number, label, list_id, indices, values, largest)
 
-    def _check_id(self, list_id: bytes | None, place: str) -> None:
+    def _check_id(self, list_id: bytes | None, listing: str, place: str) -> None:
         has_id = list_id is not None
         if self.has_ids is None:
             self.has_ids, self.first_row = has_id, place
@@ -184,6 +185,13 @@ class Reader:
         if self.has_ids and not has_id:
             raise ValueError(
                 f"the list id, qid:..., must follow the label, as in {self.first_row}."
+            )
+        if not has_id and not listing:
+            raise ValueError(
+                "the list id, qid:..., must follow the label. Without ids, write the "
+                "number of rows of each list, one per line, to a file beside this one "
+                "that is called like it with .query at the end, or give load_letor "
+                "such a file as sizes=..."
             )
 
     def _check_indices(self, smallest: int, largest: int) -> None:
@@ -406,29 +414,24 @@ def _label(word: bytes) -> float:
     return float(word)
 
 
-def _read_sizes(path: str, sizes) -> np.ndarray:
-    listing = _sizes_beside(path) if sizes is None else os.fsdecode(sizes)
-    found = []
-    for number, line in enumerate(_lines(listing), 1):
-        word = line.strip()
-        if word.isdigit() and len(word) <= _MOST_DIGITS and int(word):
-            found.append(int(word))
-        elif word:
-            error = ValueError("the size of a list must be a whole number from 1.")
-            _refuse(listing, number, line, error)
-    return np.array(found, dtype=np.int64)
-
-
 def _sizes_beside(path: str) -> str:
     for stem in (path, path.removesuffix(".gz")):
         for ending in (".query", ".group"):
             if os.path.exists(stem + ending):
                 return stem + ending
-    raise ValueError(
-        f"{path} has no list id, qid:..., after the label, and no file of list sizes "
-        f"beside it. Write the number of rows of each list, one per line, to "
-        f"{os.path.basename(path)}.query, or give load_letor such a file as sizes=..."
-    )
+    return ""
+
+
+def _read_sizes(path: str) -> np.ndarray:
+    found = []
+    for number, line in enumerate(_lines(path), 1):
+        word = line.strip()
+        if word.isdigit() and len(word) <= _MOST_DIGITS and int(word):
+            found.append(int(word))
+        elif word:
+            error = ValueError("the size of a list must be a whole number from 1.")
+            _refuse(path, number, line, error)
+    return np.array(found, dtype=np.int64)
 
 
 def _check_sizes(ends: np.ndarray, n_rows: int, path: str) -> None:

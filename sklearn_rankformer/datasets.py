@@ -224,7 +224,7 @@ def load_letor(
         values beyond the range of float32 become NaN: Istella writes
         1.797e308 for a missing value.
     y : ndarray of shape (n_rows,), int64 or float64
-        Labels, int64 if all are whole numbers.
+        Labels, int64 if all are whole numbers below 2**53.
     groups : ndarray of shape (n_rows,), int64 or str
         List ids, int64 if all are plain integers. Otherwise they are text as it is
         written, so that 1 and 01 are two lists. With sizes, lists are 0, 1, ...

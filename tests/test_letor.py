@@ -249,7 +249,7 @@ def test_ids_in_the_file_count_for_more_than_sizes_beside_it(tmp_path):
 
 def test_file_without_ids_and_sizes_is_refused_with_the_way_out(tmp_path, blocks):
     path = write(tmp_path / "data.txt", NO_IDS)
-    way_out = r"data\.txt has no list id, .*data\.txt\.query, or give .* sizes="
+    way_out = r"data\.txt, line 1: the list id, .*\.query at the end, .* as sizes="
     with pytest.raises(ValueError, match=way_out):
         load_letor(path)
 
@@ -474,7 +474,8 @@ def naive(text, sizes, n_features, zero_based):
             filled[index - (not zero_based)] = value
     X[np.abs(X) > np.finfo(np.float32).max] = np.nan
     labels = np.array([row.label for row in rows])
-    y = labels.astype(int) if (labels % 1 == 0).all() else labels
+    whole = (labels % 1 == 0).all() and max(abs(labels)) < 2**53
+    y = labels.astype(int) if whole else labels
     groups = naive_groups([row.id for row in rows], sizes)
     return X.astype(np.float32), y, groups, sum(row.repeated for row in rows)
 
@@ -496,7 +497,7 @@ def naive_rows(text, sizes, n_features, zero_based):
         if 0 in row.features and zero_based is False:
             raise Refused(number)
         if row.id is None and sizes is None:
-            raise Refused(0)
+            raise Refused(number)
         yield row
 
 
@@ -526,25 +527,28 @@ def naive_groups(ids, sizes):
 
 
 @st.composite
-def letor_text(draw):
-    """Lines that can mostly be read, in all the ways in which they can be written."""
+def letor_files(draw):
+    """Text and list sizes, or None, mostly good, in all the ways to write them."""
     some = st.sampled_from
-    with_ids, from_0 = draw(st.booleans()), draw(st.booleans())
+    with_ids, from_0 = draw(some([True, True, False])), draw(st.booleans())
     ids = draw(some([[b"1", b"30"], [b"1", b"01"], [b"a", b"-7"], [b"\xff", b"+1"]]))
     indices = [b"0", b"1", b"2", b"3", b"04", b"4", b"12"][not from_0 :]
     values = [b"1", b"-.5", b"0", b"2e3", b"1e-60", b"nan", b"-INF", b"7.", b"1e308"]
     row = st.tuples(
-        some([b"0", b"1", b"2", b"+1", b"0.5", b"-3e0"]),
+        some([b"0", b"1", b"2", b"+1", b"0.5", b"-3e0", b"1e20"]),
         some(ids),
         st.lists(st.tuples(some(indices), some(values)), max_size=5),
         some([b" ", b" ", b"\t", b" \x0b\f"]),
         some([b"\n", b"\n", b" \r\n", b"\n\n", b" # 1:x\n", b"#\0\n"]),
     )
+    rows = draw(st.lists(row, max_size=8))
     text = draw(some([b"", b"", codecs.BOM_UTF8, b"\n"]))
-    for label, one, pairs, space, end in draw(st.lists(row, max_size=8)):
+    for label, one, pairs, space, end in rows:
         words = [label, *[b"qid:" + one] * with_ids, *map(b":".join, pairs)]
         text += space.join(words) + end
-    return damaged(draw, text) if draw(st.booleans()) else text
+    last = draw(st.integers(0, len(rows)))
+    sizes = draw(some([[size for size in (last, len(rows) - last) if size], [2], None]))
+    return damaged(draw, text) if draw(some([True, False, False])) else text, sizes
 
 
 def damaged(draw, text):
@@ -560,8 +564,8 @@ def damaged(draw, text):
 
 settings_of_load_letor = st.fixed_dictionaries(
     {
-        "n_features": st.sampled_from([None, None, 1, 4, 12, 13]),
-        "zero_based": st.sampled_from(["auto", "auto", True, False]),
+        "n_features": st.sampled_from([None, None, None, 4, 12, 13]),
+        "zero_based": st.sampled_from(["auto", "auto", "auto", True, False]),
     }
 )
 
@@ -583,16 +587,20 @@ def outcome(path, cells, **parameters):
 
 @settings(max_examples=150)
 @given(
-    text=st.one_of(letor_text(), letor_text(), letor_text(), st.binary(max_size=60)),
-    sizes=st.lists(st.integers(1, 3), max_size=4),
+    files=st.one_of(
+        letor_files(),
+        letor_files(),
+        letor_files(),
+        st.tuples(st.binary(max_size=60), st.sampled_from([[1], [1, 1], None])),
+    ),
     parameters=settings_of_load_letor,
 )
 def test_any_text_is_read_as_by_a_naive_reader_or_refused_by_line(
-    tmp_path_factory, text, sizes, parameters
+    tmp_path_factory, files, parameters
 ):
+    text, sizes = files
     folder = tmp_path_factory.mktemp("letor")
-    sizes = sizes or None
-    if sizes:
+    if sizes is not None:
         write(folder / "data.txt.query", "\n".join(map(str, sizes)))
     plain = write(folder / "data.txt", text)
     packed = write(folder / "data.txt.gz", text)
