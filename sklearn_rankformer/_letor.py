@@ -146,10 +146,9 @@ class Reader:
         return first, self.n_features or max(self.largest + 1 - first, 1)
 
     def _warn_repeated(self) -> None:
-        more = f" and in {self.n_repeated - 1} more rows" * (self.n_repeated > 1)
         warnings.warn(
-            f"{self.repeated}: a feature index stands twice in the row{more}. The last "
-            f"value is taken.",
+            f"{self.repeated}: a feature index stands twice in the row; such rows in "
+            f"all: {self.n_repeated}. The last value is taken.",
             stacklevel=5,  # The caller of the public function.
         )
 

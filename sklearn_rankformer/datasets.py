@@ -8,7 +8,7 @@ one list id per row. `make_ranking` draws them:
 >>> X.shape, groups.tolist()
 ((12, 20), [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2])
 
-`load_letor` reads the text files in which ranking research passes its data round:
+`load_letor` reads the text files that ranking research passes round:
 
 >>> from pathlib import Path
 >>> from tempfile import TemporaryDirectory
@@ -198,18 +198,20 @@ def load_letor(
     MSLR-WEB, LETOR, Istella and Yahoo data come so: one item per line,
     ``label qid:id index:value index:value ...``, anything after ``#`` a comment. So
     do the examples of LightGBM and XGBoost, whose lists stand in a file of sizes
-    instead. Beside the result only little memory is needed.
+    instead. Indices may come in any order. Beside the result only little memory is
+    needed.
 
     Parameters
     ----------
     path : str or path-like
         File to read, UTF-8; compressed with gzip if its name ends in ``.gz``.
     n_features : int, default=None
-        Number of columns of X; None takes the largest index in the file.
+        Number of columns of X; None takes as many as the largest index needs.
     zero_based : bool or "auto", default="auto"
         Whether the first column has index 0. "auto" says yes if any row of the file
-        has index 0, as in scikit-learn. Say it yourself where parts of a data set are
-        read one by one, or a part without index 0 comes out shifted.
+        has index 0, as in scikit-learn. Give it where parts of a data set are read
+        one by one: a part in which index 0 is missing by chance would come out
+        shifted.
     sizes : str or path-like, default=None
         File that gives the number of rows of each list, one per line, for files
         without ``qid``. None looks beside the file for its name followed by
@@ -237,7 +239,7 @@ def load_letor(
         If the file holds no rows, is cut off, packed or in UTF-16, its sizes do not
         add up to its rows, or a line is damaged: no list id, something that is no
         number, an index that is negative or beyond ``n_features``. The message names
-        file, line and text. Indices may come in any order.
+        file, line and text.
 
     Warns
     -----
@@ -261,7 +263,7 @@ def load_letor_fold(
     fold : int, default=None
         Number of the fold; None if ``directory`` is itself the fold.
     n_features : int, default=None
-        Number of columns; None takes the largest index in any of the three files.
+        Number of columns; None takes as many as the largest index of all needs.
     zero_based : bool or "auto", default="auto"
         Whether the first column has index 0. "auto" says yes if any row of the three
         files has index 0.
@@ -310,7 +312,7 @@ def convert_letor(path, directory, *, n_features=None, zero_based="auto"):
         Where to write ``X.npy`` (float32), ``y.npy`` and ``groups.npy``. It is made
         if need be.
     n_features : int, default=None
-        Number of columns of X; None takes the largest index in the files.
+        Number of columns of X; None takes as many as the largest index of all needs.
     zero_based : bool or "auto", default="auto"
         Whether the first column has index 0. "auto" says yes if any row of the files
         has index 0.
@@ -539,8 +541,8 @@ def _write_arrays(sources: list, directory: Path, reader: Reader, again: Reader)
             f"{', '.join(map(str, sources))} changed while being read. Convert again "
             f"when writing is over."
         )
-    np.save(directory / "y.npy", *typed_labels([labels]))
-    np.save(directory / "groups.npy", *typed_ids([ids]))
+    np.save(directory / "y.npy", typed_labels([labels])[0])
+    np.save(directory / "groups.npy", typed_ids([ids])[0])
 
 
 def _mapped(path: Path, ndim: int, *types: type) -> np.memmap:

@@ -309,7 +309,7 @@ def test_fold_of_which_only_some_parts_have_ids_is_refused(tmp_path):
 
 def test_repeated_indices_of_a_fold_warn_once_with_their_number(tmp_path):
     write_fold(tmp_path, *["1 qid:1 1:5 1:6\n"] * 3)
-    with pytest.warns(UserWarning, match=r"train\.txt, line 1: .* in 2 more") as caught:
+    with pytest.warns(UserWarning, match=r"train\.txt, line 1: .* all: 3") as caught:
         load_letor_fold(tmp_path)
     assert [one.filename for one in caught] == [__file__]
 
