@@ -528,15 +528,16 @@ def _write_arrays(sources: list, directory: Path, reader: Reader, again: Reader)
     ]
     first, width = reader.layout()
     labels, ids = (np.concatenate(column) for column in zip(*blocks, strict=True))
-    n_written = 0
+    n_rows, same = 0, True
     with open(directory / "X.npy", "wb") as file:
         header = np.lib.format.header_data_from_array_1_0(np.empty((0, 0), np.float32))
         header["shape"] = len(labels), width
         np.lib.format.write_array_header_1_0(file, header)
         for block in (block for path in sources for block in again.read(path)):
             fitted(block.X, first, width).tofile(file)
-            n_written += len(block.X)
-    if again != reader or n_written != len(labels):
+            same &= np.array_equal(block.labels, labels[n_rows : n_rows + len(block.X)])
+            n_rows += len(block.X)
+    if not same or again != reader or n_rows != len(labels):
         raise ValueError(
             f"{', '.join(map(str, sources))} changed while being read. Convert again "
             f"when writing is over."

@@ -458,7 +458,15 @@ def test_convert_letor_leaves_no_arrays_when_it_fails(tmp_path):
         load_converted(tmp_path / "arrays")
 
 
-@pytest.mark.parametrize("later", [SMALL * 2, "1 qid:3 1:1\n", SMALL + "1 qid:3 9:1\n"])
+@pytest.mark.parametrize(
+    "later",
+    [
+        pytest.param(SMALL * 2, id="longer"),
+        pytest.param("2 qid:10 3:1\n", id="shorter"),
+        pytest.param(SMALL.replace("1:", "9:"), id="wider"),
+        pytest.param(SMALL.replace("2 qid", "3 qid"), id="other labels"),
+    ],
+)
 def test_convert_letor_notices_that_a_file_changes_meanwhile(
     tmp_path, monkeypatch, blocks, later
 ):
@@ -509,6 +517,15 @@ def test_load_converted_refuses_arrays_that_are_never_written(tmp_path, name, ar
         load_converted(tmp_path)
 
 
+def test_load_converted_refuses_more_than_the_header_speaks_of(tmp_path):
+    convert_letor(write(tmp_path / "data.txt", SMALL), tmp_path)
+    whole = (tmp_path / "X.npy").read_bytes()
+    for content in (whole + b"\0", whole.replace(b"(3, 3)", b"(3, 1)")):
+        (tmp_path / "X.npy").write_bytes(content)
+        with pytest.raises(ValueError, match=r"X\.npy is damaged: .* all of it"):
+            load_converted(tmp_path)
+
+
 NAMES = st.sampled_from(["X.npy", "y.npy", "groups.npy"])
 
 
@@ -522,6 +539,7 @@ def test_load_converted_refuses_what_is_cut_off(tmp_path_factory, name, share):
         load_converted(folder)
 
 
+@pytest.mark.filterwarnings("ignore:Reading `.npy`:UserWarning")  # of Python 2
 @settings(max_examples=150)
 @given(name=NAMES, data=st.data())
 def test_load_converted_reads_damaged_headers_right_or_refuses_them(
