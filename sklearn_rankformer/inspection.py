@@ -15,7 +15,7 @@ from ._explanations import (
     explain_pair,
     list_permutation_importance,
 )
-from ._groups import check_groups, resolve_groups
+from ._groups import check_groups, find_groups
 from ._lists import split_lists
 from ._models import predict_scores
 from .metrics import ndcg_score
@@ -390,7 +390,7 @@ class ListValueDisplay:
         proba = value.proba[:, ranker.levels_ >= min_label].sum(axis=1)
         y = np.asarray(y, dtype=np.float64)
         check_consistent_length(X, y)
-        lists = split_lists(resolve_groups(X, groups, None, ranker.group_column)[1])
+        lists = split_lists(find_groups(X, groups, None, ranker.group_column))
         is_good = lists.reduce(np.maximum, y) >= min_label
         return cls(is_good, np.clip(proba, 0, 1), n_bins=n_bins).plot(ax)
 
