@@ -27,7 +27,13 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ._checks import check_labels, check_list_weights, check_weights, warn_no_order
+from ._checks import (
+    check_labels,
+    check_list_weights,
+    check_weights,
+    fill_masked,
+    warn_no_order,
+)
 from ._groups import refuse_list_sizes, resolve_groups
 from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
@@ -230,6 +236,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         if hasattr(X, "columns"):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X
+        X = fill_masked(X)
         tags = get_tags(self.estimator).input_tags
         X = validate_data(
             self,
