@@ -41,7 +41,7 @@ def check_labels(y: Any, name: str = "y", *, negative: bool = False) -> np.ndarr
     """
     if y is None:
         raise ValueError(
-            f"A ranker requires {name} to be passed, but the target {name} is None. "
+            f"Ranking requires {name} to be passed, but the target {name} is None. "
             f"Give one label per row."
         )
     y = plain_array(y, name)

@@ -132,6 +132,9 @@ def test_a_shift_of_all_scores_of_a_list_changes_no_soft_label(lists):
         (make_pipeline(StandardScaler(), Ridge()), "scores"),
         (MLPRanker(), "gains"),
         (RankFormerRanker(), "gains"),
+        (make_pipeline(StandardScaler(), MLPRanker()), "gains"),
+        (GridSearchCV(RankFormerRanker(), {}), "gains"),
+        (RankerAdapter(make_pipeline(StandardScaler(), MLPRanker())), "gains"),
         ("lightgbm.LGBMRanker", "grades"),
         ("xgboost.XGBRanker", "grades"),
         ("catboost.CatBoostRanker", "grades"),
@@ -144,6 +147,7 @@ def test_soft_labels_suit_the_student(student, kind, lists):
         module, name = student.split(".")
         student = getattr(pytest.importorskip(module), name)()
         assert _kind_of(RankerAdapter(student)) == kind
+        assert _kind_of(make_pipeline(RankerAdapter(student))) == kind
     assert _kind_of(student) == kind
 
 
