@@ -58,7 +58,7 @@ def true_ndcg(share, weight, seed):
         num_layers=1,
         n_members=1,
         max_epochs=15,
-        early_stopping=False,
+        validation_fraction=None,
         random_state=seed,
     )
     ranker.fit(X[shown.rows[kept]], shown.labels[kept], groups=shown.groups[kept])

@@ -7,13 +7,13 @@ gathered from the caller's X batch by batch: X itself is never copied or reorder
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
+from ._device import process_rank
 from ._lists import Lists
 
 # Up to this many bytes of transformed features are computed once and kept; beyond it
@@ -151,14 +151,6 @@ def draw_batches(
         yield chosen[batches[i]]
 
 
-def training_batches(
-    lists: Lists, chosen: np.ndarray, batch_items: int, rng: np.random.Generator
-) -> Iterator[Batch]:
-    """Yield the batches of `draw_batches`, padded."""
-    for drawn in draw_batches(lists, chosen, batch_items, rng):
-        yield make_batch(lists, drawn)
-
-
 def ordered_batches(
     lists: Lists, chosen: np.ndarray, batch_items: int
 ) -> Iterator[Batch]:
@@ -166,15 +158,6 @@ def ordered_batches(
     lengths = lists.lengths[chosen]
     for batch in cut_batches(lengths, lengths, batch_items):
         yield make_batch(lists, chosen[batch])
-
-
-def padding_share(batches: Iterator[Batch]) -> float:
-    """Share of computed items that are padding."""
-    real = padded = 0
-    for batch in batches:
-        real += int(batch.mask.sum())
-        padded += batch.mask.size
-    return (padded - real) / max(padded, 1)
 
 
 @dataclass(frozen=True)
@@ -188,18 +171,18 @@ class Targets:
     ----------
     gains, weights : Tensor of shape (n_rows,), float32
         Gain and loss weight of each item; both 0 in lists that teach no order.
-    counts : Tensor of shape (n_rows,), bool
+    counted : Tensor of shape (n_rows,), bool
         False at rows of zero weight: context for the others, without loss.
-    levels : Tensor of shape (n_lists,), int64
-        Level of each list's highest label.
+    grades : Tensor of shape (n_lists,), int64
+        Position of the level of each list's value.
     list_weights : Tensor of shape (n_lists,), float32
         Weight of each list's listwide loss.
     """
 
     gains: Tensor
     weights: Tensor
-    counts: Tensor
-    levels: Tensor
+    counted: Tensor
+    grades: Tensor
     list_weights: Tensor
 
     def take(self, batch: Batch) -> dict[str, Tensor]:
@@ -211,15 +194,15 @@ class Targets:
         return {
             "gains": self.gains[rows],
             "weights": self.weights[rows],
-            "mask": mask & self.counts[rows],
-            "levels": self.levels[chosen],
+            "counted": mask & self.counted[rows],
+            "grades": self.grades[chosen],
             "list_weights": self.list_weights[chosen],
         }
 
 
 def make_targets(
     gains: np.ndarray,
-    levels: np.ndarray,
+    grades: np.ndarray,
     sample_weight: np.ndarray | None,
     lists: Lists,
     chosen: np.ndarray,
@@ -235,8 +218,8 @@ def make_targets(
     ----------
     gains : ndarray of shape (n_rows,)
         Non-negative gain of each row's label.
-    levels : ndarray of shape (n_lists,), int64
-        Level of each list.
+    grades : ndarray of shape (n_lists,), int64
+        Position of the level of each list's value.
     sample_weight : ndarray of shape (n_rows,), or None
         Non-negative weight of each row.
     lists, chosen
@@ -247,10 +230,10 @@ def make_targets(
         Where the tensors go.
     """
     w = np.ones(len(gains)) if sample_weight is None else sample_weight
-    counts = w > 0
-    highest = lists.reduce(np.maximum, np.where(counts, gains, -np.inf))
-    lowest = lists.reduce(np.minimum, np.where(counts, gains, np.inf))
-    n_counted = lists.reduce(np.add, counts.astype(np.int64))
+    counted = w > 0
+    highest = lists.reduce(np.maximum, np.where(counted, gains, -np.inf))
+    lowest = lists.reduce(np.minimum, np.where(counted, gains, np.inf))
+    n_counted = lists.reduce(np.add, counted.astype(np.int64))
     list_weight = lists.reduce(np.add, w) / np.maximum(n_counted, 1)
     teaches = highest > lowest
     lengths = lists.lengths[chosen]
@@ -265,8 +248,8 @@ def make_targets(
     return Targets(
         gains=_float(np.where(teaches[lists.codes], gains, 0.0), device),
         weights=_float(w * relative[lists.codes], device),
-        counts=torch.from_numpy(counts).to(device),
-        levels=torch.from_numpy(levels).to(device),
+        counted=torch.from_numpy(counted).to(device),
+        grades=torch.from_numpy(grades).to(device),
         list_weights=_float(share(list_weight), device),
     )
 
@@ -289,8 +272,6 @@ class ListDataset(torch.utils.data.Dataset):
         With `epoch`, what the batches of an epoch follow from.
     epoch : int
         Set by the training loop, so that a resumed fit draws the same batches.
-    recipe : dict
-        What the fit was asked for, to tell a checkpoint of it from any other.
     """
 
     features: Features
@@ -299,7 +280,6 @@ class ListDataset(torch.utils.data.Dataset):
     chosen: np.ndarray
     seed: int = 0
     epoch: int = 0
-    recipe: dict = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -329,10 +309,3 @@ class BatchIterator:
                 target["weights"] = 0 * target["weights"]
                 target["list_weights"] = 0 * target["list_weights"]
             yield data.features.take(batch), target
-
-
-def process_rank() -> tuple[int, int]:
-    """This process's rank among those that train together, and their number."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1

@@ -154,24 +154,6 @@ def plain_array(values: Any, name: str) -> np.ndarray:
     return np.asarray(values)
 
 
-def fill_masked(X: Any) -> Any:
-    """Return X with NaN in place of masked entries.
-
-    Parameters
-    ----------
-    X : array-like, sparse matrix or frame of shape (n_rows, n_features)
-        Features.
-
-    Returns
-    -------
-    X : as given, or ndarray of shape (n_rows, n_features)
-        The same unless it is a masked array.
-    """
-    if not np.ma.isMaskedArray(X):
-        return X
-    return X.astype(np.result_type(X.dtype, np.float32)).filled(np.nan)
-
-
 def check_k(k: Any) -> int | None:
     """Return a cut-off: how many positions of each list count, None for all.
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ._checks import plain_array
+from ._tables import as_table
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -144,7 +145,7 @@ def resolve_groups(
 
     Returns
     -------
-    X : as given
+    X : as given, or as `as_table` returns it
         Features without the column of list ids.
     groups : ndarray of shape (n_rows,), or None
         Ids as `check_groups` returns them; None if they were given in no way.
@@ -155,6 +156,7 @@ def resolve_groups(
         If both names are used, the column is not in X, the ids are not valid, or
         those given differ from those in the column.
     """
+    X = as_table(X)
     ids = find_groups(X, groups, qid, group_column, name=name)
     return X if group_column is None else _without_column(X, group_column), ids
 
@@ -186,6 +188,7 @@ def find_groups(
     """
     if groups is not None and qid is not None:
         raise ValueError("groups and its alias qid were both given. Give one of them.")
+    X = as_table(X)
     name = name if qid is None else "qid"
     given = groups if qid is None else qid
     if given is not None:
@@ -229,7 +232,7 @@ def ids_in_column(X: Any, group_column: Any, owner: str) -> np.ndarray:
             f"{owner} has no list ids to find in X, as group_column "
             f"is None. Set it to the name or index of the column that holds them."
         )
-    return _read_column(X, group_column)
+    return _read_column(as_table(X), group_column)
 
 
 def refuse_list_sizes(fit: Method) -> Method:
@@ -285,7 +288,7 @@ def _without_column(X: Any, column: Any) -> Any:
     if index in (0, n_columns - 1):
         rest = X[:, 1:] if index == 0 else X[:, :-1]
     else:
-        # Row by row in memory, and a mask stays what it is.
+        # Row by row in memory, as it came.
         rest = X.take(np.delete(np.arange(n_columns), index), axis=1)
     return np.asarray(rest.tolist()) if from_lists else rest
 

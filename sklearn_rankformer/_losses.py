@@ -7,9 +7,20 @@ its labels and weights, never from the value of its loss. Nothing here knows a n
 or scikit-learn.
 """
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+
+class ItemLoss(Protocol):
+    """A loss on the order of the items of each list."""
+
+    def __call__(
+        self, scores: Tensor, gains: Tensor, mask: Tensor, weights: Tensor
+    ) -> Tensor:
+        """Return one loss per list, shape (n_lists,); see `softmax_loss`."""
 
 
 def softmax_loss(
@@ -90,11 +101,13 @@ def lambda_loss(
     g = gains.masked_fill(~mask, 0.0).gather(-1, by_score)
     discount = 1.0 / torch.log2(torch.arange(size, device=s.device, dtype=s.dtype) + 2)
     best = (g.sort(-1, descending=True).values * discount).sum(-1, keepdim=True)
+    # Divided first: the reciprocal of a tiny gain would overflow.
+    g = g / torch.where(best > 0, best, 1.0)
     # Ranks are sorted, so this is 0 wherever i >= j: each pair is taken once.
     moved = (discount[:k, None] - discount).clamp(min=0.0)
 
     gain_gap = g[:, :k, None] - g[:, None, :]
-    real = mask.gather(-1, by_score).to(s.dtype) / torch.where(best > 0, best, 1.0)
+    real = mask.gather(-1, by_score).to(s.dtype)
     weight = gain_gap.abs() * moved * real[:, None, :]
     total = weight.sum((-1, -2))
     if weights is not None:
@@ -155,3 +168,27 @@ def mixed_loss(
 
 
 LOSSES = {"softmax": softmax_loss, "lambda": lambda_loss, "mixed": mixed_loss}
+
+
+def pick_loss(loss: str | ItemLoss) -> ItemLoss:
+    """Return the loss of this name, or the user's own, checked at each call.
+
+    Raises
+    ------
+    ValueError
+        When called, if the user's loss does not return one loss per list.
+    """
+    if isinstance(loss, str):
+        return LOSSES[loss]
+
+    def checked(scores: Tensor, gains: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+        per_list = loss(scores, gains, mask, weights)
+        if getattr(per_list, "shape", None) != scores.shape[:1]:
+            got = getattr(per_list, "shape", None) or type(per_list).__name__
+            raise ValueError(
+                f"loss must return one loss per list, a tensor of shape "
+                f"({len(scores)},), got {got}."
+            )
+        return per_list
+
+    return checked

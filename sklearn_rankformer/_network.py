@@ -2,9 +2,9 @@
 
 The items of a list and a learned [CLS] token attend to one another; each item is scored
 from its own vector joined with the list's, and the list's value is read off the [CLS]
-vector and off what its items are worth by themselves (RankFormer paper, section 3, but
-for the last). Bottom-up: member layers, input map, transformer block, heads, the two
-networks.
+vector and off what its items are worth (RankFormer paper, section 3, but for the last).
+`build` makes a network of a plain config. Bottom-up: random numbers, member layers,
+input map, transformer block, heads, the two networks.
 
 A network holds ``n_members`` independent copies of itself, trained side by side on the
 same batches and averaged at prediction: a small ensemble for the overhead of one. Every
@@ -13,11 +13,34 @@ parameter therefore has a leading axis of members, and activations have the shap
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ._config import InputConfig, MLPConfig, NetworkConfig, RankFormerConfig
+
+# Given wherever a tensor is made: torch's default may be set to another by the user.
+FLOAT = torch.float32
+
+# Layers draw from the generator of their own fit. torch's global one is shared by the
+# whole process, so two fits in two threads would take each other's numbers. A context
+# variable has a value of its own in each thread.
+_generator: ContextVar[torch.Generator | None] = ContextVar("generator", default=None)
+
+
+@contextmanager
+def drawing_from(generator: torch.Generator | None) -> Iterator[None]:
+    """Let networks built or run in this block draw from the generator."""
+    token = _generator.set(generator)
+    try:
+        yield
+    finally:
+        _generator.reset(token)
 
 
 class MemberLinear(nn.Module):
@@ -31,10 +54,11 @@ class MemberLinear(nn.Module):
     def __init__(self, n_members: int, n_in: int, n_out: int, bias: bool = True):
         super().__init__()
         bound = 1 / math.sqrt(max(n_in, 1))
+        weight = torch.empty(n_members, n_in, n_out, dtype=FLOAT)
         self.weight = nn.Parameter(
-            torch.empty(n_members, n_in, n_out).uniform_(-bound, bound)
+            weight.uniform_(-bound, bound, generator=_generator.get())
         )
-        bias_value = torch.zeros(n_members, 1, n_out)
+        bias_value = torch.zeros(n_members, 1, n_out, dtype=FLOAT)
         self.bias = nn.Parameter(bias_value) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,12 +87,15 @@ class Dropout(nn.Module):
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or not (self.training and self.rate):
-            return F.dropout(x, self.rate, self.training)
+        if not (self.training and self.rate):
+            return x
+        generator = _generator.get()
+        if x.device.type != "cpu":
+            kept = torch.empty_like(x).bernoulli_(1 - self.rate, generator=generator)
+            return x * kept.div_(1 - self.rate)
         limit = min(round(256 * self.rate), 255)
-        draws = torch.empty(x.numel() // 8 + 1, dtype=torch.int64).random_(
-            -(2**63), None
-        )
+        draws = torch.empty(x.numel() // 8 + 1, dtype=torch.int64, device=x.device)
+        draws.random_(-(2**63), None, generator=generator)
         kept = draws.view(torch.uint8)[: x.numel()].view(x.shape) >= limit
         return x * kept.to(x.dtype).mul_(256 / (256 - limit))
 
@@ -91,7 +118,7 @@ def list_standardize(x: Tensor, mask: Tensor) -> Tensor:
 class InputMap(nn.Module):
     """Turn transformed feature columns into one vector per item.
 
-    Numeric columns arrive as normal scores (see `preprocessing.TabularTransform`). Each
+    Numeric columns arrive as normal scores (see `_columns`). Each
     is seen as itself, piecewise-linearly encoded over `n_bins` bins of equal
     probability (Gorishniy et al. 2022, "On embeddings for numerical features"), and, if
     `list_features`, standardised within its list. The encoding happens here, batch by
@@ -116,51 +143,41 @@ class InputMap(nn.Module):
     widths: Tensor
     offsets: Tensor
 
-    def __init__(
-        self,
-        n_members: int,
-        n_numeric: int,
-        n_flags: int,
-        cardinalities: tuple[int, ...],
-        d_model: int,
-        *,
-        n_bins: int,
-        list_features: bool,
-        feature_dropout: float,
-    ):
+    def __init__(self, config: InputConfig, n_members: int, d_model: int):
         super().__init__()
-        self.n_numeric = n_numeric
-        self.n_flags = n_flags
-        self.n_bins = n_bins
-        self.list_features = list_features
-        self.feature_dropout = feature_dropout
-        width = n_numeric * (1 + n_bins + list_features) + n_flags
+        self.config = config
+        self.splits = (config.n_numeric, config.n_flags, len(config.cardinalities))
+        n_views = 1 + config.n_bins + config.list_features
+        width = config.n_numeric * n_views + config.n_flags
         self.linear = MemberLinear(n_members, width, d_model)
         # The tails beyond the outermost bins saturate, as the leaves of a tree do.
-        inner = torch.linspace(0, 1, n_bins + 1, dtype=torch.float64)[1:-1]
-        edges = torch.special.ndtri(inner).float()
+        inner = torch.linspace(0, 1, config.n_bins + 1, dtype=torch.float64)[1:-1]
+        edges = torch.special.ndtri(inner).to(FLOAT)
         self.register_buffer("edges", F.pad(edges, (1, 0), value=-3.0))
         self.register_buffer("widths", F.pad(edges, (0, 1), value=3.0) - self.edges)
-        offsets = torch.tensor((0, *cardinalities[:-1])).cumsum(0)
+        first_codes = (0, *config.cardinalities[:-1])
+        offsets = torch.tensor(first_codes, dtype=torch.int64).cumsum(0)
         self.register_buffer("offsets", offsets)
-        self.embedding = (
-            nn.Parameter(0.1 * torch.randn(n_members, sum(cardinalities), d_model))
-            if cardinalities
-            else None
-        )
+        self.embedding = None
+        if config.cardinalities:
+            shape = n_members, sum(config.cardinalities), d_model
+            vectors = torch.randn(shape, dtype=FLOAT, generator=_generator.get())
+            self.embedding = nn.Parameter(0.1 * vectors)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        n_categorical = x.shape[-1] - self.n_numeric - self.n_flags
-        numeric, flags, codes = x.split(
-            [self.n_numeric, self.n_flags, n_categorical], dim=-1
-        )
+        numeric, flags, codes = x.split(self.splits, dim=-1)
         views = self._views(numeric, mask)
-        if self.training and self.feature_dropout:
+        if self.training and self.config.feature_dropout:
             # Whole features: one draw for all views of a feature of an item.
-            kept = torch.rand_like(x) >= self.feature_dropout
-            shown = kept[..., : self.n_numeric, None].to(x.dtype)
-            views = views * shown.div_(1 - self.feature_dropout)
-            codes = codes * kept[..., self.n_numeric + self.n_flags :]
+            draws = torch.rand(
+                x.shape, generator=_generator.get(), dtype=x.dtype, device=x.device
+            )
+            kept_numeric, _, kept_codes = (draws >= self.config.feature_dropout).split(
+                self.splits, dim=-1
+            )
+            shown = kept_numeric.unsqueeze(-1).to(x.dtype)
+            views = views * shown.div_(1 - self.config.feature_dropout)
+            codes = codes * kept_codes
         h = self.linear(torch.cat([views.flatten(-2), flags], -1).unsqueeze(0))
         if self.embedding is None:
             return h
@@ -169,18 +186,23 @@ class InputMap(nn.Module):
     def _views(self, numeric: Tensor, mask: Tensor) -> Tensor:
         """All forms of each feature: (n_lists, list_size, n_numeric, n_views)."""
         views = [numeric.unsqueeze(-1)]
-        if self.n_bins:
+        if self.config.n_bins:
             ramps = (numeric.unsqueeze(-1) - self.edges) / self.widths
             views.append(self.BIN_SCALE * ramps.clamp(0.0, 1.0))
-        if self.list_features:
+        if self.config.list_features:
             views.append(list_standardize(numeric, mask).unsqueeze(-1))
         return torch.cat(views, -1)
+
+
+def closed_gate(n_members: int, d_model: int) -> nn.Parameter:
+    """A gate per channel that starts nearly closed."""
+    return nn.Parameter(torch.full((n_members, 1, 1, d_model), 0.1, dtype=FLOAT))
 
 
 class Block(nn.Module):
     """Pre-norm transformer block in which the items earn their context.
 
-    What attention adds to an item is gated per channel, from `GATE`: on few lists plain
+    What attention adds to an item is gated per channel: on few lists plain
     attention overfits within epochs, while a block that starts as a pointwise network
     lets context in only as far as it pays. The [CLS] token, which has nothing but
     attention to learn from, is not gated.
@@ -190,8 +212,6 @@ class Block(nn.Module):
     x : (n_members, n_lists, 1 + list_size, d_model), the [CLS] token first
     attend : (n_members * n_lists, 1, 1, 1 + list_size), bool, or None for all
     """
-
-    GATE = 0.1
 
     def __init__(
         self,
@@ -207,7 +227,7 @@ class Block(nn.Module):
         self.dropout = Dropout(dropout)
         self.to_qkv = MemberLinear(n_members, d_model, 3 * d_model)
         self.from_heads = MemberLinear(n_members, d_model, d_model)
-        self.gate = nn.Parameter(torch.full((n_members, 1, 1, d_model), self.GATE))
+        self.gate = closed_gate(n_members, d_model)
         self.widen = MemberLinear(n_members, d_model, dim_feedforward)
         self.narrow = MemberLinear(n_members, dim_feedforward, d_model)
 
@@ -220,20 +240,33 @@ class Block(nn.Module):
 
     def attention(self, x: Tensor, attend: Tensor | None) -> Tensor:
         """Multi-head attention within each list, fused by torch where it can."""
+        q, k, v = self._heads(x)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attend)
+        return self.from_heads(mixed.transpose(1, 2).reshape(x.shape))
+
+    def attention_weights(self, x: Tensor) -> Tensor:
+        """What each position looks at, in float32, for lists without padding.
+
+        Shape
+        -----
+        x : (n_members, n_lists, size, d_model)
+        returns : (n_members, n_lists, nhead, size, size); rows sum to 1
+        """
+        q, k, _ = self._heads(self.norm(x)).float()
+        logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        return logits.softmax(-1).unflatten(0, x.shape[:2])
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """Queries, keys and values: (3, n_members * n_lists, nhead, size, width)."""
         n_members, n_lists, size, width = x.shape
         heads = self.to_qkv(x).view(
             n_members * n_lists, size, 3, self.nhead, width // self.nhead
         )
-        q, k, v = heads.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attend)
-        return self.from_heads(mixed.transpose(1, 2).reshape(x.shape))
+        return heads.permute(2, 0, 3, 1, 4)
 
 
 class Head(nn.Module):
-    """A small MLP: (..., n_in) -> (..., n_out).
-
-    `shift` is added to its hidden layer.
-    """
+    """A small MLP: (..., n_in) -> (..., n_out)."""
 
     def __init__(
         self,
@@ -249,8 +282,12 @@ class Head(nn.Module):
         self.dropout = Dropout(dropout)
         self.out = MemberLinear(n_members, n_hidden, n_out, bias)
 
-    def forward(self, x: Tensor, shift: Tensor | float = 0.0) -> Tensor:
-        return self.out(self.dropout(F.relu(self.hidden(x) + shift)))
+    def forward(self, x: Tensor) -> Tensor:
+        return self.from_hidden(self.hidden(x))
+
+    def from_hidden(self, h: Tensor) -> Tensor:
+        """What follows the first linear map; see `RankFormer.forward`."""
+        return self.out(self.dropout(F.relu(h)))
 
 
 class ListHead(nn.Module):
@@ -294,59 +331,81 @@ class RankFormer(nn.Module):
         (n_members, n_lists, n_thresholds) or None without a listwide head
     """
 
-    def __init__(
-        self,
-        input_map: InputMap,
-        *,
-        n_members: int,
-        d_model: int,
-        num_layers: int,
-        nhead: int,
-        dim_feedforward: int,
-        dropout: float,
-        n_thresholds: int,
-    ):
+    def __init__(self, config: RankFormerConfig):
         super().__init__()
-        self.input_map = input_map
-        self.dropout = Dropout(dropout)
-        self.cls_token = nn.Parameter(0.02 * torch.randn(n_members, 1, 1, d_model))
+        n_members, d_model = config.n_members, config.d_model
+        self.input_map = InputMap(config.inputs, n_members, d_model)
+        self.dropout = Dropout(config.dropout)
+        cls_token = torch.randn(
+            (n_members, 1, 1, d_model), dtype=FLOAT, generator=_generator.get()
+        )
+        self.cls_token = nn.Parameter(0.02 * cls_token)
         # Attention averages over items and so cannot count them; the [CLS] token is
-        # told the logarithm of the list's size.
-        self.size_token = nn.Parameter(torch.zeros(n_members, 1, 1, d_model))
+        # given the logarithm of the list's size.
+        self.size_token = nn.Parameter(torch.zeros_like(cls_token))
         self.blocks = nn.ModuleList(
-            Block(n_members, d_model, nhead, dim_feedforward, dropout)
-            for _ in range(num_layers)
+            Block(
+                n_members,
+                d_model,
+                config.nhead,
+                config.dim_feedforward,
+                config.dropout,
+            )
+            for _ in range(config.num_layers)
         )
         self.norm = nn.LayerNorm(d_model, elementwise_affine=False)
-        self.cls_gate = nn.Parameter(torch.full((n_members, 1, 1, d_model), Block.GATE))
+        self.cls_gate = closed_gate(n_members, d_model)
         # Joining the list's vector to each item's and mapping both is the same as
         # mapping each by itself and adding: once a list, not once an item.
         self.from_cls = MemberLinear(n_members, d_model, d_model, bias=False)
         # No loss sees a constant added to all scores: a bias would only drift.
-        self.item_head = Head(n_members, d_model, d_model, 1, dropout, bias=False)
+        self.item_head = Head(
+            n_members, d_model, d_model, 1, config.dropout, bias=False
+        )
         self.list_head = (
-            ListHead(n_members, d_model, n_thresholds, dropout)
-            if n_thresholds
+            ListHead(n_members, d_model, config.n_thresholds, config.dropout)
+            if config.n_thresholds
             else None
         )
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
-        items = self.dropout(self.input_map(x, mask))
-        log_size = mask.sum(-1).to(x.dtype).log().view(-1, 1, 1)
-        cls = self.cls_token + self.size_token * log_size
-        z = torch.cat([cls, items], 2)
+        z = self._embed(x, mask)
         attend = F.pad(mask, (1, 0), value=True)[:, None, None, :]
         attend = attend.repeat(len(z), 1, 1, 1)
         for block in self.blocks:
             z = block(z, attend)
         z = self.norm(z)
         z_cls, z_items = z[:, :, :1], z[:, :, 1:]
+        # Mapped once, and read twice: with the list's vector and without.
+        h = self.item_head.hidden(z_items)
         shift = self.from_cls(self.cls_gate * z_cls)
-        scores = self.item_head(z_items, shift).squeeze(-1)
+        scores = self.item_head.from_hidden(h + shift).squeeze(-1)
         if self.list_head is None:
             return scores, None
-        worth = self.item_head(z_items).squeeze(-1)
+        worth = self.item_head.from_hidden(h).squeeze(-1)
         return scores, self.list_head(worth, mask, z_cls.squeeze(2))
+
+    def attention_weights(self, x: Tensor) -> Tensor:
+        """What each position of a list looks at, layer by layer.
+
+        Shape
+        -----
+        x : (n_lists, list_size, n_columns), lists of one size, without padding
+        returns : (n_layers, n_members, n_lists, nhead, 1 + list_size, 1 + list_size),
+            the [CLS] token first
+        """
+        z = self._embed(x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))
+        weights = []
+        for block in self.blocks:
+            weights.append(block.attention_weights(z))
+            z = block(z, None)
+        return torch.stack(weights)
+
+    def _embed(self, x: Tensor, mask: Tensor) -> Tensor:
+        """The [CLS] token and the items: (n_members, n_lists, 1 + list_size, d)."""
+        items = self.dropout(self.input_map(x, mask))
+        log_size = mask.sum(-1).to(x.dtype).log().view(-1, 1, 1)
+        return torch.cat([self.cls_token + self.size_token * log_size, items], 2)
 
 
 class MLP(nn.Module):
@@ -357,25 +416,33 @@ class MLP(nn.Module):
     As `RankFormer`; the list logits are always None.
     """
 
-    def __init__(
-        self,
-        input_map: InputMap,
-        *,
-        n_members: int,
-        hidden_sizes: tuple[int, ...],
-        dropout: float,
-    ):
+    def __init__(self, config: MLPConfig):
         super().__init__()
-        self.input_map = input_map
-        self.dropout = Dropout(dropout)
+        n_members, sizes = config.n_members, config.hidden_sizes
+        self.input_map = InputMap(config.inputs, n_members, sizes[0])
+        self.dropout = Dropout(config.dropout)
         self.hidden = nn.ModuleList(
-            MemberLinear(n_members, n_in, n_out)
-            for n_in, n_out in pairwise(hidden_sizes)
+            MemberLinear(n_members, n_in, n_out) for n_in, n_out in pairwise(sizes)
         )
-        self.out = MemberLinear(n_members, hidden_sizes[-1], 1, bias=False)
+        self.out = MemberLinear(n_members, sizes[-1], 1, bias=False)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, None]:
         h = self.dropout(F.relu(self.input_map(x, mask)))
         for layer in self.hidden:
             h = self.dropout(F.relu(layer(h)))
         return self.out(h).squeeze(-1), None
+
+
+def build(
+    config: NetworkConfig,
+    generator: torch.Generator | None = None,
+    device: str = "cpu",
+) -> RankFormer | MLP:
+    """Make the network of a config, its weights drawn from the generator.
+
+    On the device "meta" it has shapes and no memory, and nothing is drawn.
+    """
+    network = RankFormer if isinstance(config, RankFormerConfig) else MLP
+    # The device is named because torch's default one may be set to another.
+    with torch.device(device), drawing_from(generator):
+        return network(config)

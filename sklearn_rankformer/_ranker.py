@@ -1,6 +1,6 @@
 """The estimators: `RankFormerRanker`, and the pointwise `MLPRanker` beside it.
 
-They differ in their network and its parameters; all else is in `_base_ranker`.
+They differ in their network and its parameters; all else is in `_neural_ranker`.
 """
 
 from numbers import Integral, Real
@@ -10,8 +10,8 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 
-from ._base_ranker import NeuralRanker
-from ._network import MLP, RankFormer
+from ._config import MLPConfig, RankFormerConfig
+from ._neural_ranker import NeuralRanker
 
 
 def _has_list_value(ranker):
@@ -82,13 +82,12 @@ class RankFormerRanker(NeuralRanker):
         Planned number of passes over the lists.
     batch_items : int, default=512
         Most items, padding included, in a batch of lists of similar length.
-    early_stopping : bool, default=True
-        Whether to hold out lists (none if there are fewer than 10) and measure NDCG@10
-        on them after each epoch. The weights of the best epoch are restored if they
-        beat the last ones beyond noise (a paired t-test over the lists), or if training
-        stopped before its planned end.
-    validation_fraction : float, default=0.1
-        Share of the lists to hold out, unless `fit` is given `X_val`.
+    validation_fraction : float or None, default=0.1
+        Share of the lists to hold out (none if there are fewer than 10), unless `fit`
+        is given `X_val`; None trains on all. NDCG@10 is measured on held-out lists
+        after each epoch. The last weights are kept, unless those of the best epoch
+        beat them beyond noise (a paired t-test over the lists), or training stopped
+        before its planned end.
     n_iter_no_change : int or None, default=None
         Stop after this many epochs without a better one, with the weights of the best.
         None goes on to the planned end, which is mostly better: the learning rate
@@ -119,19 +118,18 @@ class RankFormerRanker(NeuralRanker):
         bins if there are more than 32.
     module_ : torch.nn.Module
         The network.
-    net_ : skorch.NeuralNet
-        Its training loop.
-    transform_ : object
-        The input transform.
     device_ : torch.device
         Where the network runs.
+    precision_ : {"float32", "bfloat16"}
+        In which precision it runs.
     history_ : list of dict
         One entry an epoch: ``epoch``, ``train_loss``, ``valid_ndcg`` or
         ``valid_loss``, and ``dur`` in seconds.
     n_iter_ : int
         Number of epochs run.
-    best_epoch_, best_score_ : int and float, or None
-        The epoch whose weights were kept, from 1, and what it measured.
+    kept_epoch_, kept_score_ : int and float, or None
+        The epoch whose weights were kept, from 1, and what it measured on the held-out
+        lists; None without these.
     fitted_with_groups_ : bool
         Whether `fit` was given list ids.
 
@@ -156,6 +154,7 @@ class RankFormerRanker(NeuralRanker):
     """
 
     _needs_groups = True
+    _config_kind = RankFormerConfig
 
     _parameter_constraints: dict = {
         **NeuralRanker._parameter_constraints,
@@ -189,7 +188,6 @@ class RankFormerRanker(NeuralRanker):
         weight_decay=0.01,
         max_epochs=15,
         batch_items=512,
-        early_stopping=True,
         validation_fraction=0.1,
         n_iter_no_change=None,
         warm_start=False,
@@ -218,7 +216,6 @@ class RankFormerRanker(NeuralRanker):
         self.weight_decay = weight_decay
         self.max_epochs = max_epochs
         self.batch_items = batch_items
-        self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
@@ -265,29 +262,74 @@ class RankFormerRanker(NeuralRanker):
         levels by a running minimum before their differences are taken, so that no
         probability is negative.
         """
-        X, lists = self._check_new_rows(X, groups, qid, "predict_list_value")
-        above = self._run(X, lists)[1]
-        if above is None:  # all training lists had one value
-            above = np.empty((lists.n_lists, 0), dtype=np.float32)
-        above = np.minimum.accumulate(above.astype(np.float64), axis=1)
-        proba = -np.diff(above, axis=1, prepend=1.0, append=0.0)
-        return Bunch(groups=lists.ids, proba=proba, value=proba @ self.levels_)
+        predictions, lists, model = self._run(X, groups, qid, "predict_list_value")
+        return _list_value(predictions, lists, model)
 
-    def _make_network(self, n_thresholds):
+    @available_if(_has_list_value)
+    def predict_all(self, X, groups=None, *, qid=None):
+        """Predict scores and list value from one pass through the network.
+
+        For servers, which want both: `predict` and `predict_list_value` one after the
+        other run the network twice.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features of each item.
+        groups : array-like of shape (n_rows,), default=None
+            List id of each row, rows in any order.
+        qid : array-like of shape (n_rows,), default=None
+            Other name for `groups`.
+
+        Returns
+        -------
+        result : Bunch
+            ``scores``, as `predict` returns them, and ``list_value``, as
+            `predict_list_value` does.
+
+        Raises
+        ------
+        AttributeError
+            At ``listwide_weight=0``, which leaves the listwide head out.
+        """
+        predictions, lists, model = self._run(X, groups, qid, "predict_all")
+        return Bunch(
+            scores=predictions.scores, list_value=_list_value(predictions, lists, model)
+        )
+
+    @property
+    def levels_(self):
+        """Distinct values of a list seen by `fit`, or means of their quantile bins."""
+        return self._model.levels.values
+
+    def _training_config(self):
+        return super()._training_config(self.listwide_weight)
+
+    def _network_config(self, columns, levels):
         if self.d_model % self.nhead:
             raise ValueError(
                 f"d_model={self.d_model} must be a multiple of nhead={self.nhead}."
             )
-        return RankFormer(
-            self._make_input_map(self.d_model, self.list_features),
-            n_members=self.n_members,
-            d_model=self.d_model,
-            num_layers=self.num_layers,
-            nhead=self.nhead,
-            dim_feedforward=self.dim_feedforward,
-            dropout=self.dropout,
-            n_thresholds=n_thresholds if self.listwide_weight else 0,
+        return RankFormerConfig(
+            self._input_config(columns, bool(self.list_features)),
+            n_members=int(self.n_members),
+            d_model=int(self.d_model),
+            num_layers=int(self.num_layers),
+            nhead=int(self.nhead),
+            dim_feedforward=int(self.dim_feedforward),
+            dropout=float(self.dropout),
+            n_thresholds=len(levels.values) - 1 if self.listwide_weight else 0,
         )
+
+
+def _list_value(predictions, lists, model):
+    """Chances of each level, and the value expected, of each list."""
+    above = predictions.above
+    if above is None:  # all training lists had one value
+        above = np.empty((lists.n_lists, 0), dtype=np.float32)
+    above = np.minimum.accumulate(above.astype(np.float64), axis=1)
+    proba = -np.diff(above, axis=1, prepend=1.0, append=0.0)
+    return Bunch(groups=lists.ids, proba=proba, value=proba @ model.levels.values)
 
 
 class MLPRanker(NeuralRanker):
@@ -309,16 +351,16 @@ class MLPRanker(NeuralRanker):
         As in `RankFormerRanker`.
     learning_rate, weight_decay, max_epochs, batch_items
         As in `RankFormerRanker`.
-    early_stopping, validation_fraction, n_iter_no_change, warm_start, callbacks
+    validation_fraction, n_iter_no_change, warm_start, callbacks
         As in `RankFormerRanker`.
     device, precision, random_state, verbose
         As in `RankFormerRanker`.
 
     Attributes
     ----------
-    n_features_in_, feature_names_in_, levels_, module_, net_, transform_, device_
+    n_features_in_, feature_names_in_, module_, device_, precision_
         As in `RankFormerRanker`.
-    history_, n_iter_, best_epoch_, best_score_, fitted_with_groups_
+    history_, n_iter_, kept_epoch_, kept_score_, fitted_with_groups_
         As in `RankFormerRanker`.
 
     See Also
@@ -336,6 +378,7 @@ class MLPRanker(NeuralRanker):
     """
 
     _needs_groups = False
+    _config_kind = MLPConfig
 
     _parameter_constraints: dict = {
         **NeuralRanker._parameter_constraints,
@@ -359,7 +402,6 @@ class MLPRanker(NeuralRanker):
         weight_decay=0.01,
         max_epochs=15,
         batch_items=512,
-        early_stopping=True,
         validation_fraction=0.1,
         n_iter_no_change=None,
         warm_start=False,
@@ -383,7 +425,6 @@ class MLPRanker(NeuralRanker):
         self.weight_decay = weight_decay
         self.max_epochs = max_epochs
         self.batch_items = batch_items
-        self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
@@ -393,15 +434,15 @@ class MLPRanker(NeuralRanker):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _make_network(self, n_thresholds):
+    def _network_config(self, columns, levels):
         sizes = tuple(self.hidden_layer_sizes)
         if not sizes or not all(isinstance(n, Integral) and int(n) > 0 for n in sizes):
             raise ValueError(
                 f"hidden_layer_sizes must hold positive integers, got {sizes!r}."
             )
-        return MLP(
-            self._make_input_map(sizes[0], list_features=False),
-            n_members=self.n_members,
-            hidden_sizes=sizes,
-            dropout=self.dropout,
+        return MLPConfig(
+            self._input_config(columns, list_features=False),
+            n_members=int(self.n_members),
+            hidden_sizes=tuple(int(n) for n in sizes),
+            dropout=float(self.dropout),
         )

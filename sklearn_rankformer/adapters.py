@@ -31,7 +31,6 @@ from ._checks import (
     check_labels,
     check_list_weights,
     check_weights,
-    fill_masked,
     warn_no_order,
 )
 from ._groups import refuse_list_sizes, resolve_groups
@@ -236,7 +235,6 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         if hasattr(X, "columns"):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X
-        X = fill_masked(X)
         tags = get_tags(self.estimator).input_tags
         X = validate_data(
             self,

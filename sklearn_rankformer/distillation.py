@@ -17,7 +17,6 @@ from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._checks import fill_masked
 from ._groups import refuse_list_sizes, resolve_groups
 from ._lists import Lists, digest_lists, lists_of, one_list
 from ._mixin import RankerMixin
@@ -278,7 +277,6 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         if hasattr(X, "columns"):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X
-        X = fill_masked(X)
         tags = self.__sklearn_tags__().input_tags
         return validate_data(
             self,

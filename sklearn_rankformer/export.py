@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from . import __version__
+from ._columns import Columns
 from ._ranker import MLPRanker, RankFormerRanker
 
 OPSET = 18
@@ -78,56 +79,50 @@ def to_onnx(ranker, path):
             f"ranker must be a RankFormerRanker or MLPRanker, got "
             f"{type(ranker).__name__}. Export other estimators by their own tools."
         )
-    check_is_fitted(ranker, "module_")
+    check_is_fitted(ranker)
     _import_onnx()
     graph = RankerGraph(ranker).eval()
     path = Path(path)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         unfinished = os.path.join(folder, "graph.onnx")
         _export(graph, unfinished)
-        _add_metadata(unfinished, _describe(ranker))
+        _add_metadata(unfinished, _metadata_of(ranker))
         os.replace(unfinished, path)
 
 
 class NormalScores(nn.Module):
-    """The columns that `TabularTransform` gives, made by tensor operations.
+    """The columns that `Columns.transform` gives, made by tensor operations.
 
     Knots stay in float64, so that a value falls between the same two as in numpy.
 
     Parameters
     ----------
-    transform : TabularTransform
-        The fitted one.
-    order : list of int
-        Which column of X is the transform's first, second, and so on.
+    columns : Columns
+        The fitted ones.
 
     Shape
     -----
     (n_rows, n_features) -> (n_rows, n_columns)
     """
 
-    def __init__(self, transform, order: list[int]):
+    def __init__(self, columns: Columns):
         super().__init__()
-        order = np.asarray(order, dtype=np.int64)
-        self.quantiles = transform.quantiles
-        self.has_categories = len(transform.categorical_) > 0
-        columns = {
-            "numeric": order[transform.numeric_],
-            "flagged": order[transform.flagged_],
-            "categorical": order[transform.categorical_],
-            "cardinalities": np.array(transform.cardinalities, dtype=np.float32),
-        }
-        for name, index in columns.items():
-            self.register_buffer(name, torch.tensor(index))
+        self.quantiles = columns.knots is not None
+        self.has_categories = len(columns.categorical) > 0
+        sizes = np.array(columns.categories.cardinalities, dtype=np.float32)
+        self.register_buffer("numeric", torch.tensor(columns.numeric))
+        self.register_buffer("flagged", torch.tensor(columns.flagged))
+        self.register_buffer("categorical", torch.tensor(columns.categorical))
+        self.register_buffer("cardinalities", torch.tensor(sizes))
         if self.quantiles:
-            self.n_knots = transform.knots_.shape[1]
-            n_numeric = len(transform.knots_)
+            n_numeric, self.n_knots = columns.knots.shape
             # Searched by halves, a table needs one place less than a power of two.
             self.width = 2 ** self.n_knots.bit_length() - 1
             knots = np.full((n_numeric, self.width), np.inf)
-            knots[:, : self.n_knots] = transform.knots_
+            # X is float32 here, whose range needs no shift.
+            knots[:, : self.n_knots] = np.ldexp(columns.knots, -columns.shifts[:, None])
             scores = np.zeros((n_numeric, self.width))
-            scores[:, : self.n_knots] = transform.scores_
+            scores[:, : self.n_knots] = columns.scores
             self.register_buffer("knots", torch.tensor(knots.ravel()))
             self.register_buffer("scores", torch.tensor(scores.ravel()))
             self.register_buffer("starts", self.width * torch.arange(n_numeric))
@@ -173,9 +168,10 @@ class RankerGraph(nn.Module):
     def __init__(self, ranker):
         super().__init__()
         self.n_features = ranker.n_features_in_
-        self.transform = NormalScores(ranker.transform_, _column_order(ranker))
+        columns = ranker._model.columns
+        self.transform = NormalScores(columns)
         self.module = deepcopy(ranker.module_).cpu()
-        probe = torch.zeros(1, 1, ranker.transform_.n_columns)
+        probe = torch.zeros(1, 1, columns.n_columns)
         with torch.no_grad():
             logits = self.module.eval()(probe, torch.ones(1, 1, dtype=torch.bool))[1]
         self.outputs = ["scores"] if logits is None else ["scores", "list_proba"]
@@ -213,14 +209,6 @@ def _level_proba(above: Tensor) -> Tensor:
     falling.append(torch.zeros_like(falling[0]))
     stacked = torch.stack(falling, 1)
     return stacked[:, :-1] - stacked[:, 1:]
-
-
-def _column_order(ranker):
-    """Columns in the order of the transform: the encoder puts categories first."""
-    if ranker.encoder_ is None:
-        return list(range(ranker.n_features_in_))
-    mask = np.asarray(ranker.encoder_.transformers[0][2])
-    return [*np.flatnonzero(mask), *np.flatnonzero(~mask)]
 
 
 def _import_onnx():
@@ -262,7 +250,7 @@ def _export(graph, path, dynamo=False):
 
 @contextmanager
 def _quiet():
-    """What the exporters say is about tracing, and nothing a user could mend."""
+    """What the exporters say is about tracing, and nothing a user could fix."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -274,20 +262,16 @@ def _quiet():
         logger.setLevel(level)
 
 
-def _describe(ranker):
+def _metadata_of(ranker):
     """What a client has to know about the columns."""
     names = getattr(ranker, "feature_names_in_", None)
-    categories = {}
-    if ranker.encoder_ is not None:
-        found = ranker.encoder_.named_transformers_["categories"].categories_
-        columns = np.flatnonzero(ranker.encoder_.transformers[0][2])
-        for column, values in zip(columns.tolist(), found, strict=True):
-            plain = [None if v != v else v for v in values.tolist()]  # NaN is no JSON
-            categories[column if names is None else names[column]] = plain
+    columns = ranker._model.columns
+    known = zip(columns.categorical.tolist(), columns.categories.known, strict=True)
+    categories = {j if names is None else names[j]: values for j, values in known}
     return {
         "categories": categories,
         "feature_names": None if names is None else names.tolist(),
-        "levels": ranker.levels_.tolist(),
+        "levels": ranker._model.levels.values.tolist(),
         "version": __version__,
     }
 

@@ -39,8 +39,8 @@ class TrainingCurveDisplay:
     ----------
     history : list of dict
         `history_` of a ranker.
-    best_epoch : int or None, default=None
-        Epoch to mark, from 1.
+    kept_epoch : int or None, default=None
+        Epoch whose weights were kept, to be marked; from 1.
 
     Attributes
     ----------
@@ -55,9 +55,9 @@ class TrainingCurveDisplay:
         "valid_loss": "held-out loss",
     }
 
-    def __init__(self, history, *, best_epoch=None):
+    def __init__(self, history, *, kept_epoch=None):
         self.history = history
-        self.best_epoch = best_epoch
+        self.kept_epoch = kept_epoch
 
     @classmethod
     def from_estimator(cls, ranker, *, ax=None):
@@ -76,7 +76,7 @@ class TrainingCurveDisplay:
             The display, drawn.
         """
         check_is_fitted(ranker)
-        return cls(ranker.history_, best_epoch=ranker.best_epoch_).plot(ax)
+        return cls(ranker.history_, kept_epoch=ranker.kept_epoch_).plot(ax)
 
     def plot(self, ax=None):
         """Draw.
@@ -101,8 +101,8 @@ class TrainingCurveDisplay:
                 self.measure_ax_ = right = ax.twinx()
                 right.plot(epochs, [e[measure] for e in self.history], color="C1")
                 right.set_ylabel(name, color="C1")
-        if self.best_epoch is not None:
-            ax.axvline(self.best_epoch, color="grey", linestyle=":")
+        if self.kept_epoch is not None:
+            ax.axvline(self.kept_epoch, color="grey", linestyle=":")
         return self
 
 

@@ -1,13 +1,19 @@
-"""Features made fit for a network, and features that know their list.
+"""Features that know their list.
 
-`TabularTransform` is what the rankers apply to raw columns, so that nobody has to scale
-anything: ranks instead of values, flags for missing ones. `WithinListScaler` is an
-ordinary scikit-learn transformer which gives any other model, a GBDT say, the context
-of the list. numpy and scikit-learn only.
+`WithinListScaler` is an ordinary scikit-learn transformer which gives any model, a GBDT
+say, the context of the list: each feature standardised and ranked within it.
+
+>>> import numpy as np
+>>> from sklearn_rankformer.preprocessing import WithinListScaler
+>>> price, groups = np.array([[5.0], [10.0], [10.0], [20.0]]), [0, 0, 1, 1]
+>>> scaler = WithinListScaler().fit(price, groups=groups)
+>>> scaler.get_feature_names_out(["price"]).tolist()
+['price', 'price_in_list', 'price_rank_in_list']
+>>> scaler.transform(price, groups)[:, 2]
+array([0., 1., 0., 1.])
 """
 
 import numpy as np
-from scipy.special import ndtri
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import (
     _check_feature_names_in,
@@ -17,166 +23,8 @@ from sklearn.utils.validation import (
 
 from ._groups import resolve_groups
 from ._lists import lists_of
+from ._tables import as_table
 from ._warnings import warn_missing_groups
-
-
-class TabularTransform:
-    """Numeric columns to normal scores, missing values to flags, codes as they are.
-
-    Each numeric column goes through its empirical distribution function, with tied
-    values at the middle of their ranks, then through the inverse normal one; beyond the
-    range seen it saturates. Constant columns are dropped. A column with missing values
-    gains a 0/1 flag; a missing value itself becomes 0, the median. Of more than
-    `MAX_ROWS` rows, a random sample tells all this.
-
-    Parameters
-    ----------
-    quantiles : bool, default=True
-        False passes numeric columns on as they are.
-    categorical : ndarray of shape (n_features,), bool, optional
-        Columns that hold category codes; codes become 1, 2, ..., and 0 stands for
-        missing or unknown.
-    cardinalities : tuple of int, default=()
-        Number of categories of each categorical column.
-
-    Attributes
-    ----------
-    numeric_ : ndarray of shape (n_numeric,), int
-        Numeric columns kept.
-    flagged_ : ndarray of shape (n_flags,), int
-        Columns that have a flag for missing values.
-    categorical_ : ndarray of shape (n_categorical,), int
-        Categorical columns.
-    knots_, scores_ : ndarray of shape (n_numeric, n_knots), float64
-        Values and their normal scores, padded by repeating the last.
-    """
-
-    N_KNOTS = 256
-    MAX_ROWS = 100_000
-
-    def __init__(self, quantiles=True, categorical=None, cardinalities=()):
-        self.quantiles = quantiles
-        self.categorical = categorical
-        self.cardinalities = tuple(cardinalities)
-
-    def fit(self, X, rng):
-        """Learn the tables from X, or from `MAX_ROWS` of its rows.
-
-        Parameters
-        ----------
-        X : ndarray or sparse matrix of shape (n_rows, n_features)
-            Numbers, NaN where missing.
-        rng : numpy.random.RandomState
-            Draws the rows of a large X.
-
-        Returns
-        -------
-        self : TabularTransform
-        """
-        n_rows, n_features = X.shape
-        if n_rows > self.MAX_ROWS:
-            # Sorted, so that a memory-mapped X is read once, front to back.
-            X = X[np.sort(rng.choice(n_rows, self.MAX_ROWS, replace=False))]
-        X = _dense(X)
-        is_category = np.zeros(n_features, dtype=bool)
-        if self.categorical is not None:
-            is_category = np.asarray(self.categorical, dtype=bool)
-        self.categorical_ = np.flatnonzero(is_category)
-        missing = (
-            np.isnan(X).any(axis=0) if X.dtype.kind == "f" else is_category & False
-        )
-        self.flagged_ = np.flatnonzero(missing & ~is_category)
-        numeric = np.flatnonzero(~is_category)
-        if not self.quantiles:
-            self.numeric_ = numeric
-            return self
-        tables = {j: _normal_scores(X[:, j], self.N_KNOTS) for j in numeric}
-        varied = [j for j in numeric if len(tables[j][0]) > 1]
-        if not varied and not len(self.flagged_) and not len(self.categorical_):
-            varied = list(numeric[:1])  # nothing to tell by, but still a column
-        self.numeric_ = np.array(varied, dtype=int)
-        width = max((len(tables[j][0]) for j in self.numeric_), default=1)
-        self.knots_ = _stack([tables[j][0] for j in self.numeric_], width)
-        self.scores_ = _stack([tables[j][1] for j in self.numeric_], width)
-        return self
-
-    @property
-    def n_columns(self):
-        """Number of columns that `transform` gives."""
-        return len(self.numeric_) + len(self.flagged_) + len(self.categorical_)
-
-    def transform(self, X):
-        """Return columns: numeric, flags, category codes.
-
-        Parameters
-        ----------
-        X : ndarray or sparse matrix of shape (n_rows, n_features)
-            Rows in the columns seen by `fit`.
-
-        Returns
-        -------
-        columns : ndarray of shape (n_rows, n_columns), float32
-        """
-        X = _dense(X)
-        n_numeric, n_flags = len(self.numeric_), len(self.flagged_)
-        columns = np.empty((len(X), self.n_columns), dtype=np.float32)
-        for i, j in enumerate(self.numeric_):
-            with np.errstate(over="ignore"):  # what overflows is refused below
-                columns[:, i] = (
-                    np.interp(X[:, j], self.knots_[i], self.scores_[i])
-                    if self.quantiles
-                    else X[:, j]
-                )
-        columns[:, n_numeric : n_numeric + n_flags] = np.isnan(X[:, self.flagged_])
-        columns[:, n_numeric + n_flags :] = X[:, self.categorical_] + 1
-        if np.isinf(columns).any():
-            raise ValueError(
-                "X holds values beyond the range of float32. Scale them, or let "
-                "input_transform='quantile' do it."
-            )
-        return np.nan_to_num(columns, copy=False, nan=0.0)
-
-    def to_arrays(self):
-        """Return all that `fit` learned, as arrays by name."""
-        names = ["numeric_", "flagged_", "categorical_"]
-        names += ["knots_", "scores_"] if self.quantiles else []
-        arrays = {name[:-1]: getattr(self, name) for name in names}
-        arrays["cardinalities"] = np.array(self.cardinalities, dtype=np.int64)
-        return arrays
-
-    @classmethod
-    def from_arrays(cls, arrays):
-        """Return the fitted transform that gave these arrays by `to_arrays`."""
-        arrays = dict(arrays)
-        cardinalities = arrays.pop("cardinalities").tolist()
-        transform = cls(quantiles="knots" in arrays, cardinalities=cardinalities)
-        for name, array in arrays.items():
-            setattr(transform, f"{name}_", array)
-        return transform
-
-
-def _dense(X):
-    return X.toarray() if hasattr(X, "toarray") else X
-
-
-def _normal_scores(values, n_knots):
-    """Knots of one column and their normal scores; no knot where all is missing."""
-    values = np.sort(values[~np.isnan(values)].astype(np.float64))
-    knots = np.unique(values)
-    if len(knots) > n_knots:
-        at = np.linspace(0, len(values) - 1, n_knots).round().astype(int)
-        knots = np.unique(values[at])
-    below = np.searchsorted(values, knots, side="left")
-    up_to = np.searchsorted(values, knots, side="right")
-    return knots, ndtri((below + up_to) / (2 * max(len(values), 1)))
-
-
-def _stack(rows, width):
-    table = np.empty((len(rows), width))
-    for i, row in enumerate(rows):
-        table[i, : len(row)] = row
-        table[i, len(row) :] = row[-1]
-    return table
 
 
 class WithinListScaler(TransformerMixin, BaseEstimator):
@@ -248,7 +96,11 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
                 f"output must be 'append' or 'replace', got {self.output!r}."
             )
         X = validate_data(
-            self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=True
+            self,
+            as_table(X),
+            dtype=np.float64,
+            ensure_all_finite="allow-nan",
+            reset=True,
         )
         resolve_groups(X, groups)
         if groups is None:
@@ -298,7 +150,11 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(
-            self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
+            self,
+            as_table(X),
+            dtype=np.float64,
+            ensure_all_finite="allow-nan",
+            reset=False,
         )
         if groups is None and self.fitted_with_groups_:
             raise ValueError(

@@ -16,29 +16,35 @@ from sklearn_rankformer._batching import (
     Features,
     ListDataset,
     cut_batches,
+    draw_batches,
     make_batch,
     make_targets,
     ordered_batches,
-    padding_share,
-    training_batches,
 )
 from sklearn_rankformer._lists import split_lists
 from sklearn_rankformer._losses import softmax_loss
-from sklearn_rankformer.preprocessing import TabularTransform
 
 from . import references
 from .strategies import list_ids
+from .test_columns import learn
 
 CPU = torch.device("cpu")
 BATCH_ITEMS = 512  # the rankers' default
 
 
-def draw_batches(lists, chosen, batch_items, seed):
+def padded_batches(lists, chosen, batch_items, seed):
     """Training batches of one epoch, or, without a seed, those of prediction."""
     if seed is None:
         return list(ordered_batches(lists, chosen, batch_items))
     rng = np.random.default_rng(seed)
-    return list(training_batches(lists, chosen, batch_items, rng))
+    drawn = draw_batches(lists, chosen, batch_items, rng)
+    return [make_batch(lists, one) for one in drawn]
+
+
+def padding_share(batches):
+    """Share of computed items that are padding."""
+    padded = sum(batch.mask.size for batch in batches)
+    return 1 - sum(batch.mask.sum() for batch in batches) / padded
 
 
 def all_lists(lists):
@@ -62,14 +68,14 @@ def test_each_chosen_list_is_in_exactly_one_batch(ids, batch_items, seed, data):
     lists = split_lists(np.array(ids))
     some = data.draw(st.sets(st.sampled_from(range(lists.n_lists))))
     chosen = np.array(sorted(some), dtype=int)
-    batches = draw_batches(lists, chosen, batch_items, seed)
+    batches = padded_batches(lists, chosen, batch_items, seed)
     assert sorted(j for batch in batches for j in batch.lists) == sorted(some)
 
 
 @given(ids=list_ids(), batch_items=st.integers(1, 40), seed=seeds)
 def test_only_a_single_long_list_exceeds_the_bound(ids, batch_items, seed):
     lists = split_lists(np.array(ids))
-    for batch in draw_batches(lists, all_lists(lists), batch_items, seed):
+    for batch in padded_batches(lists, all_lists(lists), batch_items, seed):
         assert batch.mask.size <= batch_items or len(batch.lists) == 1
         assert batch.mask.shape == (len(batch.lists), lists.lengths[batch.lists].max())
 
@@ -103,28 +109,22 @@ def test_batches_are_cut_only_where_one_more_list_would_not_fit(lengths, batch_i
 @pytest.mark.parametrize("seed", [None, 0, 1])
 def test_padding_stays_below_a_tenth_of_skewed_lists(seed):
     lists = skewed_lists()
-    batches = draw_batches(lists, all_lists(lists), BATCH_ITEMS, seed)
-    padded = sum(batch.mask.size for batch in batches)
-    share = padding_share(iter(batches))
-    assert share == pytest.approx(1 - lists.n_rows / padded)
-    assert 0 < share < 0.1
+    batches = padded_batches(lists, all_lists(lists), BATCH_ITEMS, seed)
+    assert sum(batch.mask.sum() for batch in batches) == lists.n_rows
+    assert 0 < padding_share(batches) < 0.1
 
 
 def test_one_long_list_costs_the_short_ones_nothing():
     lists = split_lists(np.repeat(np.arange(101), [5000] + [10] * 100))
-    batches = draw_batches(lists, all_lists(lists), BATCH_ITEMS, seed=0)
-    assert padding_share(iter(batches)) == 0
-
-
-def test_no_batches_have_no_padding():
-    assert padding_share(iter([])) == 0
+    batches = padded_batches(lists, all_lists(lists), BATCH_ITEMS, seed=0)
+    assert padding_share(batches) == 0
 
 
 def test_neighbours_change_from_epoch_to_epoch():
     lists = skewed_lists()
 
     def mates(seed):
-        batches = draw_batches(lists, all_lists(lists), BATCH_ITEMS, seed)
+        batches = padded_batches(lists, all_lists(lists), BATCH_ITEMS, seed)
         return {j: {*batch.lists} - {j} for batch in batches for j in batch.lists}
 
     first, second = mates(0), mates(1)
@@ -134,7 +134,7 @@ def test_neighbours_change_from_epoch_to_epoch():
 
 def test_short_lists_do_not_always_come_first():
     lists = skewed_lists()
-    batches = draw_batches(lists, all_lists(lists), BATCH_ITEMS, seed=0)
+    batches = padded_batches(lists, all_lists(lists), BATCH_ITEMS, seed=0)
     sizes = [batch.mask.shape[1] for batch in batches]
     assert abs(np.corrcoef(sizes, np.arange(len(sizes)))[0, 1]) < 0.5
 
@@ -204,7 +204,7 @@ def test_features_are_the_transformed_rows(convert, kept_bytes, tmp_path, monkey
     rng = np.random.default_rng(0)
     ids = rng.integers(0, 7, 50)
     X = rng.normal(size=(50, 3)) * rng.integers(0, 2, (50, 3))
-    transform = TabularTransform().fit(X, np.random.RandomState(0))
+    transform = learn(X)
     lists = split_lists(ids)
     batch = make_batch(lists, np.array([4, 0, 6]))
 
@@ -267,10 +267,10 @@ def test_wide_rows_are_transformed_in_blocks():
 def targets_of(ids, gains, weights, chosen=None, batch_items=8):
     lists = split_lists(np.array(ids))
     chosen = all_lists(lists) if chosen is None else chosen
-    levels = 10 + np.arange(lists.n_lists)
+    grades = 10 + np.arange(lists.n_lists)
     made = make_targets(
         np.array(gains, dtype=float),
-        levels,
+        grades,
         None if weights is None else np.array(weights, dtype=float),
         lists,
         chosen,
@@ -303,11 +303,11 @@ def rows_by_list(ids):
 def epoch_loss(made, lists, chosen, scores, seed, batch_items=8):
     """Sum of the item losses of all batches of one epoch."""
     total = 0.0
-    for batch in draw_batches(lists, chosen, batch_items, seed):
+    for batch in padded_batches(lists, chosen, batch_items, seed):
         taken = made.take(batch)
         padded = scores[torch.from_numpy(batch.rows)]
         total += softmax_loss(
-            padded, taken["gains"], taken["mask"], taken["weights"]
+            padded, taken["gains"], taken["counted"], taken["weights"]
         ).sum()
     return float(total)
 
@@ -319,7 +319,7 @@ def test_weights_of_the_lists_add_up_to_the_number_of_batches(rows):
     expected = n_batches(lists, chosen)
     assert made.list_weights.sum().item() == pytest.approx(expected, rel=1e-5)
     means = [
-        made.weights[own].sum() / made.counts[own].sum().clip(1)
+        made.weights[own].sum() / made.counted[own].sum().clip(1)
         for own in rows_by_list(ids)
     ]
     teaches = bool(made.weights.any())
@@ -378,7 +378,7 @@ def test_the_label_of_a_row_of_zero_weight_does_not_matter():
     for label in (0, 3, 100):
         gains = [0, 1, label, *GAINS[3:]]
         made, lists, chosen = targets_of(IDS, gains, weights)
-        assert made.counts.tolist() == [w > 0 for w in weights]
+        assert made.counted.tolist() == [w > 0 for w in weights]
         losses.append(epoch_loss(made, lists, chosen, SCORES, 0))
     assert losses[0] == losses[1] == losses[2] > 0
 
@@ -387,7 +387,7 @@ def test_a_row_of_zero_weight_stays_out_of_the_mask_of_the_loss_only():
     weights = [1, 1, 0, 1, 1, 1, 1, 1, 1, 1]
     made, lists, _ = targets_of(IDS, GAINS, weights)
     batch = make_batch(lists, np.array([0, 1]))
-    assert made.take(batch)["mask"].tolist() == [
+    assert made.take(batch)["counted"].tolist() == [
         [True, True, False],
         [True, True, False],
     ]
@@ -438,7 +438,7 @@ def test_targets_of_a_batch_lie_beside_its_rows():
     batch = make_batch(lists, np.array([3, 0]))
     taken = made.take(batch)
     assert taken["gains"].tolist() == [[7, 8, 9], [1, 3, 6]]
-    assert taken["levels"].tolist() == [13, 10]
+    assert taken["grades"].tolist() == [13, 10]
     assert taken["list_weights"].tolist() == made.list_weights[[3, 0]].tolist()
     np.testing.assert_allclose(
         taken["weights"] / taken["weights"][0, 0],

@@ -18,7 +18,6 @@ from sklearn_rankformer._checks import (
     check_option,
     check_real,
     check_weights,
-    fill_masked,
     warn_no_order,
 )
 from sklearn_rankformer._lists import split_lists
@@ -201,24 +200,6 @@ def test_one_weight_per_list_raises_with_the_line_that_repeats_them():
         way_out, {"np": np, "groups": groups}, {"sample_weight": sample_weight}
     )
     np.testing.assert_array_equal(check_list_weights(repeated, LISTS), sample_weight)
-
-
-# -- features -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", [np.int8, np.float32, np.float64, object])
-def test_masked_entries_become_nan(dtype):
-    X = np.ma.masked_array(np.array([[1, 2], [3, 4]], dtype), mask=[[0, 1], [0, 0]])
-    filled = fill_masked(X)
-    assert type(filled) is np.ndarray
-    assert filled.dtype.kind in "fO"
-    np.testing.assert_array_equal(filled.astype(float), [[1, np.nan], [3, 4]])
-    assert X.data[0, 1] == 2
-
-
-def test_features_without_a_mask_are_left_alone():
-    for X in ([[1, 2]], np.ones((1, 2)), None):
-        assert fill_masked(X) is X
 
 
 # -- lists that teach nothing ---------------------------------------------------------

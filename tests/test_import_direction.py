@@ -17,30 +17,38 @@ NAME = PACKAGE.name
 
 # Each layer imports from those above it here; within a layer, only from what is named.
 NOTHING = frozenset()
-GROUND = {"_warnings", "_lists"}
+GROUND = {"_warnings", "_lists", "_tables"}
 CHECKS = {"_checks"}
 IDS = {"_groups"}
 BOTTOM = GROUND | CHECKS | IDS
 PARTS = {
+    "_config",
+    "_device",
+    "_files",
     "_losses",
-    "_network",
+    "_categories",
     "metrics",
     "preprocessing",
     "simulation",
     "datasets",
 }
-TOOLS = {"_batching", "_input", "model_selection"}
+DATA = {"_network", "_columns", "_rows"}
+TOOLS = {"model_selection"}
 SCORING = {"scoring"}
 MIXIN = {"_mixin"}
 MODELS = {"_models"}
 ADAPTERS = {"adapters"}
-LOOP = {"_training"}
-BASE = {"_base_ranker"}
+# From the network up to a trained model, each knows those before it.
+LOOP = ["_batching", "_inference", "_callbacks", "_training", "_fit"]
+BASE = {"_neural_ranker"}
 RANKER = {"_ranker"}
 EXTRAS = {"distillation", "persistence", "export"}
 EXPLANATIONS = {"_explanations"}
 SHOWN = {"inspection"}
-BELOW_RANKERS = BOTTOM | PARTS | TOOLS | MIXIN | MODELS | SCORING | ADAPTERS | LOOP
+BELOW_LOOP = BOTTOM | PARTS | DATA
+BELOW_RANKERS = (
+    BELOW_LOOP | TOOLS | MIXIN | MODELS | SCORING | ADAPTERS | frozenset(LOOP)
+)
 WINDOW = {"_mixin", "_ranker", "_warnings", "adapters", "distillation", "preprocessing"}
 
 MAY_IMPORT = {
@@ -48,12 +56,15 @@ MAY_IMPORT = {
     **dict.fromkeys(CHECKS, GROUND),
     **dict.fromkeys(IDS, GROUND | CHECKS),
     **dict.fromkeys(PARTS, BOTTOM),
+    "_network": {"_config"},
+    "_columns": {"_categories"},
+    "_rows": BOTTOM | {"metrics"},
     **dict.fromkeys(TOOLS, BOTTOM | PARTS),
     **dict.fromkeys(MIXIN, BOTTOM | PARTS),
     **dict.fromkeys(MODELS, MIXIN),
     **dict.fromkeys(SCORING, BOTTOM | PARTS | MIXIN | MODELS),
     **dict.fromkeys(ADAPTERS, BOTTOM | PARTS | MIXIN | MODELS),
-    **dict.fromkeys(LOOP, GROUND | {"_batching", "_losses"}),
+    **{module: BELOW_LOOP | {*LOOP[:i]} for i, module in enumerate(LOOP)},
     **dict.fromkeys(BASE, BELOW_RANKERS),
     **dict.fromkeys(RANKER, BELOW_RANKERS | BASE),
     **dict.fromkeys(EXTRAS, BELOW_RANKERS | BASE | RANKER),
@@ -62,8 +73,9 @@ MAY_IMPORT = {
     "__init__": WINDOW,  # for type checkers, and on first use
 }
 
-USE_TORCH = {"_losses", "_network", "_batching", *LOOP, *BASE, *RANKER, *EXTRAS}
-USE_SKORCH = {"_training", "persistence"}
+USE_TORCH = {"_device", "_files", "_losses", "_network", *LOOP, *BASE, *RANKER, *EXTRAS}
+# skorch runs the loop; the others name its callbacks, or its version.
+USE_SKORCH = {"_callbacks", "_training", "_fit", *BASE, "persistence", "_files"}
 ON_FIRST_USE = {"matplotlib", "pandas", "polars", "lightgbm", "xgboost", "catboost"}
 REQUIRED = {"numpy", "scipy", "sklearn", "torch", "skorch", "safetensors"}
 

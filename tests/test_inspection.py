@@ -520,7 +520,7 @@ def test_training_curve_shows_the_history(measure, axes):
         right.lines[0].get_ydata(), [epoch[measure] for epoch in ranker.history_]
     )
     assert ("NDCG" in right.get_ylabel()) == (measure == "valid_ndcg")
-    assert axes.lines[1].get_xdata()[0] == ranker.best_epoch_
+    assert axes.lines[1].get_xdata()[0] == ranker.kept_epoch_
 
 
 def test_training_without_held_out_lists_has_one_curve(axes):

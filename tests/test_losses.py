@@ -247,9 +247,9 @@ def make_targets(lists, levels, list_weights):
     _, gains, mask, weights = pad(lists)
     return {
         "gains": gains,
-        "mask": mask,
+        "counted": mask,
         "weights": weights,
-        "levels": torch.tensor(levels),
+        "grades": torch.tensor(levels),
         "list_weights": torch.tensor(list_weights, dtype=torch.float64),
     }
 

@@ -1,6 +1,7 @@
 """The networks: shapes, what a score may depend on, and what it must not."""
 
 import math
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,14 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from sklearn_rankformer._config import (
+    InputConfig,
+    MLPConfig,
+    RankFormerConfig,
+    config_from_dict,
+)
 from sklearn_rankformer._losses import ordinal_loss
 from sklearn_rankformer._network import (
-    MLP,
     Dropout,
     InputMap,
     ListHead,
     MemberLinear,
-    RankFormer,
+    build,
+    drawing_from,
     list_standardize,
 )
 
@@ -31,47 +38,39 @@ N_COLUMNS = N_NUMERIC + N_FLAGS + len(CARDINALITIES)
 SIZES = [5, 1, 3]
 
 
+INPUTS = InputConfig(
+    n_numeric=N_NUMERIC,
+    n_flags=N_FLAGS,
+    cardinalities=CARDINALITIES,
+    n_bins=N_BINS,
+    list_features=True,
+    feature_dropout=0.0,
+)
+RANKFORMER = RankFormerConfig(
+    INPUTS,
+    n_members=N_MEMBERS,
+    d_model=26,
+    num_layers=2,
+    nhead=2,
+    dim_feedforward=17,
+    dropout=0.0,
+    n_thresholds=N_THRESHOLDS,
+)
+MLP = MLPConfig(INPUTS, n_members=N_MEMBERS, hidden_sizes=(19, 17, 23), dropout=0.0)
+
+
 def make_input_map(d_model=13, n_members=N_MEMBERS, **params):
-    defaults = {
-        "n_bins": N_BINS,
-        "list_features": True,
-        "feature_dropout": 0.0,
-    }
-    return InputMap(
-        n_members,
-        N_NUMERIC,
-        N_FLAGS,
-        CARDINALITIES,
-        d_model,
-        **{**defaults, **params},
-    )
+    return InputMap(replace(INPUTS, **params), n_members, d_model)
 
 
-def make_rankformer(
-    n_members=N_MEMBERS, d_model=26, nhead=2, n_thresholds=N_THRESHOLDS, **input_params
-):
-    network = RankFormer(
-        make_input_map(d_model, n_members, **input_params),
-        n_members=n_members,
-        d_model=d_model,
-        num_layers=2,
-        nhead=nhead,
-        dim_feedforward=17,
-        dropout=0.0,
-        n_thresholds=n_thresholds,
-    )
-    return shaken(network)
+def make_rankformer(list_features=True, n_bins=N_BINS, **params):
+    inputs = replace(INPUTS, list_features=list_features, n_bins=n_bins)
+    return shaken(build(replace(RANKFORMER, inputs=inputs, **params)))
 
 
-def make_mlp(n_members=N_MEMBERS, list_features=False):
-    return shaken(
-        MLP(
-            make_input_map(19, n_members, list_features=list_features),
-            n_members=n_members,
-            hidden_sizes=(19, 17, 23),
-            dropout=0.0,
-        )
-    )
+def make_mlp(list_features=False, **params):
+    inputs = replace(INPUTS, list_features=list_features)
+    return shaken(build(replace(MLP, inputs=inputs, **params)))
 
 
 def shaken(network):
@@ -231,16 +230,7 @@ def test_rankformer_starts_close_to_pointwise():
             if "gate" in name:
                 parameter.zero_()
     assert changed_items(network) == [True, False, False, False, False]
-    fresh = RankFormer(
-        make_input_map(26),
-        n_members=N_MEMBERS,
-        d_model=26,
-        num_layers=2,
-        nhead=2,
-        dim_feedforward=17,
-        dropout=0.0,
-        n_thresholds=0,
-    )
+    fresh = build(replace(RANKFORMER, n_thresholds=0))
     gates = [p for name, p in fresh.named_parameters() if "gate" in name]
     assert len(gates) == 3
     assert all((0 < gate).all() and (gate < 0.5).all() for gate in gates)
@@ -420,9 +410,8 @@ def test_each_category_has_its_own_vector_and_missing_ones_a_common_one():
 
 
 def test_categories_alone_are_enough():
-    input_map = InputMap(
-        2, 0, 0, (3, 4), 13, n_bins=5, list_features=True, feature_dropout=0.5
-    )
+    only_codes = {"n_numeric": 0, "n_flags": 0, "cardinalities": (3, 4)}
+    input_map = make_input_map(**only_codes, feature_dropout=0.5)
     codes = torch.tensor([[[1.0, 2.0], [0.0, 3.0], [1.0, 0.0]]])
     assert input_map(codes, real(1, 3)).shape == (2, 1, 3, 13)
 
@@ -483,13 +472,15 @@ def test_dropout_is_independent_among_elements_that_share_a_draw():
             assert within_5_sigma(together, n_draws, 0.25**2)
 
 
-def test_dropout_draws_anew_each_time_and_follows_the_seed():
+def test_dropout_draws_anew_each_time_and_follows_its_generator():
     x, layer = torch.ones(1000), Dropout(0.5).train()
-    torch.manual_seed(0)
-    first, second = layer(x), layer(x)
-    torch.manual_seed(0)
-    assert torch.equal(layer(x), first)
+    before = torch.get_rng_state()
+    with drawing_from(torch.Generator().manual_seed(0)):
+        first, second = layer(x), layer(x)
+    with drawing_from(torch.Generator().manual_seed(0)):
+        assert torch.equal(layer(x), first)
     assert not torch.equal(second, first)
+    assert torch.equal(torch.get_rng_state(), before), "torch's own is untouched"
 
 
 @pytest.mark.parametrize("shape", [(1,), (7,), (8,), (3, 5, 7), (0, 4)])
@@ -517,9 +508,8 @@ def test_dropout_that_is_off_changes_nothing(rate, training):
 def with_feature_dropout(rate, n_lists=20_000, size=2):
     """Channels that see one numeric feature and one category: (..., 2)."""
     torch.manual_seed(0)
-    input_map = InputMap(
-        1, 1, 0, (3,), 2, n_bins=4, list_features=True, feature_dropout=rate
-    )
+    columns = {"n_numeric": 1, "n_flags": 0, "cardinalities": (3,)}
+    input_map = make_input_map(2, 1, **columns, n_bins=4, feature_dropout=rate)
     with torch.no_grad():
         input_map.linear.weight[..., 1] = 0.0
         input_map.embedding.zero_()
@@ -557,3 +547,45 @@ def test_nothing_is_random_in_evaluation(make):
     scores, _ = network(x, mask)
     assert torch.equal(network(x, mask)[0], scores)
     assert not torch.equal(network.train()(x, mask)[0], scores)
+
+
+# Configs -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("config", [RANKFORMER, MLP])
+def test_a_config_survives_as_plain_values(config):
+    assert config_from_dict(type(config), asdict(config)) == config
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"d_model": "16"},
+        {"d_model": 0},
+        {"n_members": True},
+        {"dropout": 1.0},
+        {"dropout": float("nan")},
+        {"n_thresholds": -1},
+        {"forward": 1},
+        {"inputs": None},
+        {"inputs": {**asdict(INPUTS), "cardinalities": (3, "x")}},
+        {"inputs": {**asdict(INPUTS), "list_features": 1}},
+    ],
+    ids=str,
+)
+def test_values_that_make_no_config_are_refused(change):
+    with pytest.raises(ValueError, match=r"network|Config"):
+        config_from_dict(RankFormerConfig, {**asdict(RANKFORMER), **change})
+
+
+def test_the_same_generator_makes_the_same_network():
+    first, second = (
+        build(RANKFORMER, torch.Generator().manual_seed(3)) for _ in range(2)
+    )
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_on_the_meta_device_a_network_takes_no_memory():
+    network = build(replace(RANKFORMER, d_model=2**20), device="meta")
+    assert {p.device.type for p in network.parameters()} == {"meta"}

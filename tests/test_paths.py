@@ -231,7 +231,7 @@ def held_out_through_pipeline(way):
         extra = {f"rank__{name}": value for name, value in extra.items()}
     model.fit(way.X, way.y, **extra)
     expected = model.score(way.X[val], way.y[val], groups=way.groups[val])
-    same(model[-1].best_score_, expected)
+    same(model[-1].kept_score_, expected)
 
 
 def held_out_through_search(way):
@@ -731,13 +731,12 @@ def test_folds_that_cut_lists_are_found_before_the_search(untold):
 def test_search_slices_validation_data_only_if_as_long_as_X(fewer, monkeypatch):
     way = Way(routed=False)
     lengths = []
-    check = RankFormerRanker._check_validation_rows
 
-    def watched(self, X_val, *args):
-        lengths.append(len(X_val))
-        return check(self, X_val, *args)
+    class Watch(Callback):
+        def on_train_begin(self, net, **kwargs):
+            lengths.append(net.plan.origin.held.lists.n_rows)
 
-    monkeypatch.setattr(RankFormerRanker, "_check_validation_rows", watched)
+    monkeypatch.setattr(Witness, "on_train_begin", Watch.on_train_begin)
     n_val = len(way.X) - fewer
     search = GridSearchCV(way.ranker(), {"d_model": [8]}, cv=CV, refit=False)
     search.fit(

@@ -24,6 +24,7 @@ from sklearn_rankformer import (
     WithinListScaler,
     persistence,
 )
+from sklearn_rankformer._files import read_file, write_file
 from sklearn_rankformer.metrics import ndcg_score
 
 from .conftest import make_lists
@@ -82,7 +83,7 @@ def test_loaded_ranker_gives_the_same_bits(make, transform, lists, path):
     assert loaded.score(X, y, groups) == ranker.score(X, y, groups)
     assert loaded.get_params() == ranker.get_params()
     assert loaded.history_ == ranker.history_
-    for name in ("n_iter_", "best_epoch_", "best_score_", "n_features_in_"):
+    for name in ("n_iter_", "kept_epoch_", "kept_score_", "n_features_in_"):
         assert getattr(loaded, name) == getattr(ranker, name)
 
 
@@ -111,10 +112,11 @@ def test_loading_draws_no_random_numbers(fitted, path):
 
 
 @both
-def test_partial_fit_goes_on_as_if_never_saved(make, lists, path):
+def test_partial_fit_goes_on_as_if_never_saved_with_the_optimizer(make, lists, path):
     X, y, groups = lists
     ranker = make().fit(X, y, groups=groups)
-    loaded = through_file(ranker, path)
+    persistence.save(ranker, path, optimizer=True)
+    loaded = persistence.load(path)
     before = ranker.predict(X, groups)
     for one in (ranker, loaded):
         one.partial_fit(X, y, groups).partial_fit(X, y, groups)
@@ -122,6 +124,21 @@ def test_partial_fit_goes_on_as_if_never_saved(make, lists, path):
     assert (after != before).any()
     np.testing.assert_array_equal(loaded.predict(X, groups), after)
     assert loaded.n_iter_ == ranker.n_iter_
+
+
+@both
+def test_a_file_holds_the_optimizer_only_when_asked_for(make, lists, path):
+    X, y, groups = lists
+    ranker = make().fit(X, y, groups=groups)
+    persistence.save(ranker, path, optimizer=True)
+    names, size = read_file(path)[1].keys(), path.stat().st_size
+    assert any(name.startswith("optimizer.") for name in names)
+    persistence.save(ranker, path)
+    assert read_file(path)[1].keys() == {n for n in names if "optimizer" not in n}
+    assert path.stat().st_size < size
+    loaded = persistence.load(path).partial_fit(X, y, groups)
+    assert loaded.n_iter_ == ranker.n_iter_ + 1
+    assert np.isfinite(loaded.predict(X, groups)).all()
 
 
 def test_warm_start_goes_on_as_if_never_saved(lists, path):
@@ -384,14 +401,14 @@ def stored(fitted, tmp_path_factory):
     """Header and arrays of a sound file."""
     path = tmp_path_factory.mktemp("stored") / "ranker.safetensors"
     persistence.save(fitted, path)
-    return persistence._read(path)
+    return read_file(path)
 
 
 def load_changed(stored, path, change):
     header, arrays = stored
     header, arrays = json.loads(json.dumps(header)), dict(arrays)
     change(header, arrays)
-    persistence._write(path, header, arrays)
+    write_file(path, header, arrays)
     return persistence.load(path)
 
 
@@ -405,6 +422,17 @@ def put(*keys, value):
     return change
 
 
+def put_config(name, value):
+    """Another number in the config of the network."""
+
+    def change(header, arrays):
+        entries = header["network"]["dict"]
+        header["network"]["dict"] = [[n, v] for n, v in entries if n != name]
+        header["network"]["dict"].append([name, value])
+
+    return change
+
+
 def put_array(name, value):
     return lambda header, arrays: arrays.update({name: np.asarray(value)})
 
@@ -414,7 +442,7 @@ def drop_array(name):
 
 
 def first_weight(arrays):
-    return next(name for name in sorted(arrays) if name.startswith("net.module."))
+    return next(name for name in sorted(arrays) if name.startswith("module."))
 
 
 def spoil_weight(header, arrays):
@@ -427,7 +455,9 @@ def reshape_weight(header, arrays):
     arrays[name] = arrays[name][..., None]
 
 
-CATEGORIES = {"columns": [True, False, False, False]}
+def stored_json(text):
+    return np.frombuffer(text, dtype=np.uint8)
+
 
 TAMPERED = {
     "other class": put("class", value="os.system"),
@@ -440,41 +470,38 @@ TAMPERED = {
     "callbacks": put("parameters", "callbacks", value=["os.system"]),
     "object in a parameter": put("parameters", "gain", value={"object": "os.system"}),
     "parameters no table": put("parameters", value=[1, 2]),
-    "network too large": put("built_from", "d_model", value=2**40),
-    "network too wide": put("built_from", "n_bins", value=10**15),
-    "network too deep": put("built_from", "num_layers", value=10**15),
-    "network with a name of its own": put("built_from", "forward", value=1),
+    "network too large": put_config("d_model", value=2**40),
+    "network too wide": put_config("dim_feedforward", value=10**15),
+    "network too deep": put_config("num_layers", value=10**15),
+    "network of text": put_config("d_model", value="16"),
+    "network with a name of its own": put_config("forward", value=1),
+    "network of another kind": put("network", value={"tuple": []}),
+    "network missing": put("network", value=None),
     "method in place of a value": put("fitted", "n_iter_", value="predict"),
     "fitted no table": put("fitted", value=None),
     "history of numbers": put("fitted", "history_", value=[1, 2]),
     "features negative": put("fitted", "n_features_in_", value=-4),
     "too few names": put("feature_names", value=["a"]),
     "names no strings": put("feature_names", value=[1, 2, 3, 4]),
-    "categories of no column": put("encoder", value={**CATEGORIES, "categories": []}),
-    "categories of odd dtype": put(
-        "encoder",
-        value={**CATEGORIES, "categories": [{"dtype": "O,O", "values": [1]}]},
+    "categories of no column": put_array("columns.known", stored_json(b"[[1]]")),
+    "categories that are tables": put_array(
+        "columns.known", stored_json(b"[[[1]],[],[],[]]")
     ),
-    "categories that are tables": put(
-        "encoder",
-        value={**CATEGORIES, "categories": [{"dtype": "object", "values": [[1]]}]},
-    ),
-    "columns of another number": put(
-        "encoder", value={"columns": [True], "categories": []}
-    ),
+    "categories no JSON": put_array("columns.known", stored_json(b"\xff")),
+    "columns of another number": put_array("columns.is_category", [False]),
     "weight missing": lambda header, arrays: arrays.pop(first_weight(arrays)),
-    "weight too many": put_array("net.module.other", [1.0]),
-    "optimiser of no weight": put_array("net.optimizer.999.step", 1.0),
-    "optimiser of another shape": put_array("net.optimizer.0.step", np.ones(3)),
+    "weight too many": put_array("module.other", [1.0]),
+    "optimiser of no weight": put_array("optimizer.999.step", 1.0),
+    "optimiser of another shape": put_array("optimizer.0.step", np.ones(3)),
     "weight of another shape": reshape_weight,
     "weight not finite": spoil_weight,
-    "column beyond the features": put_array("transform.numeric", [0, 1, 2, 400]),
-    "column negative": put_array("transform.numeric", [0, 1, 2, -1]),
-    "columns as floats": put_array("transform.numeric", [0.0, 1.0, 2.0, 3.0]),
-    "tables missing": drop_array("transform.flagged"),
-    "tables too many": put_array("transform.fit", [1.0]),
-    "knots of another shape": put_array("transform.knots", np.ones((4, 0))),
-    "scores of another shape": put_array("transform.scores", np.ones((4, 1))),
+    "column beyond the features": put_array("columns.numeric", [0, 1, 2, 400]),
+    "column negative": put_array("columns.numeric", [0, 1, 2, -1]),
+    "columns as floats": put_array("columns.numeric", [0.0, 1.0, 2.0, 3.0]),
+    "tables missing": drop_array("columns.flagged"),
+    "tables too many": put_array("columns.fit", [1.0]),
+    "knots of another shape": put_array("columns.knots", np.ones((4, 0))),
+    "scores of another shape": put_array("columns.scores", np.ones((4, 1))),
     "levels missing": drop_array("levels"),
     "levels of another number": put_array("levels", [1.0]),
 }
@@ -620,20 +647,20 @@ def assert_same_fit(ranker, other, lists):
     X, _, groups = lists
     np.testing.assert_array_equal(ranker.predict(X, groups), other.predict(X, groups))
     assert ranker.n_iter_ == other.n_iter_
-    assert ranker.best_epoch_ == other.best_epoch_
-    assert ranker.best_score_ == other.best_score_
+    assert ranker.kept_epoch_ == other.kept_epoch_
+    assert ranker.kept_score_ == other.kept_score_
     for mine, theirs in zip(ranker.history_, other.history_, strict=True):
         assert {**mine, "dur": 0} == {**theirs, "dur": 0}
 
 
 @both
-@pytest.mark.parametrize("early_stopping", [True, False])
+@pytest.mark.parametrize("validation_fraction", [0.1, None])
 @pytest.mark.parametrize("when", [{"after": 1}, {"after": 3}, {"within": 3}])
 def test_resumed_fit_equals_one_never_interrupted(
-    make, early_stopping, when, lists, tmp_path
+    make, validation_fraction, when, lists, tmp_path
 ):
     X, y, groups = lists
-    ranker = make(early_stopping=early_stopping)
+    ranker = make(validation_fraction=validation_fraction)
     break_off(ranker, lists, tmp_path, **when)
     resumed, epochs = resume(ranker, lists, tmp_path)
     done = when.get("after", when.get("within", 0) - 1)
@@ -745,7 +772,7 @@ def test_damaged_checkpoint_is_refused(fitted, lists, tmp_path):
         resume(rankformer(), lists, tmp_path)
     file.unlink()
     resume(rankformer(), lists, tmp_path)
-    header, arrays = persistence._read(file)
+    header, arrays = read_file(file)
     first = [
         next(name for name in arrays if name.startswith(kind))
         for kind in ("net.module.", "best.")
@@ -755,11 +782,11 @@ def test_damaged_checkpoint_is_refused(fitted, lists, tmp_path):
         *(arrays | {at: arrays[at].reshape(-1)[:1]} for at in first),
     ]
     for damaged in damages:
-        persistence._write(file, header, damaged)
+        write_file(file, header, damaged)
         with pytest.raises(ValueError, match="damaged"):
             resume(rankformer(), lists, tmp_path)
     del header["stopped"]
-    persistence._write(file, header, arrays)
+    write_file(file, header, arrays)
     with pytest.raises(ValueError, match="damaged"):
         resume(rankformer(), lists, tmp_path)
     resume(rankformer(max_epochs=1), lists, tmp_path / "other")
@@ -773,6 +800,7 @@ import torch
 import torch._dynamo  # optimisers import it late: here once, not in each process
 from skorch.callbacks import Callback
 from sklearn_rankformer import RankFormerRanker, persistence
+from sklearn_rankformer._files import read_file
 from sklearn_rankformer.datasets import make_ranking
 
 
@@ -819,7 +847,7 @@ checkpoint = persistence.Checkpoint(sys.argv[1])
 file = os.path.join(sys.argv[1], checkpoint.FILE)
 for when in ("after 2", "writing 3", "replacing 4", "within 5"):
     signal_number = in_another_process(when, checkpoint)
-    n_epochs = len(persistence._read(file)[0]["history"])
+    n_epochs = len(read_file(file)[0]["history"])
     print(f"{when}: signal {signal_number}, {n_epochs} epochs kept", flush=True)
 for callbacks in ([checkpoint], []):
     in_another_process("never", *callbacks)

@@ -73,7 +73,7 @@ def test_lists_without_positives_change_the_model(lists):
     X, y, groups = lists
     some = y >= 0
     all_zero = np.isin(groups, [g for g in groups if not y[groups == g].any()])
-    params = {"early_stopping": False, "feature_dropout": 0, "dropout": 0}
+    params = {"validation_fraction": None, "feature_dropout": 0, "dropout": 0}
     with_all = rankformer(**params).fit(X[some], y[some], groups=groups[some])
     without = rankformer(**params).fit(X[~all_zero], y[~all_zero], groups[~all_zero])
     assert all_zero.any()
@@ -259,7 +259,8 @@ def test_one_long_list_beside_short_ones(lists):
 @pytest.mark.parametrize("value", [0, 2], ids=["all zero", "all equal"])
 def test_labels_that_teach_no_order_still_fit(value, lists):
     X, _, groups = lists
-    ranker = rankformer().fit(X, np.full(len(X), value), groups=groups)
+    with pytest.warns(UserWarning, match="no order to learn"):
+        ranker = rankformer().fit(X, np.full(len(X), value), groups=groups)
     assert np.isfinite(ranker.predict(X, groups=groups)).all()
     result = ranker.predict_list_value(X, groups=groups)
     np.testing.assert_array_equal(result.value, value)
@@ -395,8 +396,8 @@ def test_kept_epoch_is_what_the_ranker_scores_with(lists):
     ranker = rankformer(max_epochs=8, learning_rate=0.05).fit(
         X, y, groups=groups, X_val=X_val, y_val=y_val, groups_val=groups_val
     )
-    kept = ranker.history_[ranker.best_epoch_ - 1]["valid_ndcg"]
-    assert ranker.best_score_ == kept
+    kept = ranker.history_[ranker.kept_epoch_ - 1]["valid_ndcg"]
+    assert ranker.kept_score_ == kept
     assert ranker.score(X_val, y_val, groups_val) == pytest.approx(kept)
 
 
@@ -408,11 +409,11 @@ def test_last_epoch_is_kept_unless_the_best_beats_it_beyond_noise(lists):
     # Labels turned round: the more is learnt, the worse it looks held out.
     ranker.fit(X, y, groups=groups, y_val=2 - y_val, **val)
     measured = [epoch["valid_ndcg"] for epoch in ranker.history_]
-    assert ranker.best_epoch_ == 1 + int(np.argmax(measured)) < 6
+    assert ranker.kept_epoch_ == 1 + int(np.argmax(measured)) < 6
     # Labels drawn at random: the best epoch is best by luck.
     luck = np.random.default_rng(0).permutation(y_val)
     ranker.fit(X, y, groups=groups, y_val=luck, **val)
-    assert ranker.best_epoch_ == 6
+    assert ranker.kept_epoch_ == 6
 
 
 def test_one_held_out_list_is_no_reason_to_take_an_epoch_back(lists):
@@ -431,30 +432,30 @@ def test_one_held_out_list_is_no_reason_to_take_an_epoch_back(lists):
         )
         measured = [epoch["valid_ndcg"] for epoch in ranker.history_]
         better.append(max(measured) > measured[-1])
-        assert ranker.best_epoch_ == 6
+        assert ranker.kept_epoch_ == 6
     assert any(better)
 
 
-def test_best_epoch_is_restored_when_training_stops_early(lists):
+def test_kept_epoch_is_restored_when_training_stops_early(lists):
     X, y, groups = lists
     ranker = rankformer(max_epochs=50, n_iter_no_change=2, learning_rate=0.05)
     ranker.fit(X, y, groups=groups)
     measured = [epoch["valid_ndcg"] for epoch in ranker.history_]
-    assert ranker.best_score_ == max(measured)
+    assert ranker.kept_score_ == max(measured)
 
 
 def test_training_stops_when_nothing_improves(lists):
     X, y, groups = lists
     ranker = rankformer(max_epochs=50, n_iter_no_change=2, learning_rate=0.05)
     ranker.fit(X, y, groups=groups)
-    assert ranker.n_iter_ == ranker.best_epoch_ + 2 < 50
+    assert ranker.n_iter_ == ranker.kept_epoch_ + 2 < 50
 
 
 def test_few_lists_are_all_trained_on(lists):
     X, y, groups = lists
     few = groups < 9
     ranker = rankformer().fit(X[few], y[few], groups=groups[few])
-    assert ranker.best_score_ is None
+    assert ranker.kept_score_ is None
     assert ranker.n_iter_ == 3
 
 
@@ -464,12 +465,14 @@ def test_loss_is_watched_where_no_held_out_list_has_a_positive(lists):
         X, y, groups=groups, X_val=X, y_val=np.zeros(len(X)), groups_val=groups
     )
     watched = [epoch["valid_loss"] for epoch in ranker.history_]
-    assert ranker.best_score_ == min(watched)
+    assert ranker.kept_score_ == min(watched)
 
 
 def test_warm_start_goes_on(lists):
     X, y, groups = lists
-    ranker = rankformer(warm_start=True, early_stopping=False).fit(X, y, groups=groups)
+    ranker = rankformer(warm_start=True, validation_fraction=None).fit(
+        X, y, groups=groups
+    )
     first = ranker.history_[-1]["train_loss"]
     ranker.set_params(max_epochs=20).fit(X, y, groups=groups)
     assert ranker.history_[-1]["train_loss"] < first

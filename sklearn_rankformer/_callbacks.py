@@ -1,0 +1,201 @@
+"""What happens around the steps of skorch's loop: seeds, rates, held-out lists.
+
+All of it is a function of the seed and of the number of epochs done, so that a fit that
+was interrupted can go on where it stopped and come out the same.
+"""
+
+import math
+from collections.abc import Callable
+from copy import deepcopy
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from scipy.special import stdtrit
+from skorch import callbacks
+from skorch.history import History
+from torch import Tensor, nn
+
+from ._device import agreed, process_rank
+from ._inference import AFTER_DIVERGENCE
+
+WARM_UP = 0.1  # share of all steps
+
+
+class SeedEpoch(callbacks.Callback):
+    """Seeds batches and random numbers of an epoch by its number."""
+
+    def on_epoch_begin(self, net, dataset_train=None, **kwargs):
+        dataset_train.epoch = len(net.history)
+        net.generator.manual_seed(dataset_train.seed + len(net.history))
+
+
+class StopDiverged(callbacks.Callback):
+    """Raises once the loss of an epoch is not finite."""
+
+    def on_epoch_end(self, net, **kwargs):
+        loss = net.history[-1, "train_loss"]
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"Training diverged: the loss of epoch {len(net.history)} is {loss}. "
+                f"{AFTER_DIVERGENCE}"
+            )
+
+
+class SumGradients(callbacks.Callback):
+    """Adds up the gradients of all processes that train together.
+
+    Each has the sum over its own lists, so the total is what one process would have
+    had, however many there are.
+    """
+
+    def on_grad_computed(self, net, named_parameters=None, **kwargs):
+        if process_rank()[1] > 1:
+            grads = [p.grad for _, p in named_parameters if p.grad is not None]
+            flat = torch.cat([grad.flatten() for grad in grads])
+            dist.all_reduce(flat)
+            for grad, total in zip(
+                grads, flat.split([grad.numel() for grad in grads]), strict=True
+            ):
+                grad.copy_(total.view_as(grad))
+
+
+class Schedule(callbacks.Callback):
+    """Linear warm-up, then a cosine down to zero, step by step.
+
+    Parameters
+    ----------
+    learning_rate : float
+        The peak.
+    n_epochs, n_batches : int
+        Planned epochs, and about how many batches each has.
+    """
+
+    def __init__(self, learning_rate: float, n_epochs: int, n_batches: int):
+        self.learning_rate = learning_rate
+        self.n_epochs = n_epochs
+        self.n_batches = n_batches
+
+    def on_batch_begin(self, net, training=True, **kwargs):
+        if not training:
+            return
+        epoch = len(net.history)
+        in_epoch = min(len(net.history[-1, "batches"]) / self.n_batches, 1.0)
+        done = min((epoch - 1 + in_epoch) / self.n_epochs, 1.0)
+        step = 1 / (self.n_epochs * self.n_batches)
+        rate = min(1.0, (done + step) / WARM_UP) * (1 + math.cos(math.pi * done)) / 2
+        for group in net.optimizer_.param_groups:
+            group["lr"] = self.learning_rate * rate
+
+
+class HoldOut(callbacks.Callback):
+    """Measures each epoch on held-out lists, and decides which weights to keep.
+
+    At the end of a schedule the last weights are better than most, and the epoch that
+    looks best on a few held-out lists is often so by luck. So the best epoch is kept
+    only where a paired t-test over the lists, at level `LEVEL` shared among the
+    epochs it was chosen from (Bonferroni), says that it beats the last one; and always
+    where training ended before its time.
+
+    What it knows is in the history and in `state`, so it survives a restart.
+
+    Parameters
+    ----------
+    measure : callable
+        ``module -> ndarray``: NDCG of each held-out list, or their loss as one number.
+    monitor : {"valid_ndcg", "valid_loss"}
+        What `measure` gives; of NDCG more is better, of loss less.
+    patience : int or None
+        Stop after this many epochs without a better one; None never stops.
+
+    Attributes
+    ----------
+    kept : int or None
+        Position of the epoch whose weights were kept, once training has ended.
+    """
+
+    LEVEL = 0.05
+
+    def __init__(
+        self,
+        measure: Callable[[nn.Module], np.ndarray],
+        monitor: str,
+        patience: int | None,
+    ):
+        self.measure = measure
+        self.monitor = monitor
+        self.patience = patience
+        self.kept: int | None = None
+        self._best: dict[str, Tensor] = {}
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights of the best epoch so far, by name; empty before the first."""
+        return self._best
+
+    def restore(self, weights: dict[str, Tensor]) -> None:
+        """Take up what `state` gave."""
+        self._best = weights
+
+    def best_epoch(self, history: History) -> int:
+        """Position of the best epoch so far, the first of equals."""
+        values = np.array(history[:, self.monitor])
+        return int(values.argmin() if self.monitor == "valid_loss" else values.argmax())
+
+    def on_epoch_end(self, net, **kwargs):
+        value = float(np.nanmean(self.measure(net.module_)))
+        net.history.record(self.monitor, agreed(value, torch.device(net.device)))
+        best = self.best_epoch(net.history)
+        last = len(net.history) - 1
+        if best == last:
+            self._best = deepcopy(net.module_.state_dict())
+        elif self.patience is not None and last - best >= self.patience:
+            net.plan.stopped = True
+
+    def on_train_end(self, net, **kwargs):
+        if not self._best:
+            return
+        best, self.kept = self.best_epoch(net.history), len(net.history) - 1
+        if best == self.kept:
+            return
+        if not net.plan.came_to_its_end(net.history):
+            net.module_.load_state_dict(self._best)
+            self.kept = best
+            return
+        last_values = self.measure(net.module_)
+        last_state = deepcopy(net.module_.state_dict())
+        net.module_.load_state_dict(self._best)
+        if self._beats(self.measure(net.module_), last_values, net):
+            self.kept = best
+        else:
+            net.module_.load_state_dict(last_state)
+
+    def _beats(self, values: np.ndarray, others: np.ndarray, net) -> bool:
+        """Whether the values beat those of the last epoch beyond noise."""
+        if self.monitor == "valid_loss":  # one number, which has no spread
+            return True
+        gap = values - others
+        gap = gap[~np.isnan(gap)]
+        if len(gap) < 2:
+            return False
+        width = stdtrit(len(gap) - 1, 1 - self.LEVEL / len(net.history))
+        noise = width * gap.std(ddof=1) / math.sqrt(len(gap))
+        return agreed(gap.mean() - noise, torch.device(net.device)) > 0
+
+
+class Progress(callbacks.Callback):
+    """One progress bar over the epochs, with the latest held-out measure."""
+
+    def on_train_begin(self, net, **kwargs):
+        from tqdm.auto import tqdm  # comes with skorch
+
+        self.bar_ = tqdm(total=net.plan.n_epochs, unit="epoch")
+
+    def on_epoch_end(self, net, **kwargs):
+        last = net.history[-1]
+        shown = ("train_loss", "valid_ndcg", "valid_loss")
+        self.bar_.set_postfix({k: f"{last[k]:.4f}" for k in shown if k in last})
+        self.bar_.update()
+
+    def on_train_end(self, net, **kwargs):
+        self.bar_.close()
+        del self.bar_

@@ -1,0 +1,254 @@
+"""Which columns of X hold categories, and the code of each value.
+
+A category is known by its value, never by the dtype of the column it came in: a request
+of a few rows may hold as text, object or float what was a category in training. So
+every column is read as plain Python values, and looked up in a table of its own.
+"""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils.validation import check_array
+
+# How the names of the dtypes of categories begin, in pandas, polars and Arrow.
+CATEGORY_KINDS = ("categ", "enum", "dictionary")
+
+
+@dataclass(frozen=True)
+class Categories:
+    """Codes of categorical columns: 0 for missing or unknown, then 1, 2, ...
+
+    Attributes
+    ----------
+    mask : ndarray of shape (n_features,), bool
+        Which columns are categorical.
+    known : tuple of list
+        Values of each categorical column, in the order of their codes from 1.
+    """
+
+    mask: np.ndarray
+    known: tuple[list, ...]
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """Number of codes of each categorical column, 0 included."""
+        return tuple(len(values) + 1 for values in self.known)
+
+    @cached_property
+    def _codes(self) -> tuple[dict[Hashable, int], ...]:
+        return tuple(
+            {value: code for code, value in enumerate(values, start=1)}
+            for values in self.known
+        )
+
+    def encode(self, X: Any, *, allow_nan: bool, owner: str) -> Any:
+        """Return X as numbers, codes in place of categories.
+
+        Parameters
+        ----------
+        X : array, sparse matrix or frame of shape (n_rows, n_features)
+            Raw features.
+        allow_nan : bool
+            Whether numbers may be missing.
+        owner : str
+            Class of the ranker, for messages.
+
+        Returns
+        -------
+        numbers : ndarray or CSR matrix of shape (n_rows, n_features)
+            Of a numeric dtype. Without categories an array of numbers comes back as
+            it is, memory-mapped ones included.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If another column holds no numbers.
+        """
+        columns = np.flatnonzero(self.mask)
+        if not len(columns):
+            return _check_numbers(X, allow_nan, owner)
+        _refuse_sparse(X)
+        numeric = np.flatnonzero(~self.mask)
+        numbers = np.empty((X.shape[0], 0), dtype=np.float64)
+        if len(numeric):
+            numbers = _check_numbers(_take_columns(X, numeric), allow_nan, owner)
+        dtype = numbers.dtype if numbers.dtype.kind == "f" else np.float64
+        encoded = np.empty((len(numbers), len(self.mask)), dtype)
+        encoded[:, numeric] = numbers
+        for j, codes in zip(columns, self._codes, strict=True):
+            encoded[:, j] = _look_up(_column(X, j), codes)
+        return encoded
+
+
+def find_categories(X: Any, categorical_features: Any) -> Categories:
+    """Find the categorical columns of X and the values that they hold.
+
+    Parameters
+    ----------
+    X : array, sparse matrix or frame of shape (n_rows, n_features)
+        Raw features.
+    categorical_features : "from_dtype", array-like or None
+        As in `RankFormerRanker`.
+
+    Raises
+    ------
+    TypeError
+        If X is sparse and has categories, or a value cannot be looked up.
+    ValueError
+        If X has no such column.
+    """
+    mask = categorical_mask(X, categorical_features)
+    if mask.any():
+        _refuse_sparse(X)
+    return Categories(mask, tuple(_known(_column(X, j)) for j in np.flatnonzero(mask)))
+
+
+def categorical_mask(X: Any, categorical_features: Any) -> np.ndarray:
+    """Which columns are categorical: ndarray of shape (n_features,), bool."""
+    n_columns = X.shape[1]
+    mask = np.zeros(n_columns, dtype=bool)
+    if categorical_features is None:
+        return mask
+    if isinstance(categorical_features, str):
+        if not hasattr(X, "columns"):
+            return mask
+        kinds = [str(kind).lower() for kind in list(X.dtypes)]
+        return np.array([kind.startswith(CATEGORY_KINDS) for kind in kinds])
+    wanted = np.asarray(categorical_features)
+    if wanted.dtype == bool:
+        if wanted.shape != mask.shape:
+            raise ValueError(
+                f"categorical_features is a boolean mask of {wanted.size} entries, but "
+                f"X has {n_columns} columns without the group_column."
+            )
+        return wanted
+    names = list(X.columns) if hasattr(X, "columns") else []
+    for column in wanted.tolist():
+        if column in names:
+            mask[names.index(column)] = True
+        elif isinstance(column, int) and -n_columns <= column < n_columns:
+            mask[column] = True
+        else:
+            raise ValueError(
+                f"categorical_features names the column {column!r}, which X does not "
+                f"have. Give names of a frame's columns, indices, or a boolean mask of "
+                f"{n_columns} entries."
+            )
+    return mask
+
+
+def odd_columns(X: Any, mask: np.ndarray) -> str:
+    """Columns of a frame that are neither numbers nor categories, as a text."""
+    if not hasattr(X, "columns"):
+        return ""
+    return ", ".join(
+        f"{name!r} ({kind})"
+        for j, (name, kind) in enumerate(zip(X.columns, list(X.dtypes), strict=True))
+        if not mask[j] and not _holds_numbers(_take_columns(X, np.array([j])))
+    )
+
+
+def _holds_numbers(X: Any) -> bool:
+    # Tried, not read off the dtype: of these there are more kinds than names.
+    try:
+        numbers = check_array(X, ensure_all_finite=False)
+        numbers.astype(np.float64)
+    except (TypeError, ValueError):
+        return False
+    return numbers.dtype.kind not in "cmM"
+
+
+def _refuse_sparse(X: Any) -> None:
+    if issparse(X):
+        raise TypeError(
+            "categorical_features needs a dense X, got a sparse matrix. Encode the "
+            "categories as columns of 0 and 1, or give a frame or X.toarray()."
+        )
+
+
+def _check_numbers(X: Any, allow_nan: bool, owner: str) -> Any:
+    """X as numbers, by scikit-learn's rules."""
+    finite = "allow-nan" if allow_nan else True
+    options = {"estimator": owner, "input_name": "X"}
+    numbers = check_array(X, accept_sparse="csr", ensure_all_finite=finite, **options)
+    if numbers.dtype == object:
+        # Of polars frames scikit-learn converts no text, nor refuses it.
+        numbers = check_array(numbers, ensure_all_finite=finite, **options)
+    if numbers.dtype.kind in "mM":
+        raise TypeError(
+            f"X has dtype {numbers.dtype}. Give times as numbers, such as days before "
+            f"the search."
+        )
+    if numbers.dtype.kind not in "fiub":
+        raise ValueError(f"X must hold real numbers, got dtype {numbers.dtype}.")
+    return numbers
+
+
+def _take_columns(X: Any, columns: np.ndarray) -> Any:
+    if hasattr(X, "iloc"):
+        return X.iloc[:, columns]
+    return X[:, columns.tolist()]
+
+
+def _column(X: Any, j: int) -> Any:
+    if hasattr(X, "iloc"):
+        return X.iloc[:, j]
+    return X.to_series(j) if hasattr(X, "to_series") else X[:, j]
+
+
+# Values and codes ---------------------------------------------------------------------
+
+
+def _known(column: Any) -> list:
+    """Distinct values of a column, missing ones left out, in a fixed order."""
+    try:
+        values = {v for v in set(_plain_values(column)) if not _is_missing(v)}
+    except TypeError as error:
+        raise TypeError(
+            f"A categorical column of X holds values that cannot be looked up: "
+            f"{error}. Turn them into text or numbers."
+        ) from error
+    try:
+        return sorted(values)
+    except TypeError:  # numbers beside text, say
+        return sorted(values, key=lambda v: (type(v).__name__, str(v)))
+
+
+def _look_up(column: Any, codes: dict[Hashable, int]) -> np.ndarray:
+    """Code of each value of a column: ndarray of shape (n_rows,), int64."""
+    if hasattr(column, "cat") and hasattr(column.cat, "codes"):
+        # pandas' categories: each is looked up once, not once a row.
+        of_category = _look_up(column.cat.categories, codes)
+        return np.append(of_category, 0)[column.cat.codes.to_numpy()]
+    try:
+        found = [codes.get(value, 0) for value in _plain_values(column)]
+    except TypeError:  # a value like a list is no category that was ever seen
+        found = [
+            codes.get(value, 0) if isinstance(value, Hashable) else 0
+            for value in _plain_values(column)
+        ]
+    return np.array(found, dtype=np.int64)
+
+
+def _plain_values(column: Any) -> Iterable:
+    """Values as Python objects, for which 1, 1.0 and True are the same key.
+
+    Fractions are rounded to the digits of float32: 0.1 in a float32 column is then
+    equal to 0.1 in a float64 column or in JSON.
+    """
+    values = column.to_list() if hasattr(column, "to_list") else column.tolist()
+    if not any(type(value) is float and value % 1 for value in values):
+        return values
+    return [
+        float(np.float32(value)) if type(value) is float and value % 1 else value
+        for value in values
+    ]
+
+
+def _is_missing(value: Any) -> bool:
+    # pandas' NA answers no comparison, so it is known by the name of its type.
+    return value is None or type(value).__name__ == "NAType" or value != value

@@ -1,0 +1,100 @@
+"""What the shape of a network follows from, as plain values.
+
+A config is compared, stored and read back; `_network.build` makes the network of it.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+# Numbers of a config that may be 0; the others begin at 1.
+MAY_BE_ZERO = ("n_numeric", "n_flags", "n_bins", "n_thresholds")
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """The columns that a network sees, and how it sees them; see `InputMap`.
+
+    Attributes
+    ----------
+    n_numeric, n_flags : int
+        Numeric columns, and 0/1 flags of missing values, in this order.
+    cardinalities : tuple of int
+        Number of codes of each categorical column, which come last.
+    n_bins, list_features, feature_dropout
+        As in `RankFormerRanker`.
+    """
+
+    n_numeric: int
+    n_flags: int
+    cardinalities: tuple[int, ...]
+    n_bins: int
+    list_features: bool
+    feature_dropout: float
+
+
+@dataclass(frozen=True)
+class RankFormerConfig:
+    """All that the shape of a `RankFormer` follows from.
+
+    ``n_thresholds`` is the number of levels of list value less one, 0 for no listwide
+    head; the others are as in `RankFormerRanker`.
+    """
+
+    inputs: InputConfig
+    n_members: int
+    d_model: int
+    num_layers: int
+    nhead: int
+    dim_feedforward: int
+    dropout: float
+    n_thresholds: int
+
+
+@dataclass(frozen=True)
+class MLPConfig:
+    """All that the shape of an `MLP` follows from; as in `MLPRanker`."""
+
+    inputs: InputConfig
+    n_members: int
+    hidden_sizes: tuple[int, ...]
+    dropout: float
+
+
+NetworkConfig = RankFormerConfig | MLPConfig
+
+
+def config_from_dict(kind: type[NetworkConfig], values: dict) -> NetworkConfig:
+    """Return the config of this kind that `dataclasses.asdict` made these values of.
+
+    Raises
+    ------
+    ValueError
+        If names, types or ranges are not those of a config; a file may hold anything.
+    """
+    inputs = values.get("inputs")
+    if type(inputs) is not dict:
+        raise ValueError("a network without inputs")
+    return _checked(kind, {**values, "inputs": _checked(InputConfig, inputs)})
+
+
+def _checked(kind: type, values: dict) -> Any:
+    """A dataclass of these values: whole numbers, shares of 1, tuples of the former."""
+    types = {field.name: field.type for field in fields(kind)}
+    if values.keys() != types.keys():
+        raise ValueError(f"{kind.__name__} of {sorted(values)}")
+    for name, value in values.items():
+        if types[name] is bool:
+            sound = type(value) is bool
+        elif types[name] is int:
+            sound = type(value) is int and value >= (name not in MAY_BE_ZERO)
+        elif types[name] is float:
+            sound = type(value) in (int, float) and 0 <= value < 1
+        elif types[name] is InputConfig:
+            sound = True
+        else:
+            sound = type(value) is tuple and all(
+                type(n) is int and n > 0 for n in value
+            )
+        if not sound:
+            raise ValueError(f"{kind.__name__} with {name}={value!r}")
+    return kind(**values)

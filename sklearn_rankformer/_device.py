@@ -1,0 +1,100 @@
+"""Where networks run: the device, its precision, and the processes that train together.
+
+Nothing here knows a network or an estimator; torch only.
+"""
+
+import os
+
+import torch
+import torch.distributed as dist
+
+
+def pick_device(device: str | torch.device) -> torch.device:
+    """Return the torch device that was asked for; "auto" takes the fastest kind.
+
+    Raises
+    ------
+    ValueError
+        If torch knows no such device. Whether this machine has it is not checked.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        if torch.backends.mps.is_available():
+            return torch.device("mps")
+        return torch.device("cpu")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device={device!r} is no torch device. Use 'auto', 'cpu', 'cuda', "
+            f"'cuda:1' or 'mps'."
+        ) from error
+
+
+def check_device(device: str | torch.device) -> None:
+    """Raise ValueError unless this machine has the device."""
+    try:
+        torch.empty(0, device=pick_device(device))
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(
+            f"device={device!r} is not there: {error}. Use device='auto'."
+        ) from error
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """Return the device, or the best one of this machine where it has no such."""
+    try:
+        check_device(device)
+    except ValueError:
+        return pick_device("auto")
+    return pick_device(device)
+
+
+def pick_precision(precision: str, device: torch.device) -> str:
+    """Return "float32" or "bfloat16"; "auto" takes the latter where it is fast."""
+    if precision != "auto":
+        return precision
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return "bfloat16" if fast else "float32"
+
+
+def process_rank() -> tuple[int, int]:
+    """Return this process's rank among those that train together, and their number."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def agreed(value: float, device: torch.device) -> float:
+    """Return the first process's value in all processes that train together."""
+    if process_rank()[1] == 1:
+        return value
+    shared = torch.tensor(value, dtype=torch.float64, device=device)
+    dist.broadcast(shared, src=0)
+    return shared.item()
+
+
+# Processes that were forked -----------------------------------------------------------
+
+_is_forked = False
+
+
+def _note_fork() -> None:
+    global _is_forked
+    _is_forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def use_threads_that_exist() -> None:
+    """Keep torch to one thread in a process that was forked.
+
+    A fork copies only the thread that forks. torch's pool of threads is gone in the
+    child, and the first operation that wants it would wait for ever. With one thread
+    torch needs no pool.
+    """
+    if _is_forked and torch.get_num_threads() > 1:
+        torch.set_num_threads(1)

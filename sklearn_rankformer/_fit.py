@@ -1,0 +1,447 @@
+"""From checked rows and plain configs to a trained model; no estimator is known here.
+
+`start` makes a model, `train_model` trains it, watching held-out lists, and `Model` is
+what remains: columns, levels and network, all that predicting needs. What is stored of
+a model are a config and arrays: `model_to_arrays`, `model_from_arrays`.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+from torch import nn
+
+from ._batching import Features, ListDataset, cut_batches, make_targets
+from ._callbacks import HoldOut, Progress, Schedule
+from ._columns import Columns
+from ._config import NetworkConfig, RankFormerConfig
+from ._device import use_threads_that_exist
+from ._inference import Predictions, predict_lists
+from ._lists import Lists
+from ._losses import ItemLoss
+from ._network import build
+from ._rows import Levels, Rows
+from ._training import (
+    Net,
+    OptimizerState,
+    Origin,
+    Plan,
+    make_history,
+    make_net,
+    measure_loss,
+    optimizer_from_arrays,
+    optimizer_to_arrays,
+    set_optimizer_state,
+    train,
+    weights_from_arrays,
+    weights_to_arrays,
+)
+from .metrics import ndcg_score
+
+# Fewer lists than this are all trained on: a hold-out would be noise.
+MIN_LISTS_TO_HOLD_OUT = 10
+
+KEPT_IN_HISTORY = ("epoch", "train_loss", "valid_ndcg", "valid_loss", "dur")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train, apart from the network itself.
+
+    Attributes
+    ----------
+    loss : ItemLoss
+        Loss on the order of items.
+    gain : {"exp", "linear"} or callable
+        Gain of held-out labels.
+    listwide_weight, learning_rate, weight_decay, max_epochs, batch_items
+        As in `RankFormerRanker`.
+    validation_fraction, n_iter_no_change
+        As in `RankFormerRanker`.
+    callbacks : sequence of Callback
+        The user's.
+    show_progress : bool
+        Whether to show a progress bar.
+    device, precision
+        Where and how the network runs.
+    seed : int
+        Everything random follows from it.
+    parameters : dict
+        The ranker's own, by which a checkpoint knows its fit.
+    """
+
+    loss: ItemLoss
+    gain: str | Callable
+    listwide_weight: float
+    learning_rate: float
+    weight_decay: float
+    max_epochs: int
+    batch_items: int
+    validation_fraction: float | None
+    n_iter_no_change: int | None
+    callbacks: Sequence[Callback]
+    show_progress: bool
+    device: torch.device
+    precision: str
+    seed: int
+    parameters: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Model:
+    """All that predicting needs, and what a training can go on from.
+
+    Attributes
+    ----------
+    columns : Columns
+        From raw features to the network's.
+    levels : Levels
+        The values a list may have.
+    config : RankFormerConfig or MLPConfig
+        The shape of the network.
+    module : nn.Module
+        The network, on its device.
+    optimizer : dict
+        State of the optimiser, empty where it was not kept.
+    device, precision
+        Where and how the network runs.
+    """
+
+    columns: Columns
+    levels: Levels
+    config: NetworkConfig
+    module: nn.Module
+    optimizer: OptimizerState
+    device: torch.device
+    precision: str
+
+    def features(self, X: object) -> Features:
+        """Rows as `Categories.encode` gives them, as the network's columns."""
+        return Features(X, self.columns.transform, self.columns.n_columns, self.device)
+
+    def predict(self, X: object, lists: Lists) -> Predictions:
+        """What the network says of all lists."""
+        use_threads_that_exist()
+        everything = np.arange(lists.n_lists)
+        features = self.features(X)
+        return predict_lists(self.module, features, lists, everything, self.precision)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training comes to.
+
+    Attributes
+    ----------
+    model : Model
+        The model, trained.
+    history : list of dict
+        One entry an epoch, those before this training included where it went on.
+    kept_epoch : int or None
+        Epoch whose weights were kept, from 1; None where nothing was held out.
+    kept_score : float or None
+        What that epoch measured on the held-out lists.
+    interrupted : bool
+        Whether a callback or the user ended it.
+    interrupt : KeyboardInterrupt or None
+        The user's key press, to be raised once the result is stored.
+    """
+
+    model: Model
+    history: list[dict]
+    kept_epoch: int | None
+    kept_score: float | None
+    interrupted: bool
+    interrupt: KeyboardInterrupt | None
+
+
+def start(
+    columns: Columns, levels: Levels, network: NetworkConfig, config: TrainingConfig
+) -> Model:
+    """Make a model that is yet to be trained, its weights drawn from the seed."""
+    generator = torch.Generator("cpu").manual_seed(config.seed)
+    with ordinary_torch():
+        module = build(network, generator)
+    return Model(columns, levels, network, module, {}, config.device, config.precision)
+
+
+def train_model(
+    model: Model, rows: Rows, held: Rows | None, config: TrainingConfig
+) -> Result:
+    """Train to the planned end, on whole lists, measuring held-out ones.
+
+    Parameters
+    ----------
+    model : Model
+        Where to start from; it is not changed.
+    rows : Rows
+        Lists to learn from.
+    held : Rows or None
+        Lists to measure on; None takes a part of `rows`.
+    config : TrainingConfig
+        How to train.
+    """
+    with ordinary_torch():
+        model = _for_training(model, config)
+        net = _net_of(model, config)
+        part, watched = _split(model, rows, held, config)
+        hold_out = None if watched is None else _hold_out(net, model, watched, config)
+        lengths = rows.lists.lengths[part.chosen]
+        n_batches = len(cut_batches(lengths, lengths, config.batch_items))
+        plan = Plan(
+            config.max_epochs,
+            origin=Origin(config.parameters, rows, held),
+            hold_out=hold_out,
+            user_callbacks=config.callbacks,
+        )
+        callbacks: list[Callback] = [
+            Schedule(config.learning_rate, config.max_epochs, n_batches)
+        ]
+        callbacks += [] if hold_out is None else [hold_out]
+        callbacks += [Progress()] if config.show_progress else []
+        train(net, _dataset(model, part, config), plan, callbacks)
+    return _result(net, model)
+
+
+def train_one_epoch(
+    model: Model, rows: Rows, history: list[dict], config: TrainingConfig
+) -> Result:
+    """Train for one epoch more, at a constant rate, with nothing held out."""
+    with ordinary_torch():
+        model = _for_training(model, config)
+        net = _net_of(model, config)
+        set_optimizer_state(net, deepcopy(model.optimizer))
+        net.history = make_history(history)
+        part = _Part(rows, model.features(rows.X), np.arange(rows.lists.n_lists))
+        plan = Plan(len(history) + 1, user_callbacks=config.callbacks)
+        train(net, _dataset(model, part, config), plan)
+    return _result(net, model)
+
+
+def _for_training(model: Model, config: TrainingConfig) -> Model:
+    """A model of its own: the one that is served meanwhile keeps its weights."""
+    return replace(
+        model,
+        module=deepcopy(model.module),
+        device=config.device,
+        precision=config.precision,
+    )
+
+
+def _net_of(model: Model, config: TrainingConfig) -> Net:
+    return make_net(
+        model.module,
+        item_loss=config.loss,
+        listwide_weight=config.listwide_weight,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        batch_items=config.batch_items,
+        device=config.device,
+        precision=config.precision,
+    )
+
+
+def _result(net: Net, model: Model) -> Result:
+    history = [
+        {name: epoch[name] for name in KEPT_IN_HISTORY if name in epoch}
+        for epoch in net.history
+    ]
+    hold_out, epoch, score = net.plan.hold_out, None, None
+    if hold_out is not None and hold_out.kept is not None:
+        epoch = hold_out.kept + 1
+        score = float(net.history[hold_out.kept, hold_out.monitor])
+    optimizer = net.optimizer_.state_dict()["state"]
+    return Result(
+        replace(model, module=net.module_, optimizer=optimizer),
+        history,
+        epoch,
+        score,
+        net.plan.interrupted,
+        net.plan.interrupt,
+    )
+
+
+# Lists to learn from, lists to measure on ---------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some lists of the rows, and the rows as the network's columns.
+
+    Attributes
+    ----------
+    rows : Rows
+        All rows.
+    features : Features
+        The same, transformed; shared by parts of the same rows.
+    chosen : ndarray of int
+        Positions of the lists of this part.
+    """
+
+    rows: Rows
+    features: Features
+    chosen: np.ndarray
+
+
+def _split(
+    model: Model, rows: Rows, held: Rows | None, config: TrainingConfig
+) -> tuple[_Part, _Part | None]:
+    """The part to learn from and the part to measure on, if any."""
+    features = model.features(rows.X)
+    everything = np.arange(rows.lists.n_lists)
+    if held is not None:
+        all_held = np.arange(held.lists.n_lists)
+        watched = _Part(held, model.features(held.X), all_held)
+        return _Part(rows, features, everything), watched
+    if config.validation_fraction is None or len(everything) < MIN_LISTS_TO_HOLD_OUT:
+        return _Part(rows, features, everything), None
+    n_held = math.ceil(config.validation_fraction * len(everything))
+    drawn = np.random.default_rng(config.seed).permutation(everything)
+    chosen, watched_lists = np.sort(drawn[n_held:]), np.sort(drawn[:n_held])
+    return _Part(rows, features, chosen), _Part(rows, features, watched_lists)
+
+
+def _dataset(model: Model, part: _Part, config: TrainingConfig) -> ListDataset:
+    rows = part.rows
+    targets = make_targets(
+        rows.gains,
+        model.levels.grade(rows.list_values),
+        rows.weight,
+        rows.lists,
+        part.chosen,
+        config.batch_items,
+        config.device,
+    )
+    return ListDataset(part.features, rows.lists, targets, part.chosen, config.seed)
+
+
+def _hold_out(net: Net, model: Model, part: _Part, config: TrainingConfig) -> HoldOut:
+    """Measure NDCG@10 on held-out lists, or the loss if none has a positive."""
+    rows = part.rows
+    if rows.y[rows.lists.rows(part.chosen)].max() > 0:
+        monitor, measure = "valid_ndcg", partial(_ndcg, part, config)
+    else:
+        monitor = "valid_loss"
+        dataset = _dataset(model, part, config)
+        measure = partial(measure_loss, net.criterion_, dataset, config.precision)
+    return HoldOut(measure, monitor, config.n_iter_no_change)
+
+
+def _ndcg(part: _Part, config: TrainingConfig, module: nn.Module) -> np.ndarray:
+    """NDCG@10 of each list of the part, NaN where there is nothing to find."""
+    rows, lists = part.rows, part.rows.lists
+    scores, _ = predict_lists(
+        module, part.features, lists, part.chosen, config.precision
+    )
+    at = lists.rows(part.chosen)
+    return ndcg_score(
+        rows.y[at],
+        scores[at],
+        lists.codes[at],
+        k=10,
+        gain=config.gain,
+        reduction="none",
+    ).value
+
+
+@contextmanager
+def ordinary_torch() -> Iterator[None]:
+    """Build and train as usual, whatever mode of torch or numpy the caller has set."""
+    use_threads_that_exist()
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        np.errstate(all="ignore"),
+    ):
+        yield
+
+
+# Models as plain arrays ---------------------------------------------------------------
+
+
+def model_to_arrays(model: Model, *, optimizer: bool) -> dict[str, np.ndarray]:
+    """All of a model but its config, as arrays by name.
+
+    Parameters
+    ----------
+    model : Model
+    optimizer : bool
+        Whether to keep the state of the optimiser, twice as large as the weights.
+    """
+    columns = model.columns.to_arrays()
+    return {
+        **weights_to_arrays(model.module),
+        **(optimizer_to_arrays(model.optimizer) if optimizer else {}),
+        **{f"columns.{name}": array for name, array in columns.items()},
+        "levels": model.levels.values,
+        "level_starts": model.levels.starts,
+    }
+
+
+def model_from_arrays(
+    config: NetworkConfig,
+    arrays: dict[str, np.ndarray],
+    device: torch.device,
+    precision: str,
+) -> Model:
+    """Return the model that gave these arrays by `model_to_arrays`, on a device.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit the config or one another. Shapes are compared before
+        memory is taken for a network, whose sizes may be huge in a damaged file.
+    """
+    arrays = dict(arrays)
+    levels = Levels(arrays.pop("levels"), arrays.pop("level_starts"))
+    if levels.values.ndim != 1 or levels.values.shape != levels.starts.shape:
+        raise ValueError("levels do not match their starts")
+    prefix = "columns."
+    stored = {name: arrays.pop(name) for name in list(arrays) if prefix in name}
+    columns = Columns.from_arrays(
+        {name.removeprefix(prefix): array for name, array in stored.items()}
+    )
+    _check_weights(config, columns, levels, arrays)
+    with ordinary_torch():
+        module = build(config, torch.Generator("cpu"))
+        weights_from_arrays(module, arrays)
+        module.to(device).eval()
+        optimizer = optimizer_from_arrays(arrays)
+    return Model(columns, levels, config, module, optimizer, device, precision)
+
+
+def _check_weights(
+    config: NetworkConfig,
+    columns: Columns,
+    levels: Levels,
+    arrays: dict[str, np.ndarray],
+) -> None:
+    inputs = config.inputs
+    seen = (
+        len(columns.numeric),
+        len(columns.flagged),
+        columns.categories.cardinalities,
+    )
+    if seen != (inputs.n_numeric, inputs.n_flags, inputs.cardinalities):
+        raise ValueError("the columns do not fit the network")
+    if isinstance(config, RankFormerConfig) and config.num_layers > len(arrays):
+        raise ValueError("fewer weights than layers")
+    module = build(config, device="meta")
+    weights = {
+        f"module.{name}": tuple(t.shape) for name, t in module.state_dict().items()
+    }
+    shapes = [tuple(parameter.shape) for parameter in module.parameters()]
+    found = {name: array.shape for name, array in arrays.items()}
+    for name in found.keys() - weights.keys():
+        kind, i, _ = name.split(".")
+        if kind != "optimizer" or found.pop(name) not in ((), shapes[int(i)]):
+            raise ValueError(f"{name} does not fit the network")
+    if found != weights:
+        wrong = sorted(dict(found.items() ^ weights.items()))[:3]
+        raise ValueError(f"weights do not fit the network, such as {wrong}")

@@ -1,0 +1,77 @@
+"""Running a network over lists: padded batches in, one score per row out."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ._batching import Features, ordered_batches
+from ._lists import Lists
+
+# Prediction keeps no activations for a backward pass, so its batches may be larger than
+# those of training.
+PREDICT_ITEMS = 4096
+
+AFTER_DIVERGENCE = (
+    "Lower learning_rate, or look for extreme values in X if input_transform=None."
+)
+
+
+class Predictions(NamedTuple):
+    """What a network says of lists, averaged over its members.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (n_rows,), float32
+        NaN at rows of lists that were not asked for.
+    above : ndarray of shape (n_lists, n_thresholds), float32, or None
+        Chance that the list's value lies above each level but the last; None of a
+        network without a listwide head.
+    """
+
+    scores: np.ndarray
+    above: np.ndarray | None
+
+
+def run_network(
+    module: nn.Module, x: Tensor, mask: Tensor, precision: str
+) -> tuple[Tensor, Tensor | None]:
+    """Run the network, in bfloat16 where that is asked for."""
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        scores, logits = module(x, mask)
+    return scores.float(), None if logits is None else logits.float()
+
+
+@torch.inference_mode()
+def predict_lists(
+    module: nn.Module,
+    features: Features,
+    lists: Lists,
+    chosen: np.ndarray,
+    precision: str,
+) -> Predictions:
+    """Score the items of the chosen lists, and their chances of high values.
+
+    Raises
+    ------
+    ValueError
+        If a score or a chance is not finite.
+    """
+    module.eval()
+    scores = np.full(lists.n_rows, np.nan, dtype=np.float32)
+    above = None
+    for batch in ordered_batches(lists, chosen, PREDICT_ITEMS):
+        taken = features.take(batch)
+        s, logits = run_network(module, taken["x"], taken["mask"], precision)
+        scores[batch.rows[batch.mask]] = s.mean(0)[taken["mask"]].cpu().numpy()
+        if logits is not None:
+            if above is None:
+                above = np.full((lists.n_lists, logits.shape[-1]), np.nan, np.float32)
+            above[batch.lists] = logits.sigmoid().mean(0).cpu().numpy()
+    finite = np.isfinite(scores[lists.rows(chosen)]).all()
+    if not finite or (above is not None and not np.isfinite(above[chosen]).all()):
+        raise ValueError(
+            f"Training diverged: scores are not finite. {AFTER_DIVERGENCE}"
+        )
+    return Predictions(scores, above)

@@ -1,0 +1,458 @@
+"""What both rankers share as scikit-learn estimators: the border around `_fit`.
+
+`fit` checks what the caller gives, hands rows and plain configs to `_fit`, and alone
+assigns what comes back. Predicting reads one attribute, the model, so that threads that
+predict while another fits get the answers of the old model or of the new one.
+"""
+
+from dataclasses import asdict, dataclass
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import Hidden, Interval, StrOptions
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
+from skorch.callbacks import Callback
+
+from ._categories import Categories, find_categories, odd_columns
+from ._checks import check_labels, check_weights, warn_no_order
+from ._columns import Columns, learn_columns
+from ._config import InputConfig, NetworkConfig, config_from_dict
+from ._device import agreed, pick_device, pick_precision, usable_device
+from ._fit import (
+    Model,
+    TrainingConfig,
+    model_from_arrays,
+    model_to_arrays,
+    start,
+    train_model,
+    train_one_epoch,
+)
+from ._groups import resolve_groups
+from ._inference import Predictions
+from ._lists import Lists, digest_lists, lists_of
+from ._losses import LOSSES, pick_loss
+from ._mixin import RankerMixin
+from ._rows import Levels, Rows, find_levels, make_rows
+from ._warnings import warn_missing_groups, warn_user
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the caller gave to learn from, checked.
+
+    Attributes
+    ----------
+    rows : Rows
+        The rows.
+    categories : Categories
+        Those found in them, or found before.
+    digest : ndarray or None
+        By which the lists are known again; None where no ids were given.
+    """
+
+    rows: Rows
+    categories: Categories
+    digest: np.ndarray | None
+
+
+class NeuralRanker(RankerMixin, BaseEstimator):
+    """What both rankers share: everything but the network and its parameters.
+
+    A subclass says in `_network_config` which network it wants, and in `_needs_groups`
+    whether an item's score depends on its list.
+    """
+
+    _needs_groups: bool
+    _config_kind: type[NetworkConfig]
+
+    # With metadata routing on, pipelines and searches pass these without being asked.
+    __metadata_request__fit = {
+        "qid": True,
+        "X_val": True,
+        "y_val": True,
+        "groups_val": True,
+    }
+    __metadata_request__partial_fit = {"groups": True, "qid": True}
+    __metadata_request__predict = {"qid": True}
+
+    _parameter_constraints: dict = {
+        "loss": [StrOptions(set(LOSSES)), callable],
+        "gain": [StrOptions({"exp", "linear"}), callable],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "feature_dropout": [Interval(Real, 0, 1, closed="left")],
+        "n_bins": [Interval(Integral, 0, None, closed="left")],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "input_transform": [StrOptions({"quantile"}), None],
+        "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
+        "group_column": [str, Integral, None],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_items": [Interval(Integral, 1, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
+        "warm_start": ["boolean"],
+        "callbacks": [list, tuple, None],
+        "device": [str, Hidden(torch.device)],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X,
+        y,
+        groups=None,
+        *,
+        sample_weight=None,
+        X_val=None,
+        y_val=None,
+        groups_val=None,
+        qid=None,
+    ):
+        """Learn to rank the items of each list.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features of each item. They need no scaling; NaN means missing.
+        y : array-like of shape (n_rows,)
+            Label of each item: non-negative, higher is better.
+        groups : array-like of shape (n_rows,), default=None
+            List id of each row, integers or strings, rows in any order. None takes
+            all rows for one list, with a warning.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Non-negative weight of each row. Within a list it weighs the item's part of
+            the loss; a list weight is the same number on all rows of the list. A row
+            of weight 0 stays in its list as context for the others, without loss.
+        X_val, y_val, groups_val : array-likes, default=None
+            Lists to measure each epoch on, instead of a part of the training lists. A
+            search would slice an `X_val` that has exactly as many rows as X: give it
+            another number of rows there.
+        qid : array-like of shape (n_rows,), default=None
+            Other name for `groups`.
+
+        Returns
+        -------
+        self : object
+            The fitted ranker.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If any argument is invalid; the message says which and how to fix it. A
+            ranker that was fitted before stays as it was.
+        KeyboardInterrupt
+            If the user interrupts it, once the best weights so far are in place: the
+            ranker is fitted then, and loops around it end.
+        """
+        new = self._copy_to_fit()
+        again = self.warm_start and hasattr(self, "_model")
+        config = self._training_config()
+        given = new._check_rows(X, y, groups, qid, sample_weight, again)
+        if not again:
+            new.fitted_with_groups_ = given.digest is not None
+        warn_no_order(given.rows.y, given.rows.lists)
+        held = new._check_held_rows(X_val, y_val, groups_val, given.categories)
+        model = self._model if again else self._start(given, config)
+        result = train_model(model, given.rows, held, config)
+        new._model = result.model
+        new.trained_lists_ = given.digest
+        new.history_ = result.history
+        new.n_iter_ = len(result.history)
+        new.kept_epoch_, new.kept_score_ = result.kept_epoch, result.kept_score
+        self._become(new, result)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, groups=None, *, sample_weight=None, qid=None):
+        """Train for one epoch on these lists.
+
+        The first call fixes the input transform, the categories and the levels of list
+        value. Nothing is held out, and the learning rate stays at `learning_rate`.
+
+        Parameters
+        ----------
+        X, y, groups, sample_weight, qid
+            As in `fit`.
+
+        Returns
+        -------
+        self : object
+            The ranker, one epoch further.
+        """
+        new = self._copy_to_fit()
+        again = hasattr(self, "_model")
+        config = self._training_config()
+        given = new._check_rows(X, y, groups, qid, sample_weight, again)
+        if not again:
+            new.fitted_with_groups_ = given.digest is not None
+        model = self._model if again else self._start(given, config)
+        history = self.history_ if again else []
+        result = train_one_epoch(model, given.rows, history, config)
+        new._model = result.model
+        new.trained_lists_ = None  # of the many parts only the last would be known
+        new.history_ = result.history
+        new.n_iter_ = len(result.history)
+        new.kept_epoch_ = new.kept_score_ = None
+        self._become(new, result)
+        return self
+
+    def predict(self, X, groups=None, *, qid=None):
+        """Score items: higher is better within a list.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features of each item.
+        groups : array-like of shape (n_rows,), default=None
+            List id of each row, rows in any order.
+        qid : array-like of shape (n_rows,), default=None
+            Other name for `groups`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_rows,), float32
+            One score per row, in the order of the rows given.
+
+        Raises
+        ------
+        ValueError
+            If the ranker was fitted with groups and gets none here.
+        """
+        return self._run(X, groups, qid, "predict")[0].scores
+
+    @property
+    def module_(self):
+        """The network."""
+        return self._model.module
+
+    @property
+    def device_(self):
+        """Where the network runs."""
+        return self._model.device
+
+    @property
+    def precision_(self):
+        """In which precision the network runs."""
+        return self._model.precision
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_model")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = True
+        tags.input_tags.sparse = True
+        tags.input_tags.categorical = self.categorical_features is not None
+        tags.input_tags.allow_nan = self.input_transform is not None
+        return tags
+
+    # Checking what the caller gives -------------------------------------------------
+
+    def _check_rows(self, X, y, groups, qid, sample_weight, again) -> "_Given":
+        """Rows to learn from; `again` holds them against the columns seen before."""
+        X, ids = resolve_groups(X, groups, qid, self.group_column)
+        X = _with_columns(X, self.categorical_features)
+        validate_data(self, X, skip_check_array=True, reset=not again)
+        categories = (
+            self._model.columns.categories
+            if again
+            else find_categories(X, self.categorical_features)
+        )
+        X = self._encode(X, categories, first=not again)
+        y = check_labels(y, "y")
+        check_consistent_length(X, y)
+        if ids is None:
+            warn_missing_groups(f"{type(self).__name__}.fit")
+        lists = lists_of(ids, X.shape[0])
+        weight = check_weights(sample_weight, lists)
+        digest = None if ids is None else digest_lists(lists)
+        return _Given(make_rows(X, y, lists, weight, self.gain), categories, digest)
+
+    def _check_held_rows(self, X_val, y_val, groups_val, categories) -> Rows | None:
+        given = [X_val is not None, y_val is not None]
+        if not any(given) and groups_val is None:
+            return None
+        if not all(given):
+            raise ValueError("X_val and y_val must be given together, with groups_val.")
+        X, ids = resolve_groups(
+            X_val, groups_val, None, self.group_column, name="groups_val"
+        )
+        X = _with_columns(X, self.categorical_features)
+        validate_data(self, X, skip_check_array=True, reset=False)
+        X = self._encode(X, categories)
+        y = check_labels(y_val, "y_val")
+        check_consistent_length(X, y)
+        if ids is None and self.fitted_with_groups_:
+            raise ValueError(
+                "groups_val is missing: give the list id of each row of X_val."
+            )
+        return make_rows(X, y, lists_of(ids, X.shape[0]), None, self.gain)
+
+    def _encode(self, X, categories, first=False):
+        try:
+            return categories.encode(
+                X,
+                allow_nan=self.input_transform is not None,
+                owner=type(self).__name__,
+            )
+        except (TypeError, ValueError) as error:
+            odd = odd_columns(X, categories.mask) if first else ""
+            if not odd:
+                raise
+            raise ValueError(
+                f"X has columns that hold neither numbers nor categories: {odd}. Name "
+                f"them in categorical_features, or leave them out. ({error})"
+            ) from error
+
+    # Fitting ------------------------------------------------------------------------
+
+    def _network_config(self, columns: Columns, levels: Levels) -> NetworkConfig:
+        raise NotImplementedError
+
+    def _training_config(self, listwide_weight=0.0) -> TrainingConfig:
+        device = pick_device(self.device)
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        return TrainingConfig(
+            loss=pick_loss(self.loss),
+            gain=self.gain,
+            listwide_weight=listwide_weight,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            max_epochs=self.max_epochs,
+            batch_items=self.batch_items,
+            validation_fraction=self.validation_fraction,
+            n_iter_no_change=self.n_iter_no_change,
+            callbacks=_check_callbacks(self.callbacks),
+            show_progress=bool(self.verbose),
+            device=device,
+            precision=pick_precision(self.precision, device),
+            seed=int(agreed(seed, device)),
+            parameters=self.get_params(deep=False),
+        )
+
+    def _input_config(self, columns: Columns, list_features: bool) -> InputConfig:
+        return InputConfig(
+            n_numeric=len(columns.numeric),
+            n_flags=len(columns.flagged),
+            cardinalities=columns.categories.cardinalities,
+            n_bins=int(self.n_bins),
+            list_features=list_features,
+            feature_dropout=float(self.feature_dropout),
+        )
+
+    def _start(self, given: "_Given", config: TrainingConfig) -> Model:
+        """A model for these rows that is yet to be trained."""
+        rows = given.rows
+        columns = learn_columns(
+            given.categories,
+            rows.X,
+            quantiles=self.input_transform is not None,
+            seed=config.seed,
+        )
+        levels = find_levels(rows.list_values)
+        network = self._network_config(columns, levels)
+        return start(columns, levels, network, config)
+
+    def _copy_to_fit(self):
+        """A shallow copy to check and to fit, so that self stays as it is meanwhile."""
+        new = type(self).__new__(type(self))
+        vars(new).update(vars(self))
+        return new
+
+    def _become(self, new, result):
+        """Take over all attributes in one step; pass the user's interrupt on."""
+        self.__dict__ = vars(new)
+        if result.interrupted:
+            warn_user(
+                f"Training was interrupted in epoch {len(result.history)}; the ranker "
+                f"keeps the best weights so far."
+            )
+        if result.interrupt is not None:
+            raise result.interrupt
+
+    # Predicting ---------------------------------------------------------------------
+
+    def _run(self, X, groups, qid, method) -> tuple[Predictions, Lists, Model]:
+        """What the model says of these rows, their lists, and the model that was asked.
+
+        The model is read once: another thread may put a new one in its place.
+        """
+        check_is_fitted(self)
+        model = self._model
+        X, ids = resolve_groups(X, groups, qid, self.group_column)
+        X = _with_columns(X, self.categorical_features)
+        validate_data(self, X, skip_check_array=True, reset=False)
+        X = self._encode(X, model.columns.categories)
+        if ids is None and self.fitted_with_groups_ and self._needs_groups:
+            raise ValueError(
+                f"{type(self).__name__} was fitted with groups, so {method} needs "
+                f"them too: an item's score depends on its list. Pass "
+                f"groups=... with one list id per row, or "
+                f"groups=np.zeros(len(X)) to rank all rows as one list."
+            )
+        lists = lists_of(ids, X.shape[0])
+        return model.predict(X, lists), lists, model
+
+    # Copying and storing ------------------------------------------------------------
+
+    def __getstate__(self):
+        """Return the attributes, with plain values and arrays in place of the model.
+
+        So a pickle made on one device loads on any other, and skops.io can store it.
+        """
+        state = dict(super().__getstate__())
+        if "_model" in state:
+            model = state["_model"]
+            state["_model"] = {
+                "config": asdict(model.config),
+                "arrays": model_to_arrays(model, optimizer=True),
+            }
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        stored = state.pop("_model", None)
+        super().__setstate__(state)
+        if stored is not None:
+            self._model = self._model_of(stored["config"], stored["arrays"])
+
+    def _model_of(self, config: dict, arrays: dict[str, np.ndarray]) -> Model:
+        """The model of a config and arrays, on the device that this machine has."""
+        device = usable_device(self.device)
+        precision = pick_precision(self.precision, device)
+        return model_from_arrays(
+            config_from_dict(self._config_kind, config), arrays, device, precision
+        )
+
+
+def _with_columns(X, categorical_features):
+    """X with rows and columns, as it came where it has them already."""
+    if hasattr(X, "columns") or hasattr(X, "tocsr"):
+        return X
+    if not hasattr(X, "shape"):
+        # Rows of plain Python values: text among them stays text where it was named.
+        named = not isinstance(categorical_features, str | None)
+        X = np.array(X, dtype=object) if named else np.asarray(X)
+    if len(X.shape) != 2:
+        check_array(X)  # says what is wrong with it
+    return X
+
+
+def _check_callbacks(callbacks) -> tuple[Callback, ...]:
+    for callback in callbacks or ():
+        if not isinstance(callback, Callback):
+            raise TypeError(
+                f"callbacks must hold instances of skorch's Callback, got {callback!r}."
+            )
+    return tuple(callbacks or ())

@@ -1,0 +1,142 @@
+"""Rows to learn from or to be measured on: checked, and never changed again."""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ._lists import Lists, split_lists
+from .metrics import label_gains
+
+# More distinct list values than this are binned by their quantiles.
+MAX_LEVELS = 32
+
+# Arrays are hashed in pieces of this many numbers.
+DIGEST_STEP = 2**22
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows with their labels and lists.
+
+    Attributes
+    ----------
+    X : ndarray or CSR matrix of shape (n_rows, n_features)
+        Numbers, codes in place of categories; memory-mapped arrays stay on disk.
+    y : ndarray of shape (n_rows,), float64
+        Labels, not negative.
+    lists : Lists
+        Where the rows of each list lie.
+    weight : ndarray of shape (n_rows,), float64, or None
+        Weight of each row, not negative; no list is all 0.
+    gains : ndarray of shape (n_rows,), float64
+        What each label is worth.
+    """
+
+    X: Any
+    y: np.ndarray
+    lists: Lists
+    weight: np.ndarray | None
+    gains: np.ndarray
+
+    @cached_property
+    def list_values(self) -> np.ndarray:
+        """Highest label of each list among its rows of weight: (n_lists,), float64."""
+        counted = self.y if self.weight is None else self.y * (self.weight > 0)
+        return self.lists.reduce(np.maximum, counted)
+
+    def digest(self) -> str:
+        """Fingerprint of everything that a fit takes from these rows."""
+        X = self.X
+        parts = [X.indptr, X.indices, X.data] if hasattr(X, "indptr") else [X]
+        weight = [] if self.weight is None else [self.weight]
+        return digest_arrays([*parts, self.y, self.lists.codes, *weight])
+
+
+def make_rows(
+    X: Any,
+    y: np.ndarray,
+    lists: Lists,
+    weight: np.ndarray | None,
+    gain: str | Callable,
+) -> Rows:
+    """Put checked columns together, lists of zero weight left out.
+
+    Parameters
+    ----------
+    X, y, lists, weight
+        Numbers, labels, lists and weights of the same rows.
+    gain : {"exp", "linear"} or callable
+        As in `RankFormerRanker`.
+
+    Raises
+    ------
+    ValueError
+        If no row has weight, or the gains of a list overflow float32.
+    """
+    if weight is not None:
+        # A list of zero weight throughout is the same as no list.
+        weighty = lists.reduce(np.maximum, weight)[lists.codes] > 0
+        if not weighty.all():
+            X, y, weight = X[weighty], y[weighty], weight[weighty]
+            kept = split_lists(lists.codes[weighty])
+            lists = replace(kept, ids=lists.ids[kept.ids])
+    gains = label_gains(y, gain)
+    with np.errstate(over="ignore"):
+        most = lists.reduce(np.add, gains).max(initial=0.0)
+    if not most < np.finfo(np.float32).max:
+        raise ValueError(
+            f"The exponential gain of labels as high as {y.max():g} overflows. Set "
+            f'gain="linear", or map the labels to smaller ones.'
+        )
+    return Rows(X, y, lists, weight, gains)
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The values a list may have, as grades.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_levels,), float64
+        Distinct list values, or means of quantile bins; they rise.
+    starts : ndarray of shape (n_levels,), float64
+        Lowest list value of each level.
+    """
+
+    values: np.ndarray
+    starts: np.ndarray
+
+    def grade(self, list_values: np.ndarray) -> np.ndarray:
+        """Position of the level of each list value: ndarray of int64."""
+        grades = np.searchsorted(self.starts, list_values, side="right") - 1
+        return np.maximum(grades, 0)
+
+
+def find_levels(list_values: np.ndarray) -> Levels:
+    """Take the distinct list values as levels, or quantile bins of many."""
+    starts = np.unique(list_values)
+    if len(starts) > MAX_LEVELS:
+        shares = np.arange(MAX_LEVELS) / MAX_LEVELS
+        starts = np.unique(np.quantile(list_values, shares, method="lower"))
+    grades = np.searchsorted(starts, list_values, side="right") - 1
+    return Levels(
+        np.bincount(grades, weights=list_values) / np.bincount(grades), starts
+    )
+
+
+def digest_arrays(arrays: Iterable[np.ndarray]) -> str:
+    """Hash arrays piece by piece, so that a memory-mapped one is never all loaded."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        step = max(1, DIGEST_STEP // max(1, math.prod(array.shape[1:])))
+        for start in range(0, len(array) if array.ndim else 0, step):
+            digest.update(np.array(array[start : start + step], order="C"))
+        if not array.ndim:
+            digest.update(array.tobytes())
+    return digest.hexdigest()

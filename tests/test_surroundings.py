@@ -1,0 +1,236 @@
+"""Processes, threads, interrupts and other people's global settings change nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Thread
+
+import numpy as np
+import pytest
+import torch
+from sklearn import config_context
+from sklearn.model_selection import GridSearchCV, GroupKFold
+
+from sklearn_rankformer import MLPRanker, RankFormerRanker
+from sklearn_rankformer.persistence import load, save
+
+from .conftest import make_lists
+
+SMALL = {"n_members": 2, "n_bins": 4, "max_epochs": 2, "random_state": 0}
+
+
+def rankformer(**params):
+    cells = {"d_model": 16, "nhead": 2, "dim_feedforward": 16}
+    return RankFormerRanker(**{**SMALL, **cells, **params})
+
+
+def mlp(**params):
+    return MLPRanker(**{**SMALL, "hidden_layer_sizes": (16, 8), **params})
+
+
+both = pytest.mark.parametrize("make", [rankformer, mlp])
+
+
+def fit_and_predict(make):
+    X, y, groups = make_lists()
+    return make().fit(X, y, groups=groups).predict(X, groups=groups)
+
+
+# Processes ---------------------------------------------------------------------------
+
+FORKED = """
+import os, sys, time
+import numpy as np
+import torch
+from sklearn_rankformer import RankFormerRanker
+from sklearn_rankformer.datasets import make_ranking
+
+torch.set_num_threads(2)
+X, y, groups = make_ranking(n_lists=100, random_state=0)
+ranker = RankFormerRanker(max_epochs=1, random_state=0).fit(X, y, groups=groups)
+expected = ranker.predict(X, groups=groups)  # the pool of threads is there now
+child = os.fork()
+if not child:
+    same = np.allclose(ranker.predict(X, groups=groups), expected, atol=1e-5)
+    ranker.partial_fit(X, y, groups=groups)
+    os._exit(0 if same else 3)
+for _ in range(600):
+    done, status = os.waitpid(child, os.WNOHANG)
+    if done:
+        sys.exit(os.waitstatus_to_exitcode(status))
+    time.sleep(0.1)
+os.kill(child, 9)
+sys.exit("the forked process hangs")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_forked_after_fit_predicts_and_learns():
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+# Threads -----------------------------------------------------------------------------
+
+
+@both
+def test_the_same_seed_gives_the_same_bits_in_threads_side_by_side(make):
+    before = torch.get_rng_state()
+    expected = fit_and_predict(make)
+    with ThreadPoolExecutor(4) as pool:
+        for scores in pool.map(fit_and_predict, [make] * 4):
+            np.testing.assert_array_equal(scores, expected)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@both
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_ranker_in_training_answers_as_before_until_it_is_done(make, method):
+    X, y, groups = make_lists()
+    ranker = make(max_epochs=8).fit(X, y, groups=groups)
+    before, served = ranker.predict(X, groups=groups), []
+    ranker.set_params(random_state=1)
+    learner = Thread(target=lambda: getattr(ranker, method)(X, y, groups=groups))
+    learner.start()
+    while learner.is_alive():
+        served.append(ranker.predict(X, groups=groups))
+    learner.join()
+    after = ranker.predict(X, groups=groups)
+    assert (after != before).any()
+    known = {before.tobytes(), after.tobytes()}
+    assert {scores.tobytes() for scores in served} <= known
+
+
+# Global settings ---------------------------------------------------------------------
+
+
+@contextmanager
+def default_dtype():
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@contextmanager
+def default_device():
+    torch.set_default_device("meta")
+    try:
+        yield
+    finally:
+        torch.set_default_device(None)
+
+
+@contextmanager
+def deterministic():
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@contextmanager
+def warnings_as_errors():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+SETTINGS = {
+    "default dtype": default_dtype,
+    "default device": default_device,
+    "deterministic algorithms": deterministic,
+    "inference mode": torch.inference_mode,
+    "no gradients": torch.no_grad,
+    "floating-point errors": lambda: np.errstate(all="raise"),
+    "pandas output": lambda: config_context(transform_output="pandas"),
+    "polars output": lambda: config_context(transform_output="polars"),
+    "no checks for finite numbers": lambda: config_context(assume_finite=True),
+    "warnings as errors": warnings_as_errors,
+}
+
+
+def frame(X):
+    pd = pytest.importorskip("pandas")
+    kinds = np.where(X[:, 0] > 0, "u", "v")
+    return pd.DataFrame(X, columns=list("abcd")).assign(kind=pd.Categorical(kinds))
+
+
+@both
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_global_settings_change_nothing(make, setting, tmp_path):
+    X, y, groups = make_lists()
+    X = frame(X)
+    expected = make().fit(X, y, groups=groups)
+    further = make().fit(X, y, groups=groups).partial_fit(X, y, groups=groups)
+    with SETTINGS[setting]():
+        ranker = make().fit(X, y, groups=groups)
+        scores = ranker.predict(X, groups=groups)
+        save(ranker, tmp_path / "ranker", optimizer=True)
+        loaded = load(tmp_path / "ranker")
+        ranker.partial_fit(X, y, groups=groups)
+    np.testing.assert_array_equal(scores, expected.predict(X, groups=groups))
+    after = further.predict(X, groups=groups)
+    np.testing.assert_array_equal(ranker.predict(X, groups=groups), after)
+    # What was loaded under the setting can learn on without it.
+    loaded.partial_fit(X, y, groups=groups)
+    np.testing.assert_array_equal(loaded.predict(X, groups=groups), after)
+
+
+# Interrupts --------------------------------------------------------------------------
+
+
+class Press(torch.nn.Module):
+    """A loss during which the user presses Ctrl-C, once."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.left = at
+
+    def forward(self, scores, gains, mask, weights):
+        self.left -= 1
+        if self.left == 0:
+            signal.raise_signal(signal.SIGINT)
+        return (scores * weights * mask).sum(-1)
+
+
+@both
+def test_one_key_press_ends_a_fit_and_leaves_it_the_best_weights_so_far(make):
+    X, y, groups = make_lists()
+    ranker = make(loss=Press(30), max_epochs=100)
+    with (
+        pytest.warns(UserWarning, match="interrupted in epoch"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        ranker.fit(X, y, groups=groups)
+    assert 1 <= ranker.n_iter_ < 100
+    assert np.isfinite(ranker.predict(X, groups=groups)).all()
+    assert ranker.kept_epoch_ is not None
+
+
+def test_one_key_press_ends_a_search():
+    X, y, groups = make_lists()
+    search = GridSearchCV(
+        rankformer(loss=Press(5), max_epochs=5),
+        {"dropout": [0.1, 0.2, 0.3]},
+        cv=GroupKFold(2),
+        refit=False,
+    )
+    with (
+        config_context(enable_metadata_routing=True),
+        pytest.warns(UserWarning, match="interrupted in epoch"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        search.fit(X, y, groups=groups)
+    assert not hasattr(search, "cv_results_")
