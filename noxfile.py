@@ -2,7 +2,8 @@
 
 Sessions are fresh environments with pinned versions: `constraints.txt` is the newest
 set that was tested, `constraints-oldest.txt` the oldest that setup.cfg allows. torch is
-the same in both, as its numbers and its wheels change with each version.
+the same in both, as its numbers and its wheels change with each version. CI runs the
+same sessions with ``--no-venv --no-install``, in the one environment that it makes.
 """
 
 from pathlib import Path
@@ -43,7 +44,8 @@ def coverage(session):
 def docs(session):
     """Build the documentation, gallery included; a warning is an error."""
     install(session, "-e", ".[docs]")
-    options = ["-q", "-W", "--keep-going", "-b", "html", *session.posargs]
+    # -E: pages read before would bring no warnings.
+    options = ["-E", "-q", "-W", "--keep-going", "-b", "html", *session.posargs]
     session.run("sphinx-build", *options, "docs", "docs/_build/html")
 
 

@@ -1,70 +1,33 @@
-"""How good is the default beside tuned GBDTs, on real lists?
+r"""How good is the default beside tuned GBDTs, on real lists?
 
 Protocol: five folds by list (MQ2008's official ones); fold k tests, the next one stops
 and chooses, the other three train. One metric for all: NDCG@5 and @10, gain
 ``2**label - 1``, tied scores averaged, lists without a positive label left out; the
 mean of the folds' means. Networks are single fits, averaged over seeds. GBDTs are tuned
-over the settings below, the best per fold by its validation lists. The difference to
-the best GBDT is paired list by list.
+over the settings of `_rivals.GRIDS`, the best per fold by its validation lists. The
+difference to the best GBDT is paired list by list.
 
-    python benchmarks/accuracy.py --data DIR                     # the table
-    python benchmarks/accuracy.py --data DIR --ablation          # one thing removed
-    python benchmarks/accuracy.py --data DIR --sets lightgbm_example
-    python benchmarks/accuracy.py --quick                        # synthetic, minutes
+    python benchmarks/accuracy.py --quick                        # synthetic, seconds
+    python benchmarks/accuracy.py --data DIR --publish           # the table
+    python benchmarks/accuracy.py --data DIR --publish --ablation
+    python benchmarks/accuracy.py --data DIR --publish --sets lightgbm_example \
+        --name accuracy_lightgbm_example
 """
 
-import argparse
 import time
 from functools import cache
 from itertools import product
 
 import numpy as np
-from _common import (
-    RESULTS,
-    add_run_arguments,
-    find_data,
-    list_folds,
-    load_lists,
-    markdown_table,
-    paired_interval,
-    run_jobs,
-    write_results,
-)
+from _compare import paired_interval, per_list_ndcg
+from _data import find_data, folds_of, list_folds, load_lists, parts_of
+from _report import markdown_table, write_results
+from _rivals import GRIDS, grid_of
+from _run import add_runs, parse, parser_of, run_jobs
 from joblib import Memory
 from sklearn.utils import Bunch
 
-from sklearn_rankformer import (
-    MLPRanker,
-    RankerAdapter,
-    RankFormerRanker,
-    WithinListScaler,
-)
-from sklearn_rankformer.metrics import ndcg_score
-
-# Settings tried for each GBDT; the first is the library's default.
-GRIDS = {
-    "LightGBM": [
-        {"learning_rate": 0.1},
-        {"learning_rate": 0.05, "num_leaves": 7, "colsample_bytree": 0.5},
-        {"learning_rate": 0.05, "num_leaves": 15, "min_child_samples": 50},
-        {"learning_rate": 0.03, "num_leaves": 31, "colsample_bytree": 0.3},
-        {"learning_rate": 0.05, "num_leaves": 7, "objective": "rank_xendcg"},
-        {"learning_rate": 0.05, "num_leaves": 31, "objective": "rank_xendcg"},
-    ],
-    "XGBoost": [
-        {"learning_rate": 0.3},
-        {"learning_rate": 0.05, "max_depth": 3, "colsample_bytree": 0.5},
-        {"learning_rate": 0.05, "max_depth": 5, "subsample": 0.7},
-        {"learning_rate": 0.05, "max_depth": 6, "min_child_weight": 20},
-    ],
-    "CatBoost": [
-        {},
-        {"learning_rate": 0.05, "depth": 4},
-        {"learning_rate": 0.05, "depth": 6, "loss_function": "QuerySoftMax"},
-    ],
-}
-N_TREES = 1000
-ROUNDS = 100
+from sklearn_rankformer import MLPRanker, RankFormerRanker, WithinListScaler
 
 # Small grid for the network that is tuned on the validation fold.
 NETWORK_GRID = [{}, {"n_bins": 0}, {"learning_rate": 1e-3}]
@@ -84,26 +47,6 @@ ABLATION = {
 }
 
 
-def gbdt(name, params, seed=0):
-    """One GBDT ranker behind the adapter."""
-    if name == "LightGBM":
-        from lightgbm import LGBMRanker as Ranker
-
-        own = {"n_estimators": N_TREES, "n_jobs": 1, "verbosity": -1}
-    elif name == "XGBoost":
-        from xgboost import XGBRanker as Ranker
-
-        own = {"n_estimators": N_TREES, "n_jobs": 1, "objective": "rank:ndcg"}
-        own |= {"eval_metric": "ndcg@10"}
-    else:
-        from catboost import CatBoostRanker as Ranker
-
-        own = {"iterations": N_TREES, "thread_count": 1, "verbose": False}
-        own |= {"allow_writing_files": False, "eval_metric": "NDCG:top=10;type=Exp"}
-    ranker = Ranker(**{**own, **params, "random_state": seed})
-    return RankerAdapter(ranker, early_stopping_rounds=ROUNDS)
-
-
 @cache
 def data_set(name, data_dir, quick):
     """X, y, groups and folds of one data set."""
@@ -115,8 +58,7 @@ def data_set(name, data_dir, quick):
         return given_split(data_dir)
     else:
         lists = load_lists(name, data_dir)
-    fold = list_folds(lists.groups) if lists.fold is None else lists.fold
-    return Bunch(X=lists.X, y=lists.y, groups=lists.groups, fold=fold)
+    return Bunch(X=lists.X, y=lists.y, groups=lists.groups, fold=folds_of(lists))
 
 
 def given_split(data_dir):
@@ -140,10 +82,7 @@ def one_fold(data, fold):
     """Training, validation and test rows of one fold."""
     n_folds = data.fold.max() + 1
     test, val = data.fold == fold, data.fold == (fold + 1) % n_folds
-    return [
-        (data.X[rows], data.y[rows], data.groups[rows])
-        for rows in (~test & ~val, val, test)
-    ]
+    return parts_of(data, ~test & ~val, val, test)
 
 
 def with_list_features(parts):
@@ -156,8 +95,8 @@ def candidates(model, seed):
     """The models that are tried; the best on the validation lists is tested."""
     name, _, kind = model.partition(":")
     if name in GRIDS:
-        settings = GRIDS[name] if kind.startswith("tuned") else GRIDS[name][:1]
-        return [gbdt(name, params, seed) for params in settings]
+        rankers = grid_of(name, seed)
+        return rankers if kind.startswith("tuned") else rankers[:1]
     if name == "MLP":
         return [MLPRanker(random_state=seed)]
     if name == "RankFormer":
@@ -186,10 +125,7 @@ def run(data, data_dir, quick, fold, model, seed):
         tried.append((chosen_by, seconds, candidate))
     best = max(tried, key=lambda one: one[0])
     scores = best[2].predict(X_test, groups=groups_test)
-    per_list = {
-        k: ndcg_score(y_test, scores, groups_test, k=k, reduction="none").value
-        for k in (5, 10)
-    }
+    per_list = {k: per_list_ndcg(y_test, scores, groups_test, k) for k in (5, 10)}
     return Bunch(
         val=best[0], seconds=best[1], search=sum(t[1] for t in tried), ndcg=per_list
     )
@@ -202,49 +138,55 @@ def run_or_recall(cache, **task):
     return Memory(cache, verbose=0).cache(run)(**task)
 
 
-def summarise(done, sets, models, seeds):
+def summarise(done):
     """Rows of the table: one per data set and model."""
-    found = {
-        (t["data"], t["model"], t["fold"], t["seed"]): result for t, result in done
-    }
     rows = []
-    for data in sets:
-        per_list, here = {}, []
-        for model in models:
-            runs = [
-                [
-                    found[data, model, fold, seed]
-                    for fold in range(5)
-                    if (data, model, fold, seed) in found
-                ]
-                for seed in range(seeds)
-            ]
-            runs = [folds for folds in runs if folds]
-            if not runs:
-                continue
-            mean = {
-                k: [np.mean([np.nanmean(r.ndcg[k]) for r in folds]) for folds in runs]
-                for k in (5, 10)
-            }
-            per_list[model] = np.array(
-                [np.concatenate([r.ndcg[10] for r in folds]) for folds in runs]
-            )
-            here.append(
-                {
-                    "data": data,
-                    "model": model,
-                    "NDCG@5": np.mean(mean[5]),
-                    "NDCG@10": np.mean(mean[10]),
-                    "seed sd": np.std(mean[10], ddof=1) if len(runs) > 1 else "",
-                    "validation": np.mean([r.val for f in runs for r in f]),
-                    "fit s": np.median([r.seconds for f in runs for r in f]),
-                    "search s": np.median([r.search for f in runs for r in f]),
-                    "seeds": len(runs),
-                }
-            )
+    for data in dict.fromkeys(task["data"] for task, _ in done):
+        runs = runs_of(done, data)
+        here = [{"data": data, "model": m, **row_of(runs[m])} for m in runs]
+        per_list = {
+            model: np.array([np.concatenate([r.ndcg[10] for r in f]) for f in seeds])
+            for model, seeds in runs.items()
+        }
         compare(here, per_list)
         rows += here
     return rows
+
+
+def runs_of(done, data):
+    """Results on one data set: for each model, a list of seeds, each a list of folds.
+
+    A seed that lacks folds, because time ran out, is left out.
+    """
+    here = [(task, result) for task, result in done if task["data"] == data]
+    n_folds = len({task["fold"] for task, _ in here})
+    found = {}
+    for task, result in here:
+        seeds = found.setdefault(task["model"], {})
+        seeds.setdefault(task["seed"], []).append(result)
+    whole = {
+        model: [folds for folds in seeds.values() if len(folds) == n_folds]
+        for model, seeds in found.items()
+    }
+    return {model: seeds for model, seeds in whole.items() if seeds}
+
+
+def row_of(runs):
+    """What the table says of one model; ``runs`` is a list of seeds' lists of folds."""
+    ndcg = {
+        k: [np.mean([np.nanmean(r.ndcg[k]) for r in folds]) for folds in runs]
+        for k in (5, 10)
+    }
+    each = [result for folds in runs for result in folds]
+    return {
+        "NDCG@5": np.mean(ndcg[5]),
+        "NDCG@10": np.mean(ndcg[10]),
+        "seed sd": np.std(ndcg[10], ddof=1) if len(runs) > 1 else "",
+        "validation": np.mean([r.val for r in each]),
+        "fit s": np.median([r.seconds for r in each]),
+        "search s": np.median([r.search for r in each]),
+        "seeds": len(runs),
+    }
 
 
 def compare(rows, per_list):
@@ -263,12 +205,36 @@ def compare(rows, per_list):
             row["difference"] = "reference"
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_run_arguments(parser)
-    parser.set_defaults(seeds=3)
+def models_of(args):
+    """The rows asked for."""
+    if args.models:
+        return args.models
+    if args.ablation:
+        return list(ABLATION)
+    kinds = ("default", "tuned", "tuned, with list features")
+    gbdts = [f"{name}:{kind}" for name, kind in product(GRIDS, kinds)]
+    return ["RankFormer", "RankFormer:tuned", "MLP", *gbdts]
+
+
+def tasks_of(args):
+    """All runs, seed after seed."""
+    settings = range(args.seeds), args.sets, models_of(args), args.folds
+    if args.quick:
+        settings = [0], ["synthetic"], models_of(args)[:3], [0]
+    common = {"cache": args.cache, "data_dir": args.data, "quick": args.quick}
+    return [
+        {**common, "data": data, "fold": fold, "model": model, "seed": seed}
+        for seed, data, model, fold in product(*settings)
+        # A search of the network is slow, and GBDTs hardly move with their seed.
+        if seed == 0 or model in ("RankFormer", "MLP", *ABLATION)
+        if data != "lightgbm_example" or fold == 0
+    ]
+
+
+def main(argv=None):
+    """Run, and write the table."""
+    parser = parser_of(__doc__)
+    add_runs(parser, seeds=3)
     parser.add_argument("--sets", nargs="+", default=["mq2008", "expedia", "mslr"])
     parser.add_argument("--models", nargs="+", help="only these rows")
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
@@ -277,61 +243,26 @@ def main():
         "--cache",
         help="directory that keeps finished runs: empty it when the package changes",
     )
-    parser.add_argument("--name", help="stem of the results file")
-    args = parser.parse_args()
-    sets = ["synthetic"] if args.quick else args.sets
-    models = args.models or [
-        "RankFormer",
-        "RankFormer:tuned",
-        "MLP",
-        *[
-            f"{name}:{kind}"
-            for name, kind in product(
-                GRIDS, ("default", "tuned", "tuned, with list features")
-            )
-        ],
-    ]
-    if args.ablation:
-        models = args.models or list(ABLATION)
-    if args.quick:
-        models, args.seeds, args.folds = models[:3], 1, [0]
-    tasks = [
-        {
-            "cache": args.cache,
-            "data": data,
-            "data_dir": args.data,
-            "quick": args.quick,
-            "fold": fold,
-            "model": model,
-            "seed": seed,
-        }
-        for seed, data, model, fold in product(
-            range(args.seeds), sets, models, args.folds
-        )
-        # A search of the network is slow, and GBDTs hardly move with their seed.
-        if seed == 0 or model in ("RankFormer", "MLP", *ABLATION)
-        if data != "lightgbm_example" or fold == 0
-    ]
+    args = parse(parser, argv)
+    args.name = args.name or ("ablation" if args.ablation else "accuracy")
+    tasks = tasks_of(args)
     done = run_jobs(run_or_recall, tasks, n_jobs=args.jobs, minutes=args.minutes)
-    rows = summarise(done, sets, models, args.seeds)
-    table = markdown_table(
-        rows,
-        {
-            "data": "data",
-            "model": "model",
-            "NDCG@5": "NDCG@5",
-            "NDCG@10": "NDCG@10",
-            "difference": "NDCG@10 less the reference's, 95 %",
-            "seed sd": "sd of seeds",
-            "validation": "validation",
-            "fit s": "fit s",
-            "search s": "search s",
-            "seeds": "seeds",
-        },
-    )
+    rows = summarise(done)
+    columns = {
+        "data": "data",
+        "model": "model",
+        "NDCG@5": "NDCG@5",
+        "NDCG@10": "NDCG@10",
+        "difference": "NDCG@10 less the reference's, 95 %",
+        "seed sd": "sd of seeds",
+        "validation": "validation",
+        "fit s": "fit s",
+        "search s": "search s",
+        "seeds": "seeds",
+    }
+    table = markdown_table(rows, columns)
     print(table)
-    stem = args.name or ("ablation" if args.ablation else "accuracy")
-    write_results(f"{args.out or RESULTS}/{stem}", {"rows": rows}, table)
+    write_results(args, table, {"rows": rows}, (len(done), len(tasks)))
 
 
 if __name__ == "__main__":

@@ -4,29 +4,15 @@
 any list, upwards. LightGBM competes twice: on the features as they are, and with each
 feature's z-score and rank within its list beside it, the best it can be given by hand.
 
-    python benchmarks/context_crossing.py --jobs 2 --minutes 30
+    python benchmarks/context_crossing.py --jobs 2 --publish
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
-from _common import (
-    add_run_arguments,
-    each_in_own_columns,
-    fit_held,
-    fit_lightgbm,
-    list_folds,
-    load_lists,
-    markdown_table,
-    network_params,
-    paired_interval,
-    parse_run,
-    per_list_ndcg,
-    run_jobs,
-    save_figure,
-    write_results,
-)
+from _compare import in_own_columns, paired_interval, per_list_ndcg
+from _data import list_folds, load_lists, parts_of
+from _report import markdown_table, save_figure, write_results
+from _rivals import fit_lightgbm, fit_with_val
+from _run import add_runs, network_params, parse, parser_of, run_jobs
 
 from sklearn_rankformer import MLPRanker, RankFormerRanker, WithinListScaler
 
@@ -39,10 +25,7 @@ def run(strength, seed, n_lists, quick):
     world = {"n_lists": n_lists, "context_strength": strength, "random_state": seed}
     data = load_lists("synthetic", **world)
     folds = list_folds(data.groups, seed)
-    train, val, test = (
-        (data.X[rows], data.y[rows], data.groups[rows])
-        for rows in (folds >= 2, folds == 1, folds == 0)
-    )
+    train, val, test = parts_of(data, folds >= 2, folds == 1, folds == 0)
     X_test, y_test, groups_test = test
     found = {}
     params = {"random_state": seed, **network_params(quick)}
@@ -50,7 +33,7 @@ def run(strength, seed, n_lists, quick):
         "RankFormer": RankFormerRanker(**params),
         "MLP": MLPRanker(**params),
     }.items():
-        fit_held(ranker, train, val)
+        fit_with_val(ranker, train, val)
         found[name] = ranker.predict(X_test, groups_test)
     found["LightGBM"] = fit_lightgbm(train, val, seed, quick).predict(X_test)
     seen, watched, new = (
@@ -70,11 +53,11 @@ def summarise(done):
     for strength in dict.fromkeys(task["strength"] for task, _ in done):
         worlds = [r for task, r in done if task["strength"] == strength]
         for model in worlds[0]:
-            values = each_in_own_columns([world[model] for world in worlds])
+            values = in_own_columns([world[model] for world in worlds])
             row = {"strength": strength, "model": model, "seeds": len(worlds)}
             row["ndcg"] = float(np.nanmean(values))
             if model not in ("RankFormer", "noise-free utility"):
-                ours = each_in_own_columns([world["RankFormer"] for world in worlds])
+                ours = in_own_columns([world["RankFormer"] for world in worlds])
                 rng = np.random.default_rng(0)
                 row["lead"] = paired_interval(ours, values, rng)
             rows.append(row)
@@ -84,15 +67,15 @@ def summarise(done):
 def crossing(rows):
     """Lowest strength from which on RankFormer leads beyond the interval, or None."""
     ahead = {r["strength"]: r["lead"]["low"] > 0 for r in rows if r["model"] == BY_HAND}
-    found = None
+    lowest = None
     for strength in sorted(ahead, reverse=True):
         if not ahead[strength]:
             break
-        found = strength
-    return found
+        lowest = strength
+    return lowest
 
 
-def page(rows, quick):
+def page(rows):
     """The Markdown page."""
     columns = {
         "strength": "context strength",
@@ -101,19 +84,18 @@ def page(rows, quick):
         "lead": "RankFormer's lead [95 %]",
         "seeds": "worlds",
     }
-    found = crossing(rows)
-    told = (
-        f"From context strength {found:g} on, RankFormer is above LightGBM with list "
+    lowest = crossing(rows)
+    result = (
+        f"From context strength {lowest:g} on, RankFormer is above LightGBM with list "
         f"features beyond the interval.\n"
-        if found is not None
+        if lowest is not None
         else "At no strength up to the largest is RankFormer above LightGBM with list "
         "features beyond the interval.\n"
     )
-    parts = ["A quick run, to see it work: these numbers mean nothing.\n"] * quick
-    return "\n".join([*parts, told, markdown_table(rows, columns)])
+    return f"{result}\n{markdown_table(rows, columns)}"
 
 
-def draw(rows, path_stem):
+def draw(rows):
     """NDCG against the strength of context."""
     import matplotlib.pyplot as plt
 
@@ -124,17 +106,16 @@ def draw(rows, path_stem):
         axis.plot(*zip(*points, strict=True), style, label=model)
     axis.set(xlabel="context strength", ylabel="NDCG@10")
     axis.legend()
-    save_figure(figure, path_stem)
+    return figure
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_run_arguments(parser)
+def main(argv=None):
+    """Run, and write table and figure."""
+    parser = parser_of(__doc__, "context_crossing")
+    add_runs(parser)
     parser.add_argument("--lists", type=int, default=2000, help="3/5 of them to train")
     parser.add_argument("--strengths", type=float, nargs="+", default=STRENGTHS)
-    args = parse_run(parser)
+    args = parse(parser, argv)
     n_lists = 150 if args.quick else args.lists
     tasks = [
         {"strength": s, "seed": seed, "n_lists": n_lists, "quick": args.quick}
@@ -144,11 +125,11 @@ def main():
     done = run_jobs(run, tasks, n_jobs=args.jobs, minutes=args.minutes)
     done.sort(key=lambda one: one[0]["strength"])
     rows = summarise(done)
-    stem = Path(args.out) / "context_crossing"
-    text = page(rows, args.quick)
-    write_results(stem, {**vars(args), "rows": rows, "crossing": crossing(rows)}, text)
-    draw(rows, stem)
+    text = page(rows)
     print(text)
+    results = {"rows": rows, "crossing": crossing(rows)}
+    write_results(args, text, results, (len(done), len(tasks)))
+    save_figure(args, draw(rows))
 
 
 if __name__ == "__main__":

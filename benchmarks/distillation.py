@@ -7,30 +7,17 @@ of the labelled lists, says whether the teacher beats what labels alone can do. 
 share kept is the student's gain over the GBDT on labels, as a share of the teacher's;
 it means something only where the teacher wins.
 
-    python benchmarks/distillation.py --data DIR --jobs 2 --minutes 40
+    python benchmarks/distillation.py --data DIR --jobs 2 --publish
 """
 
-import argparse
 import time
-from pathlib import Path
 
 import numpy as np
-from _common import (
-    add_run_arguments,
-    each_in_own_columns,
-    feedback_of,
-    fit_lightgbm,
-    list_folds,
-    load_lists,
-    markdown_table,
-    network_params,
-    paired_interval,
-    parse_run,
-    per_list_ndcg,
-    run_jobs,
-    write_results,
-)
-from lightgbm import LGBMRanker
+from _compare import in_own_columns, paired_interval, per_list_ndcg
+from _data import feedback_of, folds_of, load_lists
+from _report import markdown_table, write_results
+from _rivals import fit_lightgbm, gbdt
+from _run import add_runs, network_params, parse, parser_of, run_jobs
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.frozen import FrozenEstimator
 
@@ -50,7 +37,7 @@ def run(name, labelled, seed, data_dir, quick):
     if source == "noisy":  # labels of items alone, most of them noise
         source, world = "synthetic", {**world, "noise": 2.0, "context_strength": 0.0}
     data = load_lists(source, data_dir, **world)
-    folds = list_folds(data.groups, seed // 5) if data.fold is None else data.fold
+    folds = folds_of(data, seed // 5)
     rng = np.random.default_rng(seed)
     train, test = folds != seed % 5, folds == seed % 5
     queries = rng.permutation(np.unique(data.groups[train]))
@@ -65,15 +52,15 @@ def run(name, labelled, seed, data_dir, quick):
     teacher = RankFormerRanker(**params).fit(X, y, groups)
     scores, seconds = {}, {}
     models = {"teacher": teacher}
-    for gbdt, student in students(seed, quick).items():
-        models[f"{gbdt} on labels"] = RankerAdapter(student).fit(X, y, groups)
-        distilled = DistilledRanker(FrozenEstimator(teacher), student)
-        models[f"{gbdt} distilled"] = distilled.fit(X, groups=groups, **more)
+    for student, estimator in students(seed, quick).items():
+        models[f"{student} on labels"] = RankerAdapter(estimator).fit(X, y, groups)
+        distilled = DistilledRanker(FrozenEstimator(teacher), estimator)
+        models[f"{student} distilled"] = distilled.fit(X, groups=groups, **more)
     for model, ranker in models.items():
         scores[model] = ranker.predict(*new)
         seconds[model] = latency(ranker, *new)
-    held = np.isin(groups, np.unique(groups)[::5])
-    tuned = [(X[part], y[part], groups[part]) for part in (~held, held)]
+    val = np.isin(groups, np.unique(groups)[::5])
+    tuned = [(X[part], y[part], groups[part]) for part in (~val, val)]
     scores[TUNED] = fit_lightgbm(*tuned, seed, quick).predict(new[0])
     add_by_hand(scores, X, y, groups, *new, teacher, more, seed, quick)
     y_test, groups_test = data.y[test], data.groups[test]
@@ -83,14 +70,16 @@ def run(name, labelled, seed, data_dir, quick):
 
 def students(seed, quick):
     """The GBDTs that learn labels or scores, with the same settings for both."""
-    n_trees = 20 if quick else 500
-    common = {"learning_rate": 0.05, "random_state": seed}
+    n_trees, rate = 20 if quick else 500, 0.05
     return {
         "HistGB": HistGradientBoostingRegressor(
-            max_iter=n_trees, early_stopping=False, **common
+            max_iter=n_trees,
+            learning_rate=rate,
+            early_stopping=False,
+            random_state=seed,
         ),
-        "LightGBM": LGBMRanker(
-            n_estimators=n_trees, n_jobs=1, verbosity=-1, num_leaves=15, **common
+        "LightGBM": gbdt(
+            "LightGBM", n_trees=n_trees, seed=seed, learning_rate=rate, num_leaves=15
         ),
     }
 
@@ -141,12 +130,12 @@ def summarise(done):
             for task, result in done
             if (task["name"], task["labelled"]) == (name, labelled)
         ]
-        values = {m: each_in_own_columns([one[m] for one in runs]) for m in runs[0]}
-        for gbdt in ("HistGB", "LightGBM", "HistGB, list features,"):
+        values = {m: in_own_columns([one[m] for one in runs]) for m in runs[0]}
+        for student in ("HistGB", "LightGBM", "HistGB, list features,"):
             of_labels, distilled = (
-                values[f"{gbdt} {how}"] for how in ("on labels", "distilled")
+                values[f"{student} {how}"] for how in ("on labels", "distilled")
             )
-            row = {"data": name, "labelled": labelled, "gbdt": gbdt.rstrip(",")}
+            row = {"data": name, "labelled": labelled, "gbdt": student.rstrip(",")}
             row["teacher"] = float(np.nanmean(values["teacher"]))
             row["on labels"] = float(np.nanmean(of_labels))
             row["distilled"] = float(np.nanmean(distilled))
@@ -169,12 +158,12 @@ def speeds(done):
         runs = [result["seconds"] for task, result in done if task["name"] == name]
         for model in runs[0]:
             one, everything = np.median([run[model] for run in runs], axis=0) * 1000
-            row = {"data": name, "model": model}
-            rows.append({**row, "one": f"{one:.2f}", "all": f"{everything:.1f}"})
+            row = {"data": name, "model": model, "one": one, "all": everything}
+            rows.append(row)
     return rows
 
 
-def page(rows, times, quick):
+def page(rows, times):
     """The Markdown page."""
     columns = {
         "data": "data",
@@ -189,21 +178,20 @@ def page(rows, times, quick):
         "kept": "kept",
         "seeds": "seeds",
     }
-    parts = ["A quick run, to see it work: these numbers mean nothing.\n"] * quick
-    parts += ["NDCG@10 of the true labels; `kept` only where the teacher wins:\n"]
+    parts = ["NDCG@10 of the true labels; `kept` only where the teacher wins:\n"]
     parts += [markdown_table(rows, columns)]
     parts += ["Milliseconds to predict, one thread:\n"]
-    headings = {"data": "data", "model": "model", "one": "one list", "all": "all lists"}
-    return "\n".join([*parts, markdown_table(times, headings)])
+    columns = {"data": "data", "model": "model"}
+    columns |= {"one": ("one list", ".2f"), "all": ("all lists", ".1f")}
+    return "\n".join([*parts, markdown_table(times, columns)])
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_run_arguments(parser)
+def main(argv=None):
+    """Run, and write the tables."""
+    parser = parser_of(__doc__, "distillation")
+    add_runs(parser)
     parser.add_argument("--sets", nargs="+", default=SETS)
-    args = parse_run(parser)
+    args = parse(parser, argv)
     common = {"data_dir": args.data, "quick": args.quick}
     tasks = [
         {"name": name, "labelled": labelled, "seed": seed, **common}
@@ -213,10 +201,10 @@ def main():
     ]
     done = run_jobs(run, tasks, n_jobs=args.jobs, minutes=args.minutes)
     rows, times = summarise(done), speeds(done)
-    stem = Path(args.out) / "distillation"
-    text = page(rows, times, args.quick)
-    write_results(stem, {**vars(args), "rows": rows, "milliseconds": times}, text)
+    text = page(rows, times)
     print(text)
+    results = {"rows": rows, "milliseconds": times}
+    write_results(args, text, results, (len(done), len(tasks)))
 
 
 if __name__ == "__main__":

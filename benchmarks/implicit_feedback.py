@@ -5,10 +5,10 @@ relevance labels. Rankers learn their clicks and purchases, and are judged on ot
 lists by the relevance behind the clicks, and by clicks. One factor is varied at a time:
 the weight of the listwide loss, the share of lists without clicks, the number of lists.
 
-    python benchmarks/implicit_feedback.py --data DIR --jobs 2 --minutes 60
     python benchmarks/implicit_feedback.py --sets synthetic --quick
+    python benchmarks/implicit_feedback.py --data DIR --jobs 2 --publish
     python benchmarks/implicit_feedback.py --sets scarce --seeds 10 --first-seed 40 \
-        --name implicit_feedback_confirmed
+        --name implicit_feedback_confirmed --publish
 
 Wherever the share is varied, the lists with clicks stay as many: the question is what
 the others add. Seed s tests fold s of the data, or a world of its own if synthetic;
@@ -23,30 +23,16 @@ bookings teach and judge.
 Networks have two members here, half of the default, for the sake of more seeds.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import torch
-from _common import (
-    add_run_arguments,
-    fit_held,
-    fit_lightgbm,
-    list_folds,
-    load_lists,
-    markdown_table,
-    network_params,
-    paired_interval,
-    parse_run,
-    per_list_ndcg,
-    run_jobs,
-    save_figure,
-    write_results,
-)
+from _compare import paired_interval, per_list_ndcg
+from _data import folds_of, load_lists, parts_of, simulated_clicks
+from _report import markdown_table, save_figure, write_results
+from _rivals import fit_lightgbm, fit_with_val
+from _run import add_runs, network_params, parse, parser_of, run_jobs
 
 from sklearn_rankformer import MLPRanker, RankFormerRanker
 from sklearn_rankformer.preprocessing import TabularTransform
-from sklearn_rankformer.simulation import simulate_implicit_feedback
 
 SETS = ("synthetic", "scarce", "mq2008", "mslr", "expedia")
 WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -91,15 +77,15 @@ def run(name, seed, varied, data_dir, n_clicked, quick):
     world = {"n_lists": 200 if quick else 1000, "list_signal": at["list_signal"]}
     world |= {"random_state": seed, **WORLDS.get(name, {})}
     data = load_lists("synthetic" if name in WORLDS else name, data_dir, **world)
-    folds = list_folds(data.groups, seed // 5) if data.fold is None else data.fold
+    folds = folds_of(data, seed // 5)
     rng = np.random.default_rng(seed)
     test = _simulate(data, np.flatnonzero(folds == seed % 5), 5, rng)
     queries = np.unique(data.groups[folds != seed % 5])
     queries = rng.permutation(queries)[: max(20, round(at["size"] * len(queries)))]
     pool = _simulate(data, np.flatnonzero(np.isin(data.groups, queries)), 10, rng)
     pool = _with_share(pool, round(at["size"] * at["n_clicked"]), at["share"], rng)
-    held = np.isin(pool.query, queries[: len(queries) // 7 + 1])
-    train, val = _rows(data, pool, ~held), _rows(data, pool, held)
+    chosen = np.isin(pool.query, queries[: len(queries) // 7 + 1])
+    train, val = _rows(data, pool, ~chosen), _rows(data, pool, chosen)
     found = {}
     models = scarce if name == "scarce" else fitted
     for model, ranker in models(train, val, seed, varied, quick):
@@ -112,12 +98,9 @@ def run(name, seed, varied, data_dir, n_clicked, quick):
 def run_own(name, seed, data_dir, quick):
     """Train on the labels that real users gave, and judge by them."""
     data = load_lists(name, data_dir)
-    folds = list_folds(data.groups, seed // 5)
-    test, held = folds == seed % 5, folds == (seed + 1) % 5
-    train, val, (X, y, groups) = (
-        (data.X[rows], data.y[rows], data.groups[rows])
-        for rows in (~test & ~held, held, test)
-    )
+    folds = folds_of(data, seed // 5)
+    test, val = folds == seed % 5, folds == (seed + 1) % 5
+    train, val, (X, y, groups) = parts_of(data, ~test & ~val, val, test)
     found, ids = {}, np.unique(groups).tolist()
     for model, ranker in fitted(train, val, seed, {}, quick):
         values = per_list_ndcg(y, ranker.predict(X, groups), groups).tolist()
@@ -127,14 +110,7 @@ def run_own(name, seed, data_dir, quick):
 
 def _simulate(data, rows, n_repeats, rng):
     """Show selections of these rows; ``query`` is the list they were drawn from."""
-    shown = simulate_implicit_feedback(
-        data.y[rows],
-        data.groups[rows],
-        n_repeats=n_repeats,
-        max_label=int(data.y.max()),
-        rng=rng,
-    )
-    shown.rows = rows[shown.rows]
+    shown = simulated_clicks(data, rows, n_repeats, rng)
     shown.query = data.groups[shown.rows]
     return shown
 
@@ -187,10 +163,10 @@ def fitted(train, val, seed, varied, quick):
     rankers = rankformers(weights, params)
     rankers["MLP"] = MLPRanker(**params)
     for name, ranker in rankers.items():
-        yield name, fit_held(ranker, train, val)
+        yield name, fit_with_val(ranker, train, val)
     if not varied:
         ranker = published_ranker(train[0].shape[1], params)
-        yield "published settings", fit_held(ranker, _raised(train), _raised(val))
+        yield "published settings", fit_with_val(ranker, _raised(train), _raised(val))
     yield "LightGBM", fit_lightgbm(train, val, seed, quick)
 
 
@@ -211,7 +187,7 @@ def scarce(train, val, seed, varied, quick):
     """Yield (name, fitted ranker): the networks, and the linear choice model."""
     params = members(seed, quick)
     for name, ranker in rankformers(SCARCE_WEIGHTS, params).items():
-        yield name, fit_held(ranker, train, val)
+        yield name, fit_with_val(ranker, train, val)
     for weight in (0.0, 1.0):
         yield f"linear {weight:g}", LinearChoice(weight).fit(*train)
 
@@ -370,16 +346,15 @@ def summarise(done):
     return [row for setting in settings for row in compare(done, *setting)]
 
 
-def page(rows, quick):
+def page(rows):
     """The Markdown page."""
     gain = "gain over listwide weight 0 [95 %]"
     columns = {"data": "data", "model": "model"}
     scores = {"true": "NDCG@10, true relevance", "true gain": gain}
     scores |= {"clicks": "NDCG@10, clicks", "clicks gain": gain}
     scores |= {"lists": "lists, a seventh held out", "seeds": "seeds"}
-    parts = ["A quick run, to see it work: these numbers mean nothing.\n"] * quick
     centre = [r for r in rows if not set(r) & set(CENTRE)]
-    parts += ["Half of the training lists without clicks, in `scarce` four fifths:\n"]
+    parts = ["Half of the training lists without clicks, in `scarce` four fifths:\n"]
     parts += [markdown_table(centre, columns | scores)]
     for factor, heading in (
         ("share", "share of lists without clicks"),
@@ -397,7 +372,7 @@ def page(rows, quick):
     return "\n".join(parts)
 
 
-def draw(rows, path_stem):
+def draw(rows):
     """Gain of the listwide loss against the share of empty lists, and its weight."""
     import matplotlib.pyplot as plt
 
@@ -425,7 +400,7 @@ def draw(rows, path_stem):
     for axis in (left, right):
         axis.axhline(0, color="grey", linewidth=0.8)
     left.legend()
-    save_figure(figure, path_stem)
+    return figure
 
 
 def _draw_gains(axis, points, name):
@@ -436,16 +411,14 @@ def _draw_gains(axis, points, name):
     axis.errorbar(at, middle, [middle - low, high - middle], marker="o", label=name)
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_run_arguments(parser)
+def main(argv=None):
+    """Run, and write tables and figure."""
+    parser = parser_of(__doc__, "implicit_feedback")
+    add_runs(parser)
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--clicked", type=int, default=200, help="lists with clicks")
     parser.add_argument("--first-seed", type=int, default=0, help="count from here")
-    parser.add_argument("--name", default="implicit_feedback", help="of the results")
-    args = parse_run(parser)
+    args = parse(parser, argv)
     options = {
         "data_dir": args.data,
         "n_clicked": 150 if args.quick else args.clicked,
@@ -459,12 +432,10 @@ def main():
     tasks.sort(key=lambda task: task["seed"])
     done = run_jobs(run, tasks, n_jobs=args.jobs, minutes=args.minutes)
     rows = summarise(done)
-    stem = Path(args.out) / args.name
-    text = page(rows, args.quick)
-    counts = {"n_done": len(done), "n_planned": len(tasks)}
-    write_results(stem, {**vars(args), **counts, "rows": rows}, text)
-    draw(rows, stem)
+    text = page(rows)
     print(text)
+    write_results(args, text, {"rows": rows}, (len(done), len(tasks)))
+    save_figure(args, draw(rows))
 
 
 if __name__ == "__main__":

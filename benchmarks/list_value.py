@@ -4,27 +4,14 @@
 simulated feedback). It is measured by the Brier score, against the base rate and
 GBDT classifiers on features of the whole list, and drawn as a reliability curve.
 
-    python benchmarks/list_value.py --data DIR --jobs 2 --minutes 20
+    python benchmarks/list_value.py --data DIR --jobs 2 --publish
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
-from _common import (
-    add_run_arguments,
-    each_in_own_columns,
-    feedback_of,
-    list_folds,
-    load_lists,
-    markdown_table,
-    network_params,
-    paired_interval,
-    parse_run,
-    run_jobs,
-    save_figure,
-    write_results,
-)
+from _compare import in_own_columns, paired_interval
+from _data import feedback_of, folds_of, load_lists
+from _report import markdown_table, save_figure, write_results
+from _run import add_runs, network_params, parse, parser_of, run_jobs
 from sklearn.calibration import calibration_curve
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
@@ -41,7 +28,7 @@ def run(name, seed, data_dir, quick):
     source, kind = name.split()
     world = {"n_lists": 200 if quick else 1500, "random_state": seed}
     data = load_lists(source, data_dir, **world)
-    folds = list_folds(data.groups, seed // 5) if data.fold is None else data.fold
+    folds = folds_of(data, seed // 5)
     rng = np.random.default_rng(seed)
     train, test = (
         feedback_of(data, np.flatnonzero(rows), kind, rng, n_repeats)
@@ -96,7 +83,7 @@ def summarise(done):
         losses = {m: (p - positive) ** 2 for m, p in stacked.items()}
         ends = np.cumsum([len(r["positive"]) for r in runs])[:-1]
         by_seed = {
-            m: each_in_own_columns(np.split(loss, ends)) for m, loss in losses.items()
+            m: in_own_columns(np.split(loss, ends)) for m, loss in losses.items()
         }
         for model, p in stacked.items():
             row = {"data": name, "model": model, "lists": len(p), "seeds": len(runs)}
@@ -114,7 +101,7 @@ def summarise(done):
     return rows, curves
 
 
-def page(rows, quick):
+def page(rows):
     """The Markdown page."""
     columns = {
         "data": "data",
@@ -126,11 +113,10 @@ def page(rows, quick):
         "share": "share positive",
         "lists": "lists",
     }
-    parts = ["A quick run, to see it work: these numbers mean nothing.\n"] * quick
-    return "\n".join([*parts, markdown_table(rows, columns)])
+    return markdown_table(rows, columns)
 
 
-def draw(curves, path_stem):
+def draw(curves):
     """Reliability curves, one panel per data set."""
     import matplotlib.pyplot as plt
 
@@ -145,16 +131,15 @@ def draw(curves, path_stem):
     figure.legend(
         *axis.get_legend_handles_labels(), loc="outside lower center", ncols=3
     )
-    save_figure(figure, path_stem)
+    return figure
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_run_arguments(parser)
+def main(argv=None):
+    """Run, and write table and figure."""
+    parser = parser_of(__doc__, "list_value")
+    add_runs(parser)
     parser.add_argument("--sets", nargs="+", default=SETS)
-    args = parse_run(parser)
+    args = parse(parser, argv)
     tasks = [
         {"name": name, "seed": seed, "data_dir": args.data, "quick": args.quick}
         for seed in range(args.seeds)
@@ -162,11 +147,11 @@ def main():
     ]
     done = run_jobs(run, tasks, n_jobs=args.jobs, minutes=args.minutes)
     rows, curves = summarise(done)
-    stem = Path(args.out) / "list_value"
-    text = page(rows, args.quick)
-    write_results(stem, {**vars(args), "rows": rows, "curves": curves}, text)
-    draw(curves, stem)
+    text = page(rows)
     print(text)
+    results = {"rows": rows, "curves": curves}
+    write_results(args, text, results, (len(done), len(tasks)))
+    save_figure(args, draw(curves))
 
 
 if __name__ == "__main__":

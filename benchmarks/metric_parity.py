@@ -16,6 +16,7 @@ from functools import cached_property
 from importlib.metadata import version
 
 import numpy as np
+from _report import markdown_table
 
 from sklearn_rankformer.metrics import METRICS
 
@@ -224,35 +225,37 @@ def largest_difference(
     return max(case.difference(draw_problem(rng), k) for _ in range(n_problems))
 
 
-HEADER = ("library", "its metric", "our metric", "gain", "ties", "empty")
+def describe(case: Case) -> dict[str, str]:
+    """The case's row in the table, all but what is measured."""
+    return {
+        "library": case.package,
+        "its metric": f"`{case.metric}`",
+        "our metric": f"`{METRICS[case.ours].__name__}`",
+        **{name: case.arguments.get(name, "") for name in ("gain", "ties", "empty")},
+    }
 
 
-def describe(case: Case) -> str:
-    """Start of the case's row in the table: all that is not measured."""
-    options = [case.arguments.get(name, "") for name in HEADER[3:]]
-    name = METRICS[case.ours].__name__
-    cells = case.package, f"`{case.metric}`", f"`{name}`", *options
-    return "| " + " | ".join(cells) + " |"
+def table(*, seed: int = 0, n_problems: int = 20) -> str:
+    """The table in Markdown, one row per case."""
+    rows = [
+        describe(case)
+        | {
+            "largest": max(
+                largest_difference(case, k, seed=seed, n_problems=n_problems)
+                for k in CUTOFFS
+            )
+        }
+        for case in CASES
+    ]
+    columns = {name: name for name in describe(CASES[0])}
+    return markdown_table(rows, columns | {"largest": ("largest difference", ".0e")})
 
 
-def table(*, seed: int = 0, n_problems: int = 20) -> Iterator[str]:
-    """Lines of the table in markdown: versions, then one row per case."""
-    packages = dict.fromkeys(case.package for case in CASES)
-    yield "Versions: " + ", ".join(f"{name} {version(name)}" for name in packages) + "."
-    yield ""
-    yield "| " + " | ".join((*HEADER, "largest difference")) + " |"
-    yield "|---" * (len(HEADER) + 1) + "|"
-    for case in CASES:
-        differences = [
-            largest_difference(case, k, seed=seed, n_problems=n_problems)
-            for k in CUTOFFS
-        ]
-        yield f"{describe(case)} {max(differences):.0e} |"
-
-
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: list[str] | None = None) -> None:
+    """Print the versions and the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the random problems")
     parser.add_argument(
         "--problems",
@@ -260,9 +263,10 @@ def main() -> None:
         default=20,
         help="random problems per case, 60 lists each",
     )
-    options = parser.parse_args()
-    for line in table(seed=options.seed, n_problems=options.problems):
-        print(line)
+    options = parser.parse_args(argv)
+    packages = dict.fromkeys(case.package for case in CASES)
+    print(f"Versions: {', '.join(f'{one} {version(one)}' for one in packages)}.\n")
+    print(table(seed=options.seed, n_problems=options.problems))
 
 
 if __name__ == "__main__":

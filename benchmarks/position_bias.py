@@ -6,26 +6,14 @@ clicks as they are, and weighed by one over the propensity, and are judged on
 random-order searches that neither the estimate nor the training has seen, where
 position tells nothing of relevance.
 
-    python benchmarks/position_bias.py --data DIR --jobs 2
+    python benchmarks/position_bias.py --data DIR --jobs 2 --publish
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
-from _common import (
-    add_run_arguments,
-    each_in_own_columns,
-    list_folds,
-    load_lists,
-    markdown_table,
-    network_params,
-    paired_interval,
-    parse_run,
-    per_list_ndcg,
-    run_jobs,
-    write_results,
-)
+from _compare import in_own_columns, paired_interval, per_list_ndcg
+from _data import list_folds, load_lists
+from _report import markdown_table, write_results
+from _run import add_runs, network_params, parse, parser_of, run_jobs
 
 from sklearn_rankformer import MLPRanker, RankFormerRanker
 from sklearn_rankformer.simulation import (
@@ -80,7 +68,7 @@ def click_rates(data):
 def summarise(done):
     """One row per model; what weighing gains."""
     results = [result for _, result in done]
-    values = {m: each_in_own_columns([r[m] for r in results]) for m in results[0]}
+    values = {m: in_own_columns([r[m] for r in results]) for m in results[0]}
     rows = []
     for model, ours in values.items():
         row = {"model": model, "NDCG@10": np.nanmean(ours), "seeds": len(results)}
@@ -91,20 +79,9 @@ def summarise(done):
     return rows
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_run_arguments(parser)
-    args = parse_run(parser)
-    tasks = [
-        {"seed": seed, "data_dir": args.data, "quick": args.quick}
-        for seed in range(args.seeds)
-    ]
-    done = run_jobs(run, tasks, n_jobs=args.jobs, minutes=args.minutes)
-    rates = click_rates(load_lists("expedia", args.data))
-    rows = summarise(done)
-    columns = {
+def page(rates, rows):
+    """The Markdown page."""
+    by_position = {
         "position": "position",
         "random": "click rate, random order",
         "random rows": "rows",
@@ -112,13 +89,30 @@ def main():
         "ranked rows": "rows",
         "propensity": "propensity",
     }
-    text = markdown_table(rates, columns) + "\n"
-    columns = {"model": "trained on", "NDCG@10": "NDCG@10", "seeds": "seeds"}
-    text += markdown_table(rows, columns | {"gain": "gained by weights [95 %]"})
-    write_results(
-        Path(args.out) / "position_bias", {"rates": rates, "rows": rows}, text
-    )
+    by_model = {
+        "model": "trained on",
+        "NDCG@10": "NDCG@10",
+        "seeds": "seeds",
+        "gain": "gained by weights [95 %]",
+    }
+    return f"{markdown_table(rates, by_position)}\n{markdown_table(rows, by_model)}"
+
+
+def main(argv=None):
+    """Run, and write the tables."""
+    parser = parser_of(__doc__, "position_bias")
+    add_runs(parser)
+    args = parse(parser, argv)
+    tasks = [
+        {"seed": seed, "data_dir": args.data, "quick": args.quick}
+        for seed in range(args.seeds)
+    ]
+    done = run_jobs(run, tasks, n_jobs=args.jobs, minutes=args.minutes)
+    rates, rows = click_rates(load_lists("expedia", args.data)), summarise(done)
+    text = page(rates, rows)
     print(text)
+    results = {"rates": rates, "rows": rows}
+    write_results(args, text, results, (len(done), len(tasks)))
 
 
 if __name__ == "__main__":

@@ -1,28 +1,30 @@
-"""How fast, how much memory: this package beside the published style and GBDTs.
+r"""How fast, how much memory: this package beside the published style and GBDTs.
 
 Every comparison is made within one run, the contestants taking turns, and reported as
 a ratio of medians first: the absolute figures depend on the machine and its mood.
 
-    python benchmarks/speed.py --data mq2008.npz mslr.npz    # all but the large ones
-    python benchmarks/speed.py --only growth --rows 3770000  # Web30K's size, slow
-    python benchmarks/speed.py --help
+    python benchmarks/speed.py --quick --only padding lengths
+    python benchmarks/speed.py --data mq2008.npz mslr.npz --publish \
+        --only training padding profile fit serving lengths
+    python benchmarks/speed.py --only growth --rows 3770000 --publish \
+        --name speed_growth                                   # Web30K's size, slow
 """
 
-import argparse
 import multiprocessing
 import os
 import platform
 import time
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from _common import fit_held, list_folds, write_results
-from accuracy import GRIDS, gbdt
+from _data import list_folds, load_lists, parts_of
+from _report import markdown_table, write_results
+from _rivals import fit_best, fit_with_val, gbdt, grid_of, installed
+from _run import parse, parser_of
 from sklearn.base import clone
+from sklearn.utils import Bunch
 from torch import nn
 from torch.nn import functional as F
 
@@ -31,10 +33,7 @@ from sklearn_rankformer import _training as training
 from sklearn_rankformer._batching import (
     BatchIterator,
     cut_batches,
-    make_batch,
-    ordered_batches,
-    padding_share,
-    training_batches,
+    draw_batches,
 )
 from sklearn_rankformer._lists import split_lists
 
@@ -53,18 +52,13 @@ SAME = {
     "random_state": 0,
 }
 
-
 # Where the networks run, ours and the published one alike.
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
-PAGE = []
 
-
-def say(*lines):
-    """Print, and keep for the results page."""
-    for line in lines:
-        print(line)
-        PAGE.append(f"{line}\n")
+def section(title, rows, columns):
+    """A heading and a table, in Markdown."""
+    return f"\n## {title}\n\n{markdown_table(rows, columns)}"
 
 
 def medians(contestants, repeats):
@@ -230,13 +224,19 @@ def larger_batches(ranker):
 
 def bench_training(args):
     """Training docs/s beside the published style and beside a bare loop."""
-    return {name_of(path): train_all(path, args) for path in args.data}
+    return for_each(train_all, args)
 
 
-def train_all(path, args):
+def for_each(bench, args):
+    """Run a benchmark on each data set: what was measured, and the pages, joined."""
+    found = {data.name: bench(data, args) for data in map(load, args.data)}
+    figures = {name: measured for name, (measured, _) in found.items()}
+    return figures, "".join(text for _, text in found.values())
+
+
+def train_all(data, args):
     """One epoch in every style, on one data set."""
-    X, y, groups = load(path)
-    X = np.nan_to_num(X)
+    X, y, groups = np.nan_to_num(data.X), data.y, data.groups
     lists = split_lists(groups)
     same = RankFormerRanker(**SAME, d_model=X.shape[1])
     default = RankFormerRanker(early_stopping=False, random_state=0)
@@ -261,112 +261,117 @@ def train_all(path, args):
         compiled.module_.compile(dynamic=True)
         contestants["ours, default, torch.compile"] = epoch
     seconds = medians(contestants, args.repeats)
-    everything = np.arange(lists.n_lists)
-    rng = np.random.default_rng(0)
+    padding = padding_of(rankers, lists)
+    rows = [
+        {
+            "name": name,
+            "ratio": seconds["published style"] / s,
+            "rate": len(X) / s,
+            "padding": padding.get(name, padding["ours, published shape"]),
+        }
+        for name, s in seconds.items()
+    ]
+    columns = {
+        "name": "",
+        "ratio": ("times published", ".1f"),
+        "rate": ("items/s", ",.0f"),
+        "padding": ("padding", ".1%"),
+    }
+    title = f"Training, one epoch: {data.name}, {lists.n_lists} lists"
+    ratio = seconds["ours, published shape"] / seconds["the same, bare torch loop"]
+    text = section(title, rows, columns) + f"\nskorch loop / bare loop: {ratio:.3f}\n"
+    return {"seconds": seconds, "padding": padding, "skorch/bare": ratio}, text
+
+
+def padding_of(rankers, lists):
+    """Share of padding in an epoch of each ranker, and in the published style."""
+    everything, rng = np.arange(lists.n_lists), np.random.default_rng(0)
     shuffled = rng.permutation(lists.n_lists)
-    padding = {
+    shares = {
         name: padding_share(
-            training_batches(lists, everything, ranker.batch_items, rng)
+            lists, draw_batches(lists, everything, ranker.batch_items, rng)
         )
         for name, ranker in rankers.items()
     }
-    padding["published style"] = padding_share(
-        make_batch(lists, shuffled[i : i + 32]) for i in range(0, lists.n_lists, 32)
-    )
-    slow = seconds["published style"]
-    say(f"\n## Training, one epoch: {name_of(path)}, {lists.n_lists} lists\n")
-    say("| | times published | items/s | padding |\n|---|---|---|---|")
-    for name, s in seconds.items():
-        share = padding.get(name, padding["ours, published shape"])
-        say(f"| {name} | {slow / s:.1f} | {len(X) / s:,.0f} | {share:.1%} |")
-    ratio = seconds["ours, published shape"] / seconds["the same, bare torch loop"]
-    say(f"\nskorch loop / bare loop: {ratio:.3f}")
-    return {"seconds": seconds, "padding": padding, "skorch/bare": ratio}
+    at_random = (shuffled[i : i + 32] for i in range(0, lists.n_lists, 32))
+    return shares | {"published style": padding_share(lists, at_random)}
+
+
+def padding_share(lists, batches):
+    """Share of computed items that are padding; batches hold positions of lists."""
+    real = computed = 0
+    for chosen in batches:
+        lengths = lists.lengths[chosen]
+        real += lengths.sum()
+        computed += len(lengths) * lengths.max()
+    return float((computed - real) / computed)
 
 
 # Beside GBDTs ------------------------------------------------------------------------
 
 
-def gbdts(seed, only=None):
-    """The GBDT rankers that are installed, or one of them, with a common setting."""
-    common = {"n_estimators": 500, "learning_rate": 0.05, "random_state": seed}
-    own = {
-        "LightGBM": ("lightgbm", "LGBMRanker", {"verbosity": -1, "n_jobs": 2}),
-        "XGBoost": ("xgboost", "XGBRanker", {"objective": "rank:ndcg", "n_jobs": 2}),
-        "CatBoost": (
-            "catboost",
-            "CatBoostRanker",
-            {"verbose": False, "thread_count": 2, "allow_writing_files": False},
-        ),
+def gbdts(n_threads):
+    """The GBDT rankers that are installed, with one common setting."""
+    common = {"n_trees": 500, "learning_rate": 0.05, "n_threads": n_threads}
+    return {
+        name: RankerAdapter(gbdt(name, **common), early_stopping_rounds=50)
+        for name in installed()
     }
-    made = {}
-    for name, (library, ranker, params) in own.items():
-        if only in (None, name) and find_spec(library):
-            kind = getattr(import_module(library), ranker)
-            made[name] = RankerAdapter(
-                kind(**common, **params), early_stopping_rounds=50
-            )
-    return made
 
 
 def bench_fit(args):
     """Seconds of a whole default fit, and the NDCG it reaches."""
-    return {name_of(path): fit_all(path, args.repeats) for path in args.data}
+    return for_each(fit_all, args)
 
 
-def fit_all(path, repeats):
+def fit_all(data, args):
     """Fit every model on one data set, a fold to stop by and one to test."""
-    X, y, groups = load(path)
-    fold = list_folds(groups)
-    train, held, test = (
-        (X[rows], y[rows], groups[rows]) for rows in (fold > 1, fold == 1, fold == 0)
-    )
+    fold = list_folds(data.groups)
+    train, val, test = parts_of(data, fold > 1, fold == 1, fold == 0)
+    tried = grid_of("LightGBM", n_threads=args.threads)
     models = {
         "RankFormer": RankFormerRanker(random_state=0),
         "MLP": MLPRanker(random_state=0),
-        "LightGBM, tuned": tuned_lightgbm(train, held),
-        **gbdts(0),
+        "LightGBM, tuned": fit_best(tried, train, val),
+        **gbdts(args.threads),
     }
-    say(f"\n## A whole fit, early stopping included: {name_of(path)}\n")
-    say("| | times tuned LightGBM | fit s | NDCG@10 |\n|---|---|---|---|")
     result = {}
     for name, model in models.items():
         times = []
-        for _ in range(min(repeats, 3)):
+        for _ in range(min(args.repeats, 3)):
             start = time.perf_counter()
-            fit_held(model, train, held)
+            fit_with_val(model, train, val)
             times.append(time.perf_counter() - start)
-        ndcg = model.score(*test)
-        result[name] = {"seconds": float(np.median(times)), "ndcg": ndcg}
+        result[name] = {"seconds": float(np.median(times)), "ndcg": model.score(*test)}
     fast = result["LightGBM, tuned"]["seconds"]
-    for name, found in result.items():
-        s = found["seconds"]
-        say(f"| {name} | {s / fast:.1f} | {s:.2f} | {found['ndcg']:.4f} |")
-    return result
-
-
-def tuned_lightgbm(train, held):
-    """The setting of `accuracy.py` with the highest NDCG@10 on the validation lists."""
-    tried = [gbdt("LightGBM", params) for params in GRIDS["LightGBM"]]
-    for ranker in tried:
-        ranker.estimator.set_params(n_jobs=2)
-        fit_held(ranker, train, held)
-    return max(tried, key=lambda ranker: ranker.score(*held))
+    rows = [
+        {"name": name, "ratio": found["seconds"] / fast, **found}
+        for name, found in result.items()
+    ]
+    columns = {
+        "name": "",
+        "ratio": ("times tuned LightGBM", ".1f"),
+        "seconds": ("fit s", ".2f"),
+        "ndcg": "NDCG@10",
+    }
+    title = f"A whole fit, early stopping included: {data.name}"
+    return result, section(title, rows, columns)
 
 
 def bench_serving(args):
     """Latency of one list of 50 items, and throughput, each model in its process."""
-    say("\n## Serving\n")
-    say("| | one list of 50, p50 ms | p99 ms | rows/s in bulk |\n|---|---|---|---|")
-    result = {}
-    for name in ("RankFormer", "RankFormer, ONNX", "MLP", *gbdts(0)):
-        found = in_child(serve, name, args.serve_rows, args.threads)
-        result[name] = found
-        say(
-            f"| {name} | {found['p50_ms']:.2f} | {found['p99_ms']:.2f} "
-            f"| {found['rows_per_s']:,.0f} |"
-        )
-    return result
+    result = {
+        name: in_child(serve, name, args.serve_rows, args.threads)
+        for name in ("RankFormer", "RankFormer, ONNX", "MLP", *installed())
+    }
+    columns = {
+        "name": "",
+        "p50_ms": ("one list of 50, p50 ms", ".2f"),
+        "p99_ms": ("p99 ms", ".2f"),
+        "rows_per_s": ("rows/s in bulk", ",.0f"),
+    }
+    rows = [{"name": name, **found} for name, found in result.items()]
+    return result, section("Serving", rows, columns)
 
 
 def serve(name, n_rows, n_threads):
@@ -378,8 +383,8 @@ def serve(name, n_rows, n_threads):
     elif name == "MLP":
         model = MLPRanker(max_epochs=1, random_state=0)
     else:
-        model = gbdts(0, only=name)[name]
-        model.set_params(early_stopping_rounds=None, estimator__n_estimators=100)
+        common = {"n_trees": 100, "learning_rate": 0.05, "n_threads": n_threads}
+        model = RankerAdapter(gbdt(name, **common))  # the one library, no other
     model.fit(X, y, groups=groups)
     predict = onnx_session(model, n_threads) if "ONNX" in name else model.predict
     one, ids = X[:50], np.zeros(50, dtype=int)
@@ -433,19 +438,19 @@ def onnx_session(ranker, n_threads):
 
 def bench_profile(args):
     """Share of each operation in training steps of the default."""
-    X, y, groups = load(args.data[0])
+    data = load(args.data[0])
     ranker = RankFormerRanker(early_stopping=False, random_state=0)
-    epoch = skorch_epoch(ranker, prepared(ranker, X, y, groups))
+    epoch = skorch_epoch(ranker, prepared(ranker, data.X, data.y, data.groups))
     epoch()
     with torch.profiler.profile() as profile:
         epoch()
     spent = {e.key: e.self_cpu_time_total for e in profile.key_averages()}
     total = sum(spent.values())
-    say(f"\n## Where an epoch of the default goes: {name_of(args.data[0])}\n")
-    say("| operation | share |\n|---|---|")
-    for name, time_ in sorted(spent.items(), key=lambda item: -item[1])[:12]:
-        say(f"| `{name}` | {time_ / total:.1%} |")
-    return {name: time_ / total for name, time_ in spent.items()}
+    shares = {name: spent[name] / total for name in sorted(spent, key=spent.get)[::-1]}
+    rows = [{"name": f"`{name}`", "share": share} for name, share in shares.items()]
+    columns = {"name": "operation", "share": ("share", ".1%")}
+    title = f"Where an epoch of the default goes: {data.name}"
+    return shares, section(title, rows[:12], columns)
 
 
 # Memory and growth -------------------------------------------------------------------
@@ -471,20 +476,12 @@ def in_child(function, *arguments):
         return pool.apply(function, arguments)
 
 
-def fit_once(n_rows, n_features, mean_length, kind):
-    """Fit one epoch on synthetic lists; return seconds and memory above the start.
+def measured_fit(ranker, X, y, groups):
+    """Fit; return seconds, and memory above the level before.
 
     Of a memory-mapped X the pages of the file that were read count too, though the
     system takes them back whenever it needs them.
     """
-    X, y, groups = synthetic(n_rows, n_features, mean_length)
-    ranker = RankFormerRanker(max_epochs=1, random_state=0)
-    small = slice(0, 2000)
-    ranker.fit(X[small], y[small], groups=groups[small])  # imports, thread pools
-    if kind == "map":
-        with TemporaryDirectory() as place:
-            np.save(f"{place}/X.npy", X)
-            X = np.load(f"{place}/X.npy", mmap_mode="r")
     before = resident("VmRSS")
     forget_peak()
     start = time.perf_counter()
@@ -501,90 +498,93 @@ def fit_once(n_rows, n_features, mean_length, kind):
 
 def bench_growth(args):
     """Seconds per million items and memory, from small to large."""
-    say("\n## Growth: Web30K-like lists, one epoch of the default\n")
-    say("| rows | X | s per million | X MB | added MB |\n|---|---|---|---|---|")
-    result = []
-    sizes = (100_000, "array"), (args.rows, "array"), (min(args.rows, 10**6), "map")
-    for n_rows, kind in sizes:
-        found = in_child(fit_once, n_rows, 136, 120, kind)
-        result.append({"kind": kind, **found})
-        per_million = 1e6 * found["seconds"] / found["rows"]
-        say(
-            f"| {found['rows']:,} | {kind} | {per_million:.1f} | {found['X_MB']:.0f} "
-            f"| {found['added_MB']:.0f} |",
-        )
-    return result
+    sizes = (100_000, "array"), (args.rows, "array"), (10**6, "map")
+    result = [
+        {"kind": kind, **in_child(fit_web30k, min(n_rows, args.rows), kind)}
+        for n_rows, kind in sizes
+    ]
+    rows = [one | {"rate": 1e6 * one["seconds"] / one["rows"]} for one in result]
+    columns = {
+        "rows": ("rows", ",d"),
+        "kind": "X",
+        "rate": ("s per million", ".1f"),
+        "X_MB": ("X MB", ".0f"),
+        "added_MB": ("added MB", ".0f"),
+    }
+    title = "Growth: Web30K-like lists, one epoch of the default"
+    return result, section(title, rows, columns)
+
+
+def fit_web30k(n_rows, kind):
+    """One epoch on lists of Web30K's shape, X an array or mapped from a file."""
+    X, y, groups = synthetic(n_rows)
+    ranker = RankFormerRanker(max_epochs=1, random_state=0)
+    small = slice(0, 2000)
+    ranker.fit(X[small], y[small], groups=groups[small])  # imports, thread pools
+    if kind == "map":
+        with TemporaryDirectory() as place:
+            np.save(f"{place}/X.npy", X)
+            X = np.load(f"{place}/X.npy", mmap_mode="r")
+    return measured_fit(ranker, X, y, groups)
 
 
 def bench_lengths(args):
     """Cost by list length, the number of items held fixed."""
-    say("\n## Length of lists: 20,000 items, one epoch of the default\n")
-    say("| list length | items/s | added MB |\n|---|---|---|")
-    result = []
-    for length in (10, 100, 1_000, 10_000):
-        found = in_child(fit_equal, 20_000, length)
-        result.append({"length": length, **found})
-        rate = found["rows"] / found["epoch_seconds"]
-        say(f"| {length:,} | {rate:,.0f} | {found['added_MB']:.0f} |")
-    return result
+    result = [
+        {"length": length, **in_child(fit_equal, 20_000, length)}
+        for length in (10, 100, 1_000, 10_000)
+    ]
+    rows = [one | {"rate": one["rows"] / one["epoch_seconds"]} for one in result]
+    columns = {
+        "length": ("list length", ",d"),
+        "rate": ("items/s", ",.0f"),
+        "added_MB": ("added MB", ".0f"),
+    }
+    title = "Length of lists: 20,000 items, one epoch of the default"
+    return result, section(title, rows, columns)
 
 
 def fit_equal(n_rows, length):
-    """As `fit_once`, with lists of one length."""
+    """One epoch on lists of one length."""
     X, y, _ = synthetic(n_rows, 46)
     groups = np.arange(len(X)) // length
     ranker = RankFormerRanker(max_epochs=1, early_stopping=False, random_state=0)
     ranker.fit(X[:2000], y[:2000], groups=groups[:2000] // 10)
-    before = resident("VmRSS")
-    forget_peak()
-    ranker.fit(X, y, groups=groups)
-    return {
-        "rows": len(X),
-        "epoch_seconds": ranker.history_[-1]["dur"],
-        "added_MB": resident("VmHWM") - before,
-    }
+    return measured_fit(ranker, X, y, groups)
 
 
 def bench_padding(args):
     """Padding share of training batches, on the data given."""
-    say("\n## Padding, share of computed items\n")
-    say("| | training | prediction | batches an epoch |\n|---|---|---|---|")
-    result = {}
-    items = RankFormerRanker().batch_items
-    for path in args.data:
-        lists = split_lists(load(path)[2])
-        everything = np.arange(lists.n_lists)
-        rng = np.random.default_rng(0)
+    result, items = {}, RankFormerRanker().batch_items
+    for data in map(load, args.data):
+        lists = split_lists(data.groups)
+        everything, rng = np.arange(lists.n_lists), np.random.default_rng(0)
         epochs = [
-            padding_share(training_batches(lists, everything, items, rng))
+            padding_share(lists, draw_batches(lists, everything, items, rng))
             for _ in range(10)
         ]
-        found = {
+        ordered = cut_batches(lists.lengths, lists.lengths, training.PREDICT_ITEMS)
+        result[data.name] = {
             "training": float(np.mean(epochs)),
-            "prediction": padding_share(
-                ordered_batches(lists, everything, training.PREDICT_ITEMS)
-            ),
+            "prediction": padding_share(lists, ordered),
             "batches": len(cut_batches(lists.lengths, lists.lengths, items)),
         }
-        result[name_of(path)] = found
-        say(
-            f"| {name_of(path)} | {found['training']:.1%} "
-            f"| {found['prediction']:.1%} | {found['batches']} |"
-        )
-    return result
+    columns = {
+        "name": "",
+        "training": ("training", ".1%"),
+        "prediction": ("prediction", ".1%"),
+        "batches": "batches an epoch",
+    }
+    rows = [{"name": name, **found} for name, found in result.items()]
+    return result, section("Padding, share of computed items", rows, columns)
 
 
 def load(path):
     """The data given, or synthetic lists of MQ2008's shape."""
-    if path is None:
-        return synthetic(15_211, n_features=46, mean_length=19)
-    with np.load(path) as file:
-        return file["X"], file["y"].astype(np.int64), file["qid"]
-
-
-def name_of(path):
-    """What to call a data set."""
-    return "synthetic" if path is None else path.stem
+    if path is not None:
+        return load_lists(path.resolve())
+    X, y, groups = synthetic(15_211, n_features=46, mean_length=19)
+    return Bunch(name="synthetic", X=X, y=y, groups=groups)
 
 
 BENCHMARKS = {
@@ -598,16 +598,15 @@ BENCHMARKS = {
 }
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(argv=None):
+    """Run the benchmarks asked for, print and write their tables."""
+    parser = parser_of(__doc__, "speed")
     parser.add_argument(
         "--data",
         type=Path,
         nargs="+",
         default=[None],
-        help=".npz files with X, y, qid; the first one is profiled",
+        help=".npz files or LETOR folders; the first one is profiled",
     )
     parser.add_argument(
         "--compile", action="store_true", help="also train with torch.compile"
@@ -621,17 +620,24 @@ def main():
     parser.add_argument("--serve-rows", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--name", help="write docs/results/NAME.md and .json")
-    args = parser.parse_args()
+    args = parse(parser, argv)
+    if args.quick:
+        args.rows, args.serve_rows, args.repeats = 20_000, 10_000, 1
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    say(
-        f"torch {torch.__version__}, {args.threads} threads, "
-        f"{platform.machine()}, device: {DEVICE}"
+    figures, page = (
+        {},
+        [
+            f"torch {torch.__version__}, {args.threads} threads, "
+            f"{platform.machine()}, device: {DEVICE}\n"
+        ],
     )
-    figures = {name: BENCHMARKS[name](args) for name in args.only}
-    if args.name:
-        write_results(args.name, figures, "".join(PAGE))
+    print(*page, end="")
+    for name in args.only:
+        figures[name], text = BENCHMARKS[name](args)
+        print(text, end="", flush=True)
+        page.append(text)
+    write_results(args, "".join(page), figures)
 
 
 if __name__ == "__main__":

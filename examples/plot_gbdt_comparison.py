@@ -25,6 +25,7 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from sklearn_rankformer import MLPRanker, RankerAdapter, RankFormerRanker
 from sklearn_rankformer.datasets import load_letor_fold, make_ranking
@@ -34,6 +35,7 @@ parser = argparse.ArgumentParser(description="RankFormer beside GBDT rankers.")
 parser.add_argument("--data", type=Path, help=".npz file or LETOR folder")
 parser.add_argument("--folds", type=int, default=1, help="folds to average (1 to 5)")
 parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--threads", type=int, default=1, help="of each model")
 parser.add_argument("--save", type=Path, help="where to save the figure")
 args = parser.parse_args()
 
@@ -78,18 +80,27 @@ def load():
 # The models
 # ----------
 # The network rankers run with their defaults, the GBDTs with a common setting and early
-# stopping on the same validation lists as the networks.
+# stopping on the same validation lists as the networks. All have the same number of
+# threads, by default one: on a busy machine several threads wait for one another, and
+# their times say more about the other programs.
+
+torch.set_num_threads(args.threads)
 
 
 def gbdts():
     """Return the GBDT rankers whose libraries are installed."""
+    jobs = {"n_jobs": args.threads}
     settings = {
-        "LightGBM": ("lightgbm", "LGBMRanker", {"n_jobs": 2, "verbosity": -1}),
-        "XGBoost": ("xgboost", "XGBRanker", {"n_jobs": 2, "objective": "rank:ndcg"}),
+        "LightGBM": ("lightgbm", "LGBMRanker", {**jobs, "verbosity": -1}),
+        "XGBoost": ("xgboost", "XGBRanker", {**jobs, "objective": "rank:ndcg"}),
         "CatBoost": (
             "catboost",
             "CatBoostRanker",
-            {"thread_count": 2, "verbose": False, "allow_writing_files": False},
+            {
+                "thread_count": args.threads,
+                "verbose": False,
+                "allow_writing_files": False,
+            },
         ),
     }
     common = {"n_estimators": 500, "learning_rate": 0.05, "random_state": args.seed}

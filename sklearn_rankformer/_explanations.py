@@ -298,8 +298,7 @@ def attention_maps(ranker, X, groups, list_id):
     measures those.
     """
     check_is_fitted(ranker)
-    blocks = getattr(getattr(ranker, "module_", None), "blocks", None)
-    if blocks is None:
+    if not hasattr(ranker, "_attention_weights"):
         raise TypeError(
             f"{type(ranker).__name__} has no attention to show. Give a fitted "
             f"RankFormerRanker itself, for a pipeline its last step."
@@ -309,28 +308,8 @@ def attention_maps(ranker, X, groups, list_id):
     if not len(rows):
         raise ValueError(f"No row of groups is of the list {list_id!r}.")
     ids = None if ranker.group_column is not None else np.zeros(len(rows), dtype=int)
-    outputs: list = []
-    hooks = [
-        block.to_qkv.register_forward_hook(lambda *call: outputs.append(call[-1]))
-        for block in blocks
-    ]
-    try:
-        ranker.predict(_take(X, rows), groups=ids)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    weights = [
-        _attention(qkv, block.nhead) for qkv, block in zip(outputs, blocks, strict=True)
-    ]
-    return Bunch(weights=np.stack(weights, axis=1), rows=rows)
-
-
-def _attention(qkv, nhead) -> np.ndarray:
-    """Weights of one layer from what `Block.to_qkv` gave for a single list."""
-    n_members, _, size, _ = qkv.shape
-    q, k, _ = qkv.float().view(n_members, size, 3, nhead, -1).permute(2, 0, 3, 1, 4)
-    logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-    return logits.softmax(-1).numpy(force=True)
+    weights = ranker._attention_weights(_take(X, rows), groups=ids)
+    return Bunch(weights=weights, rows=rows)
 
 
 # Tables of any kind -------------------------------------------------------------------

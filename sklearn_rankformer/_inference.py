@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ._batching import Features, ordered_batches
-from ._lists import Lists
+from ._batching import Features, make_batch, ordered_batches
+from ._lists import Lists, one_list
+from ._network import RankFormer
 
 # Prediction keeps no activations for a backward pass, so its batches may be larger than
 # those of training.
@@ -75,3 +76,18 @@ def predict_lists(
             f"Training diverged: scores are not finite. {AFTER_DIVERGENCE}"
         )
     return Predictions(scores, above)
+
+
+@torch.inference_mode()
+def attention_of_list(
+    module: RankFormer, features: Features, n_rows: int
+) -> np.ndarray:
+    """What each position of one list, [CLS] first, looks at.
+
+    Returns
+    -------
+    weights : ndarray, (n_members, n_layers, n_heads, 1 + n_rows, 1 + n_rows), float32
+    """
+    batch = make_batch(one_list(n_rows), np.arange(1))
+    weights = module.eval().attention_weights(features.take(batch)["x"])
+    return weights[:, :, 0].transpose(0, 1).numpy(force=True)

@@ -384,7 +384,12 @@ class NeuralRanker(RankerMixin, BaseEstimator):
     # Predicting ---------------------------------------------------------------------
 
     def _run(self, X, groups, qid, method) -> tuple[Predictions, Lists, Model]:
-        """What the model says of these rows, their lists, and the model that was asked.
+        """What the model says of these rows, their lists, and the model asked."""
+        X, lists, model = self._check_new_rows(X, groups, qid, method)
+        return model.predict(X, lists), lists, model
+
+    def _check_new_rows(self, X, groups, qid, method):
+        """These rows as numbers, their lists, and the model to ask.
 
         The model is read once: another thread may put a new one in its place.
         """
@@ -401,8 +406,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
                 f"groups=... with one list id per row, or "
                 f"groups=np.zeros(len(X)) to rank all rows as one list."
             )
-        lists = lists_of(ids, X.shape[0])
-        return model.predict(X, lists), lists, model
+        return X, lists_of(ids, X.shape[0]), model
 
     # Copying and storing ------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 
 from ._config import MLPConfig, RankFormerConfig
+from ._inference import attention_of_list
 from ._neural_ranker import NeuralRanker
 
 
@@ -296,6 +297,11 @@ class RankFormerRanker(NeuralRanker):
         return Bunch(
             scores=predictions.scores, list_value=_list_value(predictions, lists, model)
         )
+
+    def _attention_weights(self, X, groups=None):
+        """What the items of one list look at; see `inspection.attention_maps`."""
+        X, _, model = self._check_new_rows(X, groups, None, "attention_maps")
+        return attention_of_list(model.module, model.features(X), X.shape[0])
 
     @property
     def levels_(self):

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 import sklearn
 
+from benchmarks._report import markdown_table
+
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "checks.md"
 FILES = ["test_sklearn_contract.py", "test_adapters.py"]
+KINDS = ("passed", "skipped", "expected to fail")
 
 HEAD = f"""\
 # scikit-learn's checks
@@ -24,8 +27,6 @@ A check is expected to fail only where it contradicts what a list is, asks for m
 float32 can give, or wants words that the wrapped library does not use. An expected
 failure that passes fails the run.
 
-| Estimator | passed | skipped | expected to fail |
-|---|---|---|---|
 """
 
 
@@ -52,17 +53,20 @@ class Outcomes:
 
 def page(outcomes):
     """Return the text of the page."""
-    kinds = ("passed", "skipped", "expected to fail")
-    rows = [
-        f"| `{name}` | " + " | ".join(str(counts[kind]) for kind in kinds) + " |"
-        for name, counts in outcomes.counts.items()
+    counts = [
+        {"Estimator": f"`{name}`", **{kind: found[kind] for kind in KINDS}}
+        for name, found in outcomes.counts.items()
     ]
     reasons = [
-        f"| `{check}` | {', '.join(names)} | {reason} |"
+        {"Check": f"`{check}`", "Estimators": ", ".join(names), "Reason": reason}
         for (check, reason), names in outcomes.reasons.items()
     ]
-    why = "\n\n## Why\n\n| Check | Estimators | Reason |\n|---|---|---|\n"
-    return HEAD + "\n".join(rows) + why + "\n".join(reasons) + "\n"
+    return (
+        HEAD
+        + markdown_table(counts, ["Estimator", *KINDS])
+        + "\n## Why\n\n"
+        + markdown_table(reasons, ["Check", "Estimators", "Reason"])
+    )
 
 
 def main():

@@ -1,6 +1,7 @@
 """Explanations point at what was planted, and displays show what was computed."""
 
 import builtins
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -415,9 +416,10 @@ def test_attention_weights_give_what_the_fused_attention_gives(fitted):
                 lambda module, given: seen["mixed"].append(given[0])
             ),
         ]
-    weights = attention_maps(ranker, X, groups, one).weights
+    ranker.predict(X[groups == one], groups=groups[groups == one])
     for hook in hooks:
         hook.remove()
+    weights = attention_maps(ranker, X, groups, one).weights
     for layer, (qkv, mixed) in enumerate(zip(seen["qkv"], seen["mixed"], strict=True)):
         n_members, _, size, width = mixed.shape
         v = qkv[..., 2 * width :].view(n_members, size, 2, -1).transpose(1, 2)
@@ -431,6 +433,23 @@ def test_looking_at_attention_leaves_the_ranker_alone(fitted):
     attention_maps(ranker, X, groups, 0)
     assert not any(block.to_qkv._forward_hooks for block in ranker.module_.blocks)
     assert_array_equal(ranker.predict(X, groups=groups), before)
+
+
+def test_looking_at_attention_never_disturbs_predictions_in_other_threads(fitted):
+    ranker, X, _, groups = fitted
+    before, others = ranker.predict(X, groups=groups), []
+
+    def predict_often():
+        others.extend(ranker.predict(X, groups=groups) for _ in range(20))
+
+    thread = Thread(target=predict_often)
+    thread.start()
+    expected = attention_maps(ranker, X, groups, 0).weights
+    while thread.is_alive():
+        assert_array_equal(attention_maps(ranker, X, groups, 0).weights, expected)
+    thread.join()
+    assert all((scores == before).all() for scores in others)
+    assert len(others) == 20
 
 
 def test_attention_of_what_has_none_is_refused(fitted):

@@ -1,0 +1,116 @@
+"""Lists to rank, real or synthetic, and their folds.
+
+Real data are never part of the project. ``--data`` or the environment variable
+``SKLEARN_RANKFORMER_DATA`` names the directory that holds them as ``.npz`` files with
+``X``, ``y`` and ``qid``, or as LETOR folders.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from sklearn_rankformer.datasets import load_letor_fold, make_ranking
+from sklearn_rankformer.simulation import simulate_implicit_feedback
+
+DATA_VARIABLE = "SKLEARN_RANKFORMER_DATA"
+FILES = {
+    "mq2008": "mq2008.npz",
+    "mslr": "mslr_web_sample.npz",
+    "expedia": "expedia_click_book.npz",
+}
+
+
+def load_lists(name_or_path, data_dir=None, **world):
+    """Load ranking data by name, or from a file or folder.
+
+    Parameters
+    ----------
+    name_or_path : str or path-like
+        "synthetic" draws `make_ranking`; "mq2008", "mslr" and "expedia" are looked for
+        in the data directory; anything else is an ``.npz`` file, or a LETOR folder,
+        whose first fold is read and joined.
+    data_dir : path-like, default=None
+        Data directory; None takes it from ``SKLEARN_RANKFORMER_DATA``.
+    **world
+        Arguments of `make_ranking`.
+
+    Returns
+    -------
+    lists : Bunch
+        ``name``, ``X``, ``y`` (int64), ``groups``; ``fold`` (from 0, or None) where
+        there are official folds; what other arrays the file holds, or the noise-free
+        ``utility`` of synthetic items.
+    """
+    if name_or_path == "synthetic":
+        X, y, groups, utility = make_ranking(**world, return_utility=True)
+        return Bunch(
+            name="synthetic", X=X, y=y, groups=groups, fold=None, utility=utility
+        )
+    path = find_data(name_or_path, data_dir)
+    if path.is_dir():
+        fold = load_letor_fold(path, None if (path / "train.txt").exists() else 1)
+        joined = zip(fold.train, fold.vali, fold.test, strict=True)
+        X, y, groups = (np.concatenate(one) for one in joined)
+        return Bunch(name=path.name, X=X, y=y, groups=groups, fold=None)
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {key: file[key] for key in file.files}
+    fold = arrays.pop("fold", None)
+    return Bunch(
+        name=str(name_or_path) if name_or_path in FILES else path.stem,
+        X=arrays.pop("X"),
+        y=arrays.pop("y").astype(np.int64),
+        groups=arrays.pop("qid"),
+        fold=None if fold is None else fold.astype(np.int64) - fold.min(),
+        **arrays,
+    )
+
+
+def find_data(name_or_path, data_dir=None):
+    """Return the path of a data set, or raise with what was looked for."""
+    directory = Path(data_dir or os.environ.get(DATA_VARIABLE, "."))
+    path = directory / FILES.get(str(name_or_path), str(name_or_path))
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} does not exist. Give --data, or set {DATA_VARIABLE} to the "
+            f"directory that holds {path.name}."
+        )
+    return path
+
+
+def list_folds(groups, seed=0, n_folds=5):
+    """Deal whole lists into folds at random: ndarray of shape (n_rows,), from 0."""
+    ids, codes = np.unique(groups, return_inverse=True)
+    return (np.random.RandomState(seed).permutation(len(ids)) % n_folds)[codes]
+
+
+def folds_of(data, seed=0):
+    """Fold of each row: the official ones, or else five dealt at random."""
+    return list_folds(data.groups, seed) if data.fold is None else data.fold
+
+
+def parts_of(data, *choices):
+    """(X, y, groups) of each choice of rows, a mask or indices."""
+    return [(data.X[rows], data.y[rows], data.groups[rows]) for rows in choices]
+
+
+def feedback_of(data, rows, kind, rng, n_repeats=2):
+    """X, y, groups of some rows: their labels, or clicks that are simulated."""
+    if kind == "labels":
+        return data.X[rows], data.y[rows], data.groups[rows]
+    shown = simulated_clicks(data, rows, n_repeats, rng)
+    return data.X[shown.rows], shown.labels, shown.groups
+
+
+def simulated_clicks(data, rows, n_repeats, rng):
+    """Clicks on selections of these lists; ``rows`` of the result are rows of data."""
+    shown = simulate_implicit_feedback(
+        data.y[rows],
+        data.groups[rows],
+        n_repeats=n_repeats,
+        max_label=int(data.y.max()),
+        rng=rng,
+    )
+    shown.rows = rows[shown.rows]
+    return shown
