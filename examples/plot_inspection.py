@@ -24,7 +24,7 @@ from sklearn_rankformer.datasets import make_ranking
 from sklearn_rankformer.inspection import (
     AttentionDisplay,
     ListValueDisplay,
-    NDCGBySizeDisplay,
+    NDCGPerListDisplay,
     PermutationImportanceDisplay,
     TrainingCurveDisplay,
     explain_pair,
@@ -100,9 +100,9 @@ for head, ax in enumerate(axes):
 # -------------------------------------------------------------
 
 fig, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
-NDCGBySizeDisplay.from_estimator(ranker, X_test, y_test, g_test, ax=axes[0])
-NDCGBySizeDisplay.from_estimator(
-    ranker, X_test, y_test, g_test, kind="query", ax=axes[1]
+NDCGPerListDisplay.from_estimator(ranker, X_test, y_test, g_test, ax=axes[0])
+NDCGPerListDisplay.from_estimator(
+    ranker, X_test, y_test, g_test, kind="list", ax=axes[1]
 )
 ListValueDisplay.from_estimator(ranker, X_test, y_test, g_test, n_bins=6, ax=axes[2])
 plt.show()

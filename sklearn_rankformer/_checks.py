@@ -41,10 +41,10 @@ def check_labels(y: Any, name: str = "y", *, negative: bool = False) -> np.ndarr
     """
     if y is None:
         raise ValueError(
-            f"A ranker requires {name} to be passed, but the target {name} is None. "
+            f"Ranking requires {name} to be passed, but the target {name} is None. "
             f"Give one label per row."
         )
-    y = _as_array(y, name)
+    y = plain_array(y, name)
     if y.ndim == 2 and y.shape[1] == 1:
         # scikit-learn's words, which its own checks look for.
         warn_user(
@@ -103,7 +103,7 @@ def check_numbers(values: Any, name: str, *, hint: str = "") -> np.ndarray:
         If `values` is not one-dimensional, or an entry is masked, missing, infinite
         or not a real number.
     """
-    column = _as_array(values, name)
+    column = plain_array(values, name)
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
     if column.ndim != 1:
@@ -127,8 +127,26 @@ def check_numbers(values: Any, name: str, *, hint: str = "") -> np.ndarray:
     return numbers
 
 
-def _as_array(values: Any, name: str) -> np.ndarray:
-    # numpy.asarray alone would read what lies under a mask.
+def plain_array(values: Any, name: str) -> np.ndarray:
+    """Return an array without a mask; `numpy.asarray` would read what lies under it.
+
+    Parameters
+    ----------
+    values : array-like
+        Masked or not.
+    name : str
+        How the error message calls it.
+
+    Returns
+    -------
+    values : ndarray
+        The same values.
+
+    Raises
+    ------
+    ValueError
+        If an entry is masked.
+    """
     if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
         raise ValueError(
             f"{name} has {np.ma.count_masked(values)} masked entries. Drop these rows."

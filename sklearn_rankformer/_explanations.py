@@ -16,9 +16,11 @@ from scipy import sparse
 from sklearn.utils import Bunch, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from ._checks import check_count, check_option
 from ._groups import check_groups
 from ._lists import Lists, split_lists
 from ._models import group_column_of, predict_scores
+from ._tables import as_table
 from .scoring import get_scorer
 
 # Rows scored in one call of predict; bounds the memory of many changed lists.
@@ -100,12 +102,10 @@ def list_permutation_importance(
     >>> bool(result.importances_mean[0] > 0.1 > result.importances_mean[1])
     True
     """
-    if how not in ("within", "between"):
-        raise ValueError(f"how must be 'within' or 'between', got {how!r}.")
-    if not isinstance(n_repeats, Integral) or n_repeats < 1:
-        raise ValueError(f"n_repeats must be an integer from 1 on, got {n_repeats!r}.")
+    check_option("how", how, ("within", "between"))
+    n_repeats = check_count(n_repeats, "n_repeats")
     scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
-    X = _as_table(X)
+    X = _two_dimensional(X)
     check_consistent_length(X, y)
     groups = check_groups(groups, X.shape[0])
     lists = split_lists(groups)
@@ -185,8 +185,10 @@ def explain_pair(ranker, X, groups, above, below):
         Features.
     groups : array-like of shape (n_rows,)
         List id of each row.
-    above, below : int
-        Row indices of two items of one list.
+    above, below : int, or label of a pandas index
+        Two items of one list. Integers are row indices, as from ``rank``, also where a
+        frame has other integers for labels; any other value is looked up in the index
+        of the frame.
 
     Returns
     -------
@@ -201,7 +203,8 @@ def explain_pair(ranker, X, groups, above, below):
     Raises
     ------
     ValueError
-        If the rows are not two items of one list.
+        If an item is not found, or found more than once, or they are not two items of
+        one list.
 
     Notes
     -----
@@ -209,11 +212,16 @@ def explain_pair(ranker, X, groups, above, below):
     to the difference, as features and items act together. For a model that scores
     items one by one, `removal` is 0 throughout.
     """
-    X = _as_table(X)
+    X = _two_dimensional(X)
     groups = check_groups(groups, X.shape[0])
-    _check_pair(groups, above, below)
-    rows = np.flatnonzero(groups == groups[above])
-    pair = [int(np.flatnonzero(rows == item)[0]) for item in (above, below)]
+    items = [_find_row(X, above, "above"), _find_row(X, below, "below")]
+    if items[0] == items[1] or groups[items[0]] != groups[items[1]]:
+        raise ValueError(
+            f"above={above!r} and below={below!r} must be two items of one list; their "
+            f"lists are {groups[items[0]]!r} and {groups[items[1]]!r}."
+        )
+    rows = np.flatnonzero(groups == groups[items[0]])
+    pair = [int(np.flatnonzero(rows == item)[0]) for item in items]
     table, columns = _take(X, rows), _feature_columns(ranker, X)
     exchanged = np.arange(len(rows))
     exchanged[pair] = exchanged[pair[::-1]]
@@ -234,17 +242,25 @@ def explain_pair(ranker, X, groups, above, below):
     )
 
 
-def _check_pair(groups, above, below):
-    for name, row in (("above", above), ("below", below)):
-        if not isinstance(row, Integral) or not 0 <= int(row) < len(groups):
-            raise ValueError(
-                f"{name} must be a row index from 0 to {len(groups) - 1}, got {row!r}."
-            )
-    if above == below or groups[above] != groups[below]:
+def _find_row(X, item, name) -> int:
+    """Row index of an item that is given as such, or by the label of a pandas index."""
+    n_rows, labelled = X.shape[0], hasattr(X, "iloc")
+    is_number = isinstance(item, Integral) and not isinstance(item, bool)
+    if is_number and 0 <= int(item) < n_rows:
+        return int(item)
+    found = X.index.get_indexer_for([item]) if labelled else np.array([-1])
+    if len(found) > 1:
         raise ValueError(
-            f"above={above} and below={below} must be two items of one list; their "
-            f"lists are {groups[above]!r} and {groups[below]!r}."
+            f"{name}={item!r} is the label of {len(found)} rows. Give a row index."
         )
+    if found[0] < 0 or is_number:
+        other = " or a label of X's index" if labelled else ""
+        hint = f" The row of label {item} is {found[0]}." if found[0] >= 0 else ""
+        raise ValueError(
+            f"{name} must be a row index from 0 to {n_rows - 1}{other}, got {item}."
+            f"{hint}"
+        )
+    return int(found[0])
 
 
 def _score_lists(estimator, tables) -> Iterator[np.ndarray]:
@@ -303,7 +319,7 @@ def attention_maps(ranker, X, groups, list_id):
             f"{type(ranker).__name__} has no attention to show. Give a fitted "
             f"RankFormerRanker itself, for a pipeline its last step."
         )
-    X = _as_table(X)
+    X = _two_dimensional(X)
     rows = np.flatnonzero(check_groups(groups, X.shape[0]) == list_id)
     if not len(rows):
         raise ValueError(f"No row of groups is of the list {list_id!r}.")
@@ -315,8 +331,9 @@ def attention_maps(ranker, X, groups, list_id):
 # Tables of any kind -------------------------------------------------------------------
 
 
-def _as_table(X):
+def _two_dimensional(X):
     """X as it is where it has columns, an array of a list, CSR of any sparse matrix."""
+    X = as_table(X)
     X = X if hasattr(X, "shape") else np.asarray(X)
     if len(X.shape) != 2:
         raise ValueError(f"X must be 2-D, got shape {X.shape}.")

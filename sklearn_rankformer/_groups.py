@@ -1,12 +1,18 @@
 """List ids, one per row: checked, found in whichever way they came, taken out of X."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from numbers import Integral, Number
+from typing import Any, TypeVar
 
 import numpy as np
 
+from ._checks import plain_array
 from ._tables import as_table
 
-_MEND = "Give one list id per row, integers or strings."
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+_FIX = "Give one list id per row, integers or strings."
 
 
 def check_groups(groups: object, n_rows: int, *, name: str = "groups") -> np.ndarray:
@@ -32,16 +38,17 @@ def check_groups(groups: object, n_rows: int, *, name: str = "groups") -> np.nda
     TypeError
         If ids are of mixed or unsortable types.
     ValueError
-        If the shape or the length is wrong, or an id is missing or fractional.
+        If the shape or the length is wrong, or an id is missing, masked or
+        fractional.
     """
-    ids = np.asarray(groups)
+    ids = plain_array(groups, name)
     if ids.dtype.kind in "US" and not hasattr(groups, "dtype"):
         # A list that mixes text with numbers or NaN has become text by now.
         ids = np.asarray(groups, dtype=object)
     if ids.ndim == 2 and ids.shape[1] == 1:
         ids = ids[:, 0]
     if ids.ndim != 1:
-        raise ValueError(f"{name} must be 1-D, got shape {ids.shape}. {_MEND}")
+        raise ValueError(f"{name} must be 1-D, got shape {ids.shape}. {_FIX}")
     if len(ids) != n_rows:
         sizes = ids.dtype.kind in "iu" and len(ids) and ids.sum() == n_rows
         hint = (
@@ -51,21 +58,21 @@ def check_groups(groups: object, n_rows: int, *, name: str = "groups") -> np.nda
             else ""
         )
         raise ValueError(
-            f"{name} has {len(ids)} entries for {n_rows} rows. {_MEND}{hint}"
+            f"{name} has {len(ids)} entries for {n_rows} rows. {_FIX}{hint}"
         )
     if ids.dtype.kind == "O":
         ids = _from_objects(ids, name)
     if ids.dtype.kind == "f":
         ids = _from_floats(ids, name)
     if ids.dtype.kind not in "biuUSMmT":
-        raise TypeError(f"{name} has dtype {ids.dtype}. {_MEND}")
-    if ids.dtype.kind in "Mm" and np.isnat(ids).any():
-        raise ValueError(f"{name} contains NaT. {_MEND}")
+        raise TypeError(f"{name} has dtype {ids.dtype}. {_FIX}")
+    if ids.dtype.kind in "Mm":
+        _refuse_missing(np.isnat(ids), ids, name)
     return ids
 
 
 def _from_objects(ids: np.ndarray, name: str) -> np.ndarray:
-    values = (v.item() if isinstance(v, np.generic) else v for v in ids)
+    values = [v.item() if isinstance(v, np.generic) else v for v in ids]
     kinds = {type(value) for value in values}
     if kinds <= {int, bool} and kinds:
         try:
@@ -76,17 +83,36 @@ def _from_objects(ids: np.ndarray, name: str) -> np.ndarray:
         return ids.astype(np.float64)
     if len(kinds) == 1 and kinds <= {str, bytes}:
         return ids.astype(kinds.pop())
+    _refuse_missing(np.array([_is_missing(value) for value in values]), ids, name)
     names = ", ".join(sorted(kind.__name__ for kind in kinds))
-    raise TypeError(f"{name} mixes or holds values of type {names}. {_MEND}")
+    raise TypeError(f"{name} mixes or holds values of type {names}. {_FIX}")
+
+
+def _is_missing(value: Any) -> bool:
+    # pandas.NA cannot be compared with itself, NaN of any kind differs from itself.
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, Number) and bool(value != value)
+
+
+def _refuse_missing(missing: np.ndarray, ids: np.ndarray, name: str) -> None:
+    if missing.any():
+        row = int(missing.argmax())
+        shown = str(ids[row]).replace("nan", "NaN")
+        raise ValueError(
+            f"{name} contains {shown}: row {row} has no list id. Drop rows without "
+            f"one, or give them one."
+        )
 
 
 def _from_floats(ids: np.ndarray, name: str) -> np.ndarray:
-    if not np.isfinite(ids).all():
-        raise ValueError(f"{name} contains NaN or infinity. {_MEND}")
+    _refuse_missing(np.isnan(ids), ids, name)
+    if np.isinf(ids).any():
+        raise ValueError(f"{name} contains infinity. {_FIX}")
     whole = np.rint(ids)
     if (whole != ids).any():
         example = ids[whole != ids][0]
-        raise ValueError(f"{name} contains the fractional id {example}. {_MEND}")
+        raise ValueError(f"{name} contains the fractional id {example}. {_FIX}")
     bits = np.finfo(ids.dtype).nmant + 1
     if np.abs(ids).max(initial=0) > 2**bits:
         raise ValueError(
@@ -130,6 +156,36 @@ def resolve_groups(
         If both names are used, the column is not in X, the ids are not valid, or
         those given differ from those in the column.
     """
+    X = as_table(X)
+    ids = find_groups(X, groups, qid, group_column, name=name)
+    return X if group_column is None else _without_column(X, group_column), ids
+
+
+def find_groups(
+    X: Any,
+    groups: object = None,
+    qid: object = None,
+    group_column: Any = None,
+    *,
+    name: str = "groups",
+) -> np.ndarray | None:
+    """Find the list ids as `resolve_groups` does, and leave X alone.
+
+    Parameters
+    ----------
+    X, groups, qid, group_column, name
+        As in `resolve_groups`.
+
+    Returns
+    -------
+    groups : ndarray of shape (n_rows,), or None
+        Ids as `check_groups` returns them; None if they were given in no way.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `resolve_groups`.
+    """
     if groups is not None and qid is not None:
         raise ValueError("groups and its alias qid were both given. Give one of them.")
     X = as_table(X)
@@ -138,44 +194,15 @@ def resolve_groups(
     if given is not None:
         given = check_groups(given, _n_rows(X), name=name)
     if group_column is None:
-        return X, given
-    X, held = pop_group_column(X, group_column)
+        return given
+    held = _read_column(X, group_column)
     # Routing hands over the splitter's groups although the column would do.
     if given is not None and not np.array_equal(given, held):
         raise ValueError(
             f"{name} differs from the list ids in group_column={group_column!r}. "
             f"Leave out {name}, or set group_column=None and drop the column from X."
         )
-    return X, held
-
-
-def pop_group_column(X: Any, group_column: Any) -> tuple[Any, np.ndarray]:
-    """Take the list ids out of X.
-
-    Parameters
-    ----------
-    X : array-like, sparse matrix or frame of shape (n_rows, n_columns)
-        Features and list ids. It is not changed.
-    group_column : int or str
-        Column of the list ids: name for frames, index for arrays.
-
-    Returns
-    -------
-    X : of the same kind, of shape (n_rows, n_columns - 1)
-        Features; an array that needs no copy (first or last column) is a view.
-    groups : ndarray of shape (n_rows,)
-        Ids as `check_groups` returns them.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the column is not in X, or what it holds cannot be list ids.
-    """
-    if hasattr(X, "columns"):
-        X, ids = _pop_by_name(X, group_column)
-    else:
-        X, ids = _pop_by_index(X, group_column)
-    return X, check_groups(ids, len(ids), name=f"group_column={group_column!r}")
+    return held
 
 
 def ids_in_column(X: Any, group_column: Any, owner: str) -> np.ndarray:
@@ -205,50 +232,97 @@ def ids_in_column(X: Any, group_column: Any, owner: str) -> np.ndarray:
             f"{owner} has no list ids to find in X, as group_column "
             f"is None. Set it to the name or index of the column that holds them."
         )
-    return pop_group_column(as_table(X), group_column)[1]
+    return _read_column(as_table(X), group_column)
 
 
-def _pop_by_name(X: Any, name: Any) -> tuple[Any, np.ndarray]:
+def refuse_list_sizes(fit: Method) -> Method:
+    """Have a method say what to give instead of ``group``, as other libraries have it.
+
+    Parameters
+    ----------
+    fit : callable
+        Method that takes ``groups``.
+
+    Returns
+    -------
+    fit : callable
+        The same, with a `TypeError` of its own for ``group`` and ``group_id``.
+    """
+
+    @wraps(fit)
+    def refusing(self: Any, *args: Any, **kwargs: Any) -> Any:
+        for name in ("group", "group_id"):
+            if name in kwargs:
+                raise TypeError(
+                    f"{type(self).__name__}.{fit.__name__}() has no argument {name!r}. "
+                    f"Give one list id per row, as groups=ids. Sizes of lists, whose "
+                    f"rows lie one list after the other, become ids by "
+                    f"groups=np.repeat(np.arange(len({name})), {name})."
+                )
+        return fit(self, *args, **kwargs)
+
+    return refusing  # type: ignore[return-value]
+
+
+def _read_column(X: Any, column: Any) -> np.ndarray:
+    """Checked list ids from a column of X."""
+    if hasattr(X, "columns"):
+        _check_name(X, column)
+        ids = X[column].to_numpy()
+    else:
+        X, index = _find_index(X, column)
+        ids = X[:, [index]].toarray()[:, 0] if hasattr(X, "tocsr") else X[:, index]
+    return check_groups(ids, len(ids), name=f"group_column={column!r}")
+
+
+def _without_column(X: Any, column: Any) -> Any:
+    """X of the same kind without a column; a view where no copy is needed."""
+    if hasattr(X, "columns"):
+        _check_name(X, column)
+        return X.drop(columns=column) if hasattr(X, "iloc") else X.drop(column)
+    from_lists = not hasattr(X, "shape")
+    X, index = _find_index(X, column)
+    n_columns = X.shape[1]
+    if hasattr(X, "tocsr"):
+        return X[:, np.delete(np.arange(n_columns), index)]
+    if index in (0, n_columns - 1):
+        rest = X[:, 1:] if index == 0 else X[:, :-1]
+    else:
+        # Row by row in memory, as it came.
+        rest = X.take(np.delete(np.arange(n_columns), index), axis=1)
+    return np.asarray(rest.tolist()) if from_lists else rest
+
+
+def _check_name(X: Any, name: Any) -> None:
     if name not in list(X.columns):
         shown = ", ".join(map(repr, list(X.columns)[:10]))
         raise ValueError(
             f"group_column={name!r} is not a column of X, which begins with {shown}. "
             f"Keep the column of list ids in X, also at predict."
         )
-    rest = X.drop(columns=name) if hasattr(X, "iloc") else X.drop(name)
-    return rest, X[name].to_numpy()
 
 
-def _pop_by_index(X: Any, index: Any) -> tuple[Any, np.ndarray]:
-    from_lists = not hasattr(X, "shape")
-    if from_lists:
+def _find_index(X: Any, index: Any) -> tuple[Any, int]:
+    """X as array or CSR matrix, and the index of the column from 0."""
+    if not hasattr(X, "shape"):
         X = np.asarray(X, dtype=object)
     if X.ndim != 2:
         raise ValueError(
             f"X must be 2-D to hold group_column={index!r}, got shape {X.shape}."
         )
     n_columns = X.shape[1]
-    if not isinstance(index, int | np.integer):
+    if not isinstance(index, Integral):
         raise TypeError(
             f"group_column={index!r} must be an integer index, as X is no frame. Give "
             f"the index, or keep the frame: Pipeline.set_output(transform='pandas')."
         )
+    index = int(index)
     if not -n_columns <= index < n_columns:
         raise ValueError(
             f"group_column={index!r} is out of bounds, as X has {n_columns} columns. "
             f"Keep the column of list ids in X, also at predict."
         )
-    index %= n_columns
-    if hasattr(X, "tocsr"):
-        X = X.tocsr()
-        ids = X[:, [index]].toarray()[:, 0]
-        return X[:, np.delete(np.arange(n_columns), index)], ids
-    before, ids, after = X[:, :index], X[:, index], X[:, index + 1 :]
-    if not before.shape[1] or not after.shape[1]:
-        rest = before if before.shape[1] else after
-    else:
-        rest = np.concatenate([before, after], axis=1)
-    return (np.asarray(rest.tolist()) if from_lists else rest), np.asarray(ids)
+    return X.tocsr() if hasattr(X, "tocsr") else X, index % n_columns
 
 
 def _n_rows(X: Any) -> int:

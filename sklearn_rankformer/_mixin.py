@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._checks import check_k
-from ._groups import ids_in_column, resolve_groups
+from ._groups import find_groups, ids_in_column
 from ._lists import any_cut, lists_of, one_list, rank_rows, split_lists
 from ._warnings import (
     CutListsWarning,
@@ -119,7 +119,7 @@ class RankerMixin:
             `sklearn_rankformer.metrics.ndcg_score` at ``k=10``, with the ``gain`` of
             the ranker and otherwise its defaults.
         """
-        ids = resolve_groups(X, groups, qid, self.group_column)[1]
+        ids = find_groups(X, groups, qid, self.group_column)
         y_score = self.predict(X, groups=ids)
         if ids is None:
             warn_missing_groups(f"{type(self).__name__}.score")
@@ -151,7 +151,7 @@ class RankerMixin:
             scores in the order of their rows.
         """
         k = check_k(k)
-        ids = resolve_groups(X, groups, qid, self.group_column)[1]
+        ids = find_groups(X, groups, qid, self.group_column)
         y_score = self.predict(X, groups=ids)
         return rank_rows(y_score, lists_of(ids, len(y_score)), k)
 

@@ -34,7 +34,9 @@ class CutListsWarning(UserWarning):
     Splitters of rows do that: ``cv=3``, `KFold`, `ShuffleSplit`. A score of parts of
     lists is none of lists, and too good where the parts have something in common. Use
     `GroupKFold`, `sklearn_rankformer.model_selection.ListKFold` or others that keep
-    lists whole. A list that was cut into halves of equal length goes unnoticed.
+    lists whole. What goes unnoticed is a list cut into halves of equal length, and
+    lists thinned out on one side, as halving searches do with rows for a resource: give
+    those another, such as ``resource="max_epochs"``.
     """
 
 

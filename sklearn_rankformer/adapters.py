@@ -27,8 +27,13 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ._checks import check_labels, check_list_weights, check_weights, warn_no_order
-from ._groups import resolve_groups
+from ._checks import (
+    check_labels,
+    check_list_weights,
+    check_weights,
+    warn_no_order,
+)
+from ._groups import refuse_list_sizes, resolve_groups
 from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
 from ._models import (
@@ -117,6 +122,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         self.early_stopping_rounds = early_stopping_rounds
         self.group_column = group_column
 
+    @refuse_list_sizes
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
         self,

@@ -17,7 +17,7 @@ from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._groups import resolve_groups
+from ._groups import refuse_list_sizes, resolve_groups
 from ._lists import Lists, digest_lists, lists_of, one_list
 from ._mixin import RankerMixin
 from ._models import (
@@ -145,6 +145,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         self.n_grades = n_grades
         self.group_column = group_column
 
+    @refuse_list_sizes
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
         self,

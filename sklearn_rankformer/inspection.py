@@ -10,12 +10,13 @@ from sklearn.calibration import calibration_curve
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
+from ._checks import check_labels, check_option
 from ._explanations import (
     attention_maps,
     explain_pair,
     list_permutation_importance,
 )
-from ._groups import check_groups, resolve_groups
+from ._groups import check_groups, find_groups
 from ._lists import split_lists
 from ._models import predict_scores
 from .metrics import ndcg_score
@@ -23,7 +24,7 @@ from .metrics import ndcg_score
 __all__ = [
     "AttentionDisplay",
     "ListValueDisplay",
-    "NDCGBySizeDisplay",
+    "NDCGPerListDisplay",
     "PermutationImportanceDisplay",
     "TrainingCurveDisplay",
     "attention_maps",
@@ -106,7 +107,7 @@ class TrainingCurveDisplay:
         return self
 
 
-class NDCGBySizeDisplay:
+class NDCGPerListDisplay:
     """NDCG of each list, by the list's size or one list after the other.
 
     Parameters
@@ -151,7 +152,7 @@ class NDCGBySizeDisplay:
 
         Returns
         -------
-        display : NDCGBySizeDisplay
+        display : NDCGPerListDisplay
             The display, drawn.
         """
         y_score = predict_scores(estimator, X, groups)
@@ -174,7 +175,7 @@ class NDCGBySizeDisplay:
 
         Returns
         -------
-        display : NDCGBySizeDisplay
+        display : NDCGPerListDisplay
             The display, drawn.
         """
         each = ndcg_score(y_true, y_score, groups, k=k, gain=gain, reduction="none")
@@ -194,8 +195,8 @@ class NDCGBySizeDisplay:
         sizes, values : ndarrays of shape (n_bins,)
             Mean size and mean NDCG of each bin, lists without NDCG left out.
         """
-        told = ~np.isnan(self.values)
-        sizes, values = self.sizes[told], self.values[told]
+        ranked = ~np.isnan(self.values)
+        sizes, values = self.sizes[ranked], self.values[ranked]
         if not len(sizes):
             return sizes.astype(float), values
         edges = np.unique(np.quantile(sizes, np.arange(n_bins) / n_bins))
@@ -212,7 +213,7 @@ class NDCGBySizeDisplay:
 
         Parameters
         ----------
-        kind : {"size", "query"}, default="size"
+        kind : {"size", "list"}, default="size"
             A point for each list over its size, with the mean of lists of similar
             size; or the lists from the worst to the best.
         ax : matplotlib Axes, default=None
@@ -220,15 +221,14 @@ class NDCGBySizeDisplay:
 
         Returns
         -------
-        display : NDCGBySizeDisplay
+        display : NDCGPerListDisplay
             Itself.
         """
-        if kind not in ("size", "query"):
-            raise ValueError(f"kind must be 'size' or 'query', got {kind!r}.")
+        check_option("kind", kind, ("size", "list"))
         self.ax_ = ax = _axes(ax)
         self.figure_ = ax.figure
         name = "NDCG" if self.k is None else f"NDCG@{self.k}"
-        if kind == "query":
+        if kind == "list":
             values = np.sort(self.values[~np.isnan(self.values)])
             ax.plot(np.arange(1, len(values) + 1), values, drawstyle="steps-mid")
             ax.set(xlabel="lists, worst first", ylabel=name)
@@ -388,9 +388,9 @@ class ListValueDisplay:
         """
         value = ranker.predict_list_value(X, groups=groups)
         proba = value.proba[:, ranker.levels_ >= min_label].sum(axis=1)
-        y = np.asarray(y, dtype=np.float64)
+        y = check_labels(y)
         check_consistent_length(X, y)
-        lists = split_lists(resolve_groups(X, groups, None, ranker.group_column)[1])
+        lists = split_lists(find_groups(X, groups, None, ranker.group_column))
         is_good = lists.reduce(np.maximum, y) >= min_label
         return cls(is_good, np.clip(proba, 0, 1), n_bins=n_bins).plot(ax)
 

@@ -15,19 +15,26 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator, TimeSeriesSplit, check_cv
 from sklearn.utils import (
     _safe_indexing,
-    check_array,
     check_consistent_length,
     check_random_state,
     indexable,
 )
 from sklearn.utils.validation import _num_samples, column_or_1d
 
+from ._checks import check_count, check_labels, plain_array
 from ._groups import check_groups
 from ._lists import split_lists
 
 
 def train_test_split(
-    X, y, groups, *, test_size=0.25, random_state=None, stratify_lists=False
+    X,
+    y,
+    groups,
+    *arrays,
+    times=None,
+    test_size=0.25,
+    random_state=None,
+    stratify_lists=False,
 ):
     """Split rows into training and test data by whole lists.
 
@@ -39,6 +46,12 @@ def train_test_split(
         Labels.
     groups : array-like of shape (n_rows,)
         List id of each row, in any order.
+    *arrays : array-likes of shape (n_rows,) or (n_rows, n_columns)
+        Whatever else there is of each row, such as weights or positions.
+    times : array-like of shape (n_rows,), default=None
+        Time of each row's list: numbers or datetime64, the same on all rows of a
+        list. With times the latest lists are held out, and nothing is drawn; lists
+        at the very time of the earliest of them are held out, too.
     test_size : float or int, default=0.25
         Share of the lists (rounded up), or their number, in the test data.
     random_state : int, RandomState instance or None, default=None
@@ -49,13 +62,15 @@ def train_test_split(
 
     Returns
     -------
-    X_train, X_test, y_train, y_test, groups_train, groups_test : as given
-        Rows in the order in which they came.
+    X_train, X_test, y_train, y_test, groups_train, groups_test, ... : as given
+        Rows in the order in which they came; the two sides of each further array
+        after those of `groups`.
 
     Raises
     ------
     TypeError, ValueError
-        If lengths differ, ids are not valid, or a side would be without any list.
+        If lengths differ, ids or times are not valid, a side would be without any
+        list, or `stratify_lists` is set besides `times`.
 
     Examples
     --------
@@ -68,22 +83,46 @@ def train_test_split(
     >>> groups_train, groups_test
     (array([1, 2, 1, 4]), array([3, 3]))
     """
-    X, y, groups = indexable(X, y, groups)
-    lists = _lists_of(X, groups, "train_test_split")
+    if times is not None and stratify_lists:
+        raise ValueError(
+            "stratify_lists draws lists, and with times none are drawn. Leave out one "
+            "of them."
+        )
+    X, y, groups, *arrays = indexable(X, y, groups, *arrays)
+    lists = _lists_from(X, groups, "train_test_split")
     n_test = _count_test_lists(test_size, lists.n_lists)
-    rng = check_random_state(random_state)
-    order = rng.permutation(lists.n_lists)
-    if stratify_lists:
-        values = _list_values(y, lists)[order]
-        order = order[np.argsort(values, kind="stable")]
-        # Every (n_lists / n_test)-th of the sorted lists, from a random one on.
-        steps = np.arange(n_test) * lists.n_lists + rng.randint(lists.n_lists)
-        chosen = order[steps // n_test]
+    if times is not None:
+        chosen = _latest_lists(_list_times(times, lists), n_test)
+    elif stratify_lists:
+        chosen = _draw_of_each_value(_list_values(y, lists), n_test, random_state)
     else:
-        chosen = order[:n_test]
+        chosen = check_random_state(random_state).permutation(lists.n_lists)[:n_test]
     in_test = np.isin(lists.codes, chosen)
     sides = np.flatnonzero(~in_test), np.flatnonzero(in_test)
-    return tuple(_safe_indexing(one, rows) for one in (X, y, groups) for rows in sides)
+    given = (X, y, groups, *arrays)
+    return tuple(_safe_indexing(one, rows) for one in given for rows in sides)
+
+
+def _latest_lists(starts, n_test):
+    """Positions of the latest lists, at least `n_test`: none is left at their time."""
+    earliest = np.sort(starts)[-n_test]
+    chosen = np.flatnonzero(starts >= earliest)
+    if len(chosen) == len(starts):
+        raise ValueError(
+            f"No list is earlier than the lists of time {earliest}, which are to be "
+            f"tested on. Give finer times or a smaller test_size."
+        )
+    return chosen
+
+
+def _draw_of_each_value(values, n_test, random_state):
+    """Positions of lists drawn so that each value has its share."""
+    rng = check_random_state(random_state)
+    order = rng.permutation(len(values))
+    order = order[np.argsort(values[order], kind="stable")]
+    # Every (n_lists / n_test)-th of the sorted lists, from a random one on.
+    steps = np.arange(n_test) * len(values) + rng.randint(len(values))
+    return order[steps // n_test]
 
 
 class ListKFold(BaseCrossValidator):
@@ -126,7 +165,7 @@ class ListKFold(BaseCrossValidator):
     __metadata_request__split: ClassVar[dict] = {"groups": True}
 
     def __init__(self, n_splits=5, *, shuffle=True, random_state=None):
-        self.n_splits = _check_n_splits(n_splits)
+        self.n_splits = check_count(n_splits, "n_splits", 2)
         self.shuffle = shuffle
         self.random_state = random_state
 
@@ -160,7 +199,7 @@ class ListKFold(BaseCrossValidator):
         return super().split(X, y, groups)
 
     def _iter_test_masks(self, X, y=None, groups=None):
-        lists = _lists_of(X, groups, "ListKFold")
+        lists = _lists_from(X, groups, "ListKFold")
         _check_enough_lists(lists.n_lists, self.n_splits, "ListKFold")
         values = _list_values(y, lists)
         positions = np.arange(lists.n_lists)
@@ -209,9 +248,9 @@ class TimeSeriesListSplit(BaseCrossValidator):
     __metadata_request__split: ClassVar[dict] = {"groups": True, "times": True}
 
     def __init__(self, n_splits=5):
-        self.n_splits = _check_n_splits(n_splits)
+        self.n_splits = check_count(n_splits, "n_splits", 2)
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X=None, y=None, groups=None, times=None):
         """Return the number of splits; the arguments are ignored."""
         return self.n_splits
 
@@ -241,7 +280,7 @@ class TimeSeriesListSplit(BaseCrossValidator):
             If ids or times are missing or not valid, there are fewer than
             ``n_splits + 1`` lists, or too many lists share a time.
         """
-        lists = _lists_of(X, groups, "TimeSeriesListSplit")
+        lists = _lists_from(X, groups, "TimeSeriesListSplit")
         _check_enough_lists(lists.n_lists, self.n_splits + 1, "TimeSeriesListSplit")
         first_rows = lists.reduce(np.minimum, np.arange(lists.n_rows))
         starts = first_rows if times is None else _list_times(times, lists)
@@ -295,7 +334,7 @@ def check_group_cv(cv, X, y=None, groups=None):
     >>> check_group_cv(GroupKFold(3), groups, groups=groups)
     GroupKFold(n_splits=3, random_state=None, shuffle=False)
     """
-    lists = _lists_of(X, groups, "check_group_cv")
+    lists = _lists_from(X, groups, "check_group_cv")
     cv = check_cv(cv, y)
     with warnings.catch_warnings():
         # Whether groups are ignored is what we are here to find out.
@@ -313,21 +352,18 @@ def check_group_cv(cv, X, y=None, groups=None):
     return cv
 
 
-def _lists_of(X, groups, what):
+def _lists_from(X, groups, what):
     if groups is None:
         raise ValueError(f"{what} needs groups=..., one list id per row of X.")
     return split_lists(check_groups(groups, _num_samples(X)))
 
 
 def _list_values(y, lists):
-    if y is None:
-        raise ValueError("y must hold one label per row, got None.")
-    y = column_or_1d(check_array(y, ensure_2d=False, input_name="y"), warn=True)
-    return lists.reduce(np.maximum, y)
+    return lists.reduce(np.maximum, check_labels(y, negative=True))
 
 
 def _list_times(times, lists):
-    times = column_or_1d(times)
+    times = column_or_1d(plain_array(times, "times"))
     check_consistent_length(times, lists.codes)
     if times.dtype.kind not in "iufM" or (times != times).any():
         raise ValueError(
@@ -360,12 +396,6 @@ def _count_test_lists(test_size, n_lists):
             f"{n_lists} lists would be tested on."
         )
     return n_test
-
-
-def _check_n_splits(n_splits):
-    if not isinstance(n_splits, Integral) or n_splits < 2:
-        raise ValueError(f"n_splits must be an integer of 2 or more, got {n_splits!r}.")
-    return int(n_splits)
 
 
 def _check_enough_lists(n_lists, needed, what):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import sklearn
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -24,6 +25,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from sklearn_rankformer import WithinListScaler
 from sklearn_rankformer._warnings import MissingGroupsWarning
 from sklearn_rankformer.adapters import RankerAdapter
 from sklearn_rankformer.metrics import ndcg_score
@@ -473,6 +475,174 @@ def test_get_groups_without_a_column_raises(data):
         RankerAdapter(Ridge()).get_groups(data[0])
 
 
+# -- rankers in disguise --------------------------------------------------------------
+
+
+class OfLists(RegressorMixin, BaseEstimator):
+    """Scores by the mean of the list, so that wrong ids give wrong scores."""
+
+    def fit(self, X, y, groups=None, X_val=None, y_val=None, groups_val=None):
+        self.groups_, self.groups_val_ = groups, groups_val
+        return self
+
+    def predict(self, X, groups=None):
+        means = np.bincount(groups, X[:, 0]) / np.bincount(groups)
+        return X[:, 0] - means[groups]
+
+
+@pytest.mark.parametrize("library", RANKERS)
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda one: make_pipeline(StandardScaler(), one),
+        lambda one: GridSearchCV(one, {}, cv=2),
+        lambda one: TransformedTargetRegressor(one),
+    ],
+    ids=["pipeline", "search", "target"],
+)
+def test_a_ranker_inside_something_is_refused_and_the_way_out_works(
+    wrap, library, data
+):
+    X, y, groups = data
+    with pytest.raises(TypeError, match=r"inside it\. Use the .* itself, with"):
+        RankerAdapter(wrap(make(library))).fit(X, y, groups)
+    with sklearn.config_context(enable_metadata_routing=True):
+        way_out = wrap(RankerAdapter(make(library)))
+        if isinstance(way_out, GridSearchCV):
+            way_out.set_params(cv=GroupKFold(2))
+        way_out.fit(X, y, groups=groups)
+    plain = RankerAdapter(make(library)).fit(X, y, groups)
+    assert ndcg_score(y, way_out.predict(X), groups) == pytest.approx(
+        plain.score(X, y, groups), abs=0.05
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "ranker"),
+    [
+        ("lightgbm.LGBMRegressor", {"objective": "lambdarank"}, "LGBMRanker"),
+        ("xgboost.XGBRegressor", {"objective": "rank:ndcg"}, "XGBRanker"),
+        ("xgboost.XGBModel", {"objective": "rank:pairwise"}, "XGBRanker"),
+        ("catboost.CatBoostRegressor", {"loss_function": "YetiRank"}, "CatBoostRanker"),
+    ],
+)
+def test_a_regressor_whose_objective_ranks_is_refused(path, params, ranker, data):
+    module, name = path.split(".")
+    estimator = getattr(pytest.importorskip(module), name)(**params)
+    with pytest.raises(TypeError, match=f"{name} has the ranking .*Use {ranker} with"):
+        RankerAdapter(estimator).fit(*data)
+
+
+@pytest.mark.parametrize("library", ["lightgbm", "catboost"])
+def test_a_base_class_with_such_an_objective_is_fitted_like_the_ranker(library, data):
+    X, y, groups = data
+    module = pytest.importorskip(library)
+    params = {key: value for key, value in make(library).get_params().items() if value}
+    if library == "lightgbm":
+        base = module.LGBMModel(**{**params, "objective": "lambdarank"})
+    else:
+        base = module.CatBoost({**params, "loss_function": "YetiRank"})
+    scores = clone(RankerAdapter(base)).fit(X, y, groups).predict(X)
+    by_hand = RankerAdapter(make(library)).fit(X, y, groups).predict(X)
+    np.testing.assert_allclose(scores, by_hand)
+
+
+def test_a_base_class_that_regresses_is_a_regressor(data):
+    params = {**LIBRARIES["catboost"][1], "iterations": 20, "loss_function": "RMSE"}
+    adapter = RankerAdapter(pytest.importorskip("catboost").CatBoost(params))
+    assert adapter.fit(*data).score(*data) > 0.8
+
+
+@pytest.mark.parametrize("name", ["BaseScore", "Booster"])
+def test_what_cannot_be_fitted_is_named(name, data):
+    booster = type(name, (), {"predict": lambda self, X: X[:, 0]})()
+    with pytest.raises(ValueError, match="'estimator' parameter of RankerAdapter must"):
+        RankerAdapter(booster).fit(*data)
+
+
+def test_ids_are_passed_on_to_what_takes_them(split):
+    (X, y, groups), (X_val, y_val, groups_val) = split
+    adapter = RankerAdapter(OfLists())
+    adapter.fit(X, y, groups, X_val=X_val, y_val=y_val, groups_val=groups_val)
+    inner = adapter.estimator_
+    for given, ids in ((inner.groups_, groups), (inner.groups_val_, groups_val)):
+        np.testing.assert_array_equal(
+            np.bincount(given), np.unique(ids, return_counts=True)[1]
+        )
+        assert (np.diff(given) >= 0).all()
+    dense = np.unique(groups, return_inverse=True)[1]
+    expected = OfLists().predict(X, dense)
+    np.testing.assert_allclose(adapter.predict(X, dense), expected)
+    assert adapter.score(X, y, groups=dense) == ndcg_score(y, expected, dense, k=10)
+
+
+def test_what_takes_ids_warns_without_them(data):
+    X, y, _ = data
+    with pytest.warns(MissingGroupsWarning, match=r"RankerAdapter\.fit got no groups"):
+        RankerAdapter(OfLists()).fit(X, y)
+
+
+@pytest.mark.usefixtures("routing")
+def test_ids_are_routed_through_a_pipeline_inside(data):
+    X, y, groups = data
+    groups = np.unique(groups, return_inverse=True)[1]
+    inner = make_pipeline(
+        WithinListScaler(),
+        OfLists().set_fit_request(groups=True).set_predict_request(groups=True),
+    )
+    adapter = RankerAdapter(inner).fit(X, y, groups)
+    assert adapter.estimator_[0].fitted_with_groups_
+    by_hand = OfLists().predict(
+        WithinListScaler().fit(X, groups=groups).transform(X, groups), groups
+    )
+    np.testing.assert_allclose(adapter.predict(X, groups), by_hand)
+
+
+# -- rows taken for lists, and lists for rows -----------------------------------------
+
+
+@pytest.mark.parametrize("library", EVERYONE)
+def test_one_weight_per_list_raises_with_the_way_out(library, data):
+    X, y, groups = data
+    weight = np.linspace(1, 2, 30)
+    adapter = RankerAdapter(make(library))
+    with pytest.raises(
+        ValueError, match=r"30 entries for .*There are 30 lists"
+    ) as told:
+        adapter.fit(X, y, groups, sample_weight=weight)
+    way_out = str(told.value).rpartition("give ")[2].rstrip(".")
+    by_row = eval(way_out, {"np": np, "groups": groups, "sample_weight": weight})
+    np.testing.assert_array_equal(by_row, weight[groups])
+    adapter.fit(X, y, groups, sample_weight=by_row)
+
+
+@pytest.mark.parametrize("library", RANKERS)
+def test_lists_that_teach_no_order_warn_once(library, data):
+    X, y, groups = data
+    # CatBoost refuses to sample where every item is a list.
+    options = {"bootstrap_type": "No"} if library == "catboost" else {}
+    for labels, ids, message in (
+        (y, np.arange(len(y)), "has more than one item.*Give the ids of the lists"),
+        (groups % 3, groups, "All labels are equal within each of 30 lists"),
+    ):
+        with pytest.warns(UserWarning, match=message) as caught:
+            RankerAdapter(make(library, **options)).fit(X, labels, ids)
+        assert len(caught) == 1
+        assert caught[0].filename == __file__
+
+
+def test_regressors_learn_from_rows_whatever_the_lists_are(data):
+    X, y, _ = data
+    RankerAdapter(Ridge()).fit(X, y, np.arange(len(y)))
+
+
+@pytest.mark.parametrize("name", ["group", "group_id"])
+def test_sizes_of_lists_name_the_way_out(name, data):
+    X, y, groups = data
+    with pytest.raises(TypeError, match=r"RankerAdapter\.fit\(\) has no argument"):
+        RankerAdapter(Ridge()).fit(X, y, **{name: np.bincount(groups)})
+
+
 # -- kinds of input -------------------------------------------------------------------
 
 
@@ -547,6 +717,21 @@ def test_missing_values_reach_the_library(library, data):
     assert RankerAdapter(make(library)).fit(X, y, groups).score(X, y, groups) > 0.8
     with pytest.raises(ValueError, match="Input X contains NaN"):
         RankerAdapter(Ridge()).fit(X, y, groups)
+
+
+@pytest.mark.parametrize("library", RANKERS)
+def test_masked_entries_are_missing_values(library, data):
+    X, y, groups = data
+    masked = np.ma.masked_array(X.copy(), mask=X > 1.5)
+    masked.data[masked.mask] = -999
+    by_nan, by_mask = (
+        RankerAdapter(make(library)).fit(one, y, groups).predict(one)
+        for one in (np.where(X > 1.5, np.nan, X), masked)
+    )
+    np.testing.assert_array_equal(by_mask, by_nan)
+    hidden = np.ma.masked_array(y, mask=np.arange(len(y)) < 2)
+    with pytest.raises(ValueError, match="y has 2 masked entries"):
+        RankerAdapter(make(library)).fit(X, hidden, groups)
 
 
 # -- scikit-learn ---------------------------------------------------------------------
@@ -767,6 +952,7 @@ def expected_failures(adapter):
 
 @pytest.mark.filterwarnings(
     "ignore::sklearn_rankformer.MissingGroupsWarning",
+    "ignore:None of 1 lists has more than one item",
     "ignore::sklearn.exceptions.SkipTestWarning",
 )
 @parametrize_with_checks(

@@ -18,6 +18,7 @@ from sklearn_rankformer._checks import (
     check_option,
     check_real,
     check_weights,
+    warn_no_order,
 )
 from sklearn_rankformer._lists import split_lists
 
@@ -199,3 +200,28 @@ def test_one_weight_per_list_raises_with_the_line_that_repeats_them():
         way_out, {"np": np, "groups": groups}, {"sample_weight": sample_weight}
     )
     np.testing.assert_array_equal(check_list_weights(repeated, LISTS), sample_weight)
+
+
+# -- lists that teach nothing ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("y", "groups", "message"),
+    [
+        ([0, 1, 2], [4, 5, 6], "None of 3 lists has more than one item.*ids of the li"),
+        ([0, 0, 2], [4, 4, 6], "All labels are equal within each of 2 lists"),
+        ([1, 1, 1], [4, 4, 4], "All labels are equal within each of 1 lists"),
+    ],
+)
+def test_lists_without_any_order_warn_once(y, groups, message):
+    with pytest.warns(UserWarning, match=message) as caught:
+        warn_no_order(np.array(y, float), split_lists(np.array(groups)))
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("y", "groups"), [([0, 1, 2, 2], [4, 4, 6, 6]), ([0, 1], [4, 4]), ([], [])]
+)
+def test_one_list_with_an_order_is_enough(y, groups):
+    warn_no_order(np.array(y, float), split_lists(np.array(groups)))

@@ -42,7 +42,7 @@ KINDS = {
     "unsigned": lambda ids: np.array(ids, dtype=np.int64).view(np.uint64),
     "str": lambda ids: np.array([f"query {one * 37}" for one in ids], dtype=str),
     "bytes": lambda ids: np.array([b"q%d" % (one * 37) for one in ids], dtype=bytes),
-    "long int": lambda ids: np.array([one * 2**70 for one in ids], dtype=object),
+    "long int": lambda ids: np.array([(one + 9) * 2**70 for one in ids], dtype=object),
     "time": lambda ids: np.array(ids, dtype="M8[D]"),
 }
 

@@ -132,6 +132,9 @@ def test_a_shift_of_all_scores_of_a_list_changes_no_soft_label(lists):
         (make_pipeline(StandardScaler(), Ridge()), "scores"),
         (MLPRanker(), "gains"),
         (RankFormerRanker(), "gains"),
+        (make_pipeline(StandardScaler(), MLPRanker()), "gains"),
+        (GridSearchCV(RankFormerRanker(), {}), "gains"),
+        (RankerAdapter(make_pipeline(StandardScaler(), MLPRanker())), "gains"),
         ("lightgbm.LGBMRanker", "grades"),
         ("xgboost.XGBRanker", "grades"),
         ("catboost.CatBoostRanker", "grades"),
@@ -144,6 +147,7 @@ def test_soft_labels_suit_the_student(student, kind, lists):
         module, name = student.split(".")
         student = getattr(pytest.importorskip(module), name)()
         assert _kind_of(RankerAdapter(student)) == kind
+        assert _kind_of(make_pipeline(RankerAdapter(student))) == kind
     assert _kind_of(student) == kind
 
 
@@ -332,6 +336,79 @@ def test_no_groups_warn_and_mean_one_list(lists):
     assert ranker.predict(X).shape == y.shape
     with pytest.warns(MissingGroupsWarning, match=r"DistilledRanker\.score"):
         ranker.score(X, y)
+
+
+# -- rankers in disguise, rows taken for lists ----------------------------------------
+
+
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_a_librarys_ranker_inside_a_pipeline_is_refused(role, lists):
+    lightgbm = pytest.importorskip("lightgbm")
+    hidden = make_pipeline(StandardScaler(), lightgbm.LGBMRanker(verbosity=-1))
+    members = {"teacher": Ridge(), "student": Ridge(), role: hidden}
+    with pytest.raises(TypeError, match="keeps list ids from the LGBMRanker inside"):
+        DistilledRanker(**members).fit(*lists)
+
+
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_a_regressor_with_a_ranking_objective_is_refused(role, lists):
+    xgboost = pytest.importorskip("xgboost")
+    hidden = xgboost.XGBRegressor(objective="rank:ndcg")
+    members = {"teacher": Ridge(), "student": Ridge(), role: hidden}
+    with pytest.raises(TypeError, match="Use XGBRanker with this objective"):
+        DistilledRanker(**members).fit(*lists)
+
+
+def test_a_frozen_search_over_a_list_model_teaches_with_groups(lists, routing):
+    X, y, groups = lists
+    teacher = GridSearchCV(
+        RankFormerRanker(max_epochs=1, random_state=0), {}, cv=GroupKFold(2)
+    ).fit(X, y, groups=groups)
+    ranker = DistilledRanker(FrozenEstimator(teacher), Recorder(), soft_labels="scores")
+    soft = ranker.fit(X, groups=groups).student_.y_
+    scores = teacher.best_estimator_.predict(X, groups).astype(float)
+    means = (np.bincount(groups, scores) / np.bincount(groups))[groups]
+    np.testing.assert_allclose(soft, scores - means, atol=1e-6)
+
+
+def test_a_column_named_by_a_member_deep_inside_is_refused(lists):
+    inner = make_pipeline(StandardScaler(), MLPRanker(group_column=1))
+    with pytest.raises(ValueError, match="Set group_column on DistilledRanker"):
+        DistilledRanker(Ridge(), inner).fit(*lists)
+
+
+def test_one_weight_per_list_raises_with_the_way_out(lists):
+    X, y, groups = lists
+    weight = np.ones(len(np.unique(groups)))
+    with pytest.raises(ValueError, match=r"entries for .* rows\. There are .* lists"):
+        DistilledRanker(Ridge(), Ridge()).fit(X, y, groups, sample_weight=weight)
+
+
+def test_sizes_of_lists_name_the_way_out(lists):
+    X, y, groups = lists
+    with pytest.raises(TypeError, match=r"DistilledRanker\.fit\(\) has no argument"):
+        DistilledRanker(Ridge(), Ridge()).fit(X, y, group=np.bincount(groups))
+
+
+def test_one_id_per_row_warns_where_a_member_learns_from_lists(lists):
+    X, y, _ = lists
+    lightgbm = pytest.importorskip("lightgbm")
+    teacher = RankerAdapter(lightgbm.LGBMRanker(verbosity=-1, n_estimators=2))
+    with pytest.warns(UserWarning, match="has more than one item") as caught:
+        DistilledRanker(teacher, Ridge()).fit(X, y, np.arange(len(y)))
+    assert {one.filename for one in caught} == {__file__}
+
+
+def test_masked_entries_are_missing_values(lists):
+    X, y, groups = lists
+    masked = np.ma.masked_array(X.copy(), mask=X > 1)
+    masked.data[masked.mask] = -999
+    boosting = HistGradientBoostingRegressor(max_iter=3, min_samples_leaf=2)
+    by_nan, by_mask = (
+        DistilledRanker(boosting, boosting).fit(one, y, groups).predict(one)
+        for one in (np.where(X > 1, np.nan, X), masked)
+    )
+    np.testing.assert_array_equal(by_nan, by_mask)
 
 
 # -- the contract ---------------------------------------------------------------------

@@ -1,12 +1,15 @@
 """List ids: every way to give them in, and every mistake."""
 
+from decimal import Decimal
+from inspect import signature
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from sklearn_rankformer._groups import (
     check_groups,
-    pop_group_column,
+    refuse_list_sizes,
     resolve_groups,
 )
 
@@ -46,15 +49,22 @@ def test_every_sortable_kind_of_id_is_accepted(given_ids, kind):
         (5, ValueError, r"groups must be 1-D, got shape \(\)"),
         ([1, 2], ValueError, "groups has 2 entries for 3 rows. Give one list id"),
         ([1, 2], ValueError, r"look like list sizes.*np.repeat\(np.arange\(len"),
-        ([1, 2, np.nan], ValueError, "groups contains NaN or infinity"),
-        ([1, 2, np.inf], ValueError, "groups contains NaN or infinity"),
+        ([1, 2, np.nan], ValueError, "groups contains NaN: row 2 has no list id"),
+        (np.array(["a", np.nan, "b"], dtype=object), ValueError, "NaN: row 1 has no"),
+        (np.array([1, 2, Decimal("nan")]), ValueError, "NaN: row 2 has no list id"),
+        (np.ma.masked_array([1, 2, 3], [0, 1, 0]), ValueError, "has 1 masked entries"),
+        ([1, 2, np.inf], ValueError, "groups contains infinity"),
         ([1, 2, 0.25], ValueError, "groups contains the fractional id 0.25"),
         ([1, 2, 2.0**60], ValueError, r"float64 values beyond 2\*\*53"),
         (np.float32([1, 2, 2**25]), ValueError, r"float32 values beyond 2\*\*24"),
         (np.array([1, "a", 2], dtype=object), TypeError, "values of type int, str"),
-        (np.array(["a", None, "b"], dtype=object), TypeError, "type NoneType, str"),
+        (np.array(["a", None, "b"], dtype=object), ValueError, "contains None: row 1"),
         ([1j, 2, 3], TypeError, "groups has dtype complex128"),
-        (np.array(["2020", "NaT", "2021"], dtype="M8[D]"), ValueError, "contains NaT"),
+        (
+            np.array(["2020", "NaT", "2021"], dtype="M8[D]"),
+            ValueError,
+            "contains NaT: row 1",
+        ),
     ],
 )
 def test_ids_that_cannot_be_trusted_raise(given_ids, error, message):
@@ -62,12 +72,73 @@ def test_ids_that_cannot_be_trusted_raise(given_ids, error, message):
         check_groups(given_ids, 3)
 
 
+@pytest.mark.parametrize("missing", [None, "NA"])
+@pytest.mark.parametrize(
+    "dtype",
+    ["Int64", "string", "object", "category", "datetime64[s]"]
+    + ["int64[pyarrow]", "string[pyarrow]", "dictionary[pyarrow]"],
+)
+def test_a_missing_id_of_any_column_of_pandas_is_called_so(dtype, missing):
+    pandas = pytest.importorskip("pandas")
+    if "pyarrow" in dtype:
+        arrow = pytest.importorskip("pyarrow")
+    first = {"Int64": 1, "int64[pyarrow]": 1}.get(dtype, "2024-01-01")
+    kind = dtype
+    if dtype == "dictionary[pyarrow]":
+        kind = pandas.ArrowDtype(arrow.dictionary(arrow.int32(), arrow.string()))
+    ids = pandas.Series([first, pandas.NA if missing else None, first]).astype(kind)
+    with pytest.raises(ValueError, match="row 1 has no list id"):
+        check_groups(ids, 3)
+
+
+def test_a_missing_id_of_polars_is_called_so():
+    polars = pytest.importorskip("polars")
+    for ids in ([1, None, 2], ["a", None, "b"], [1.0, float("nan"), 2.0]):
+        with pytest.raises(ValueError, match="row 1 has no list id"):
+            check_groups(polars.Series(ids), 3)
+
+
+def test_a_masked_array_without_masked_entries_holds_ids():
+    ids = np.ma.masked_array([3, 1, 3], mask=False)
+    np.testing.assert_array_equal(check_groups(ids, 3), [3, 1, 3])
+    X = np.ma.masked_array(np.array(CELLS), mask=np.isnan(CELLS))
+    rest, groups = resolve_groups(X, group_column=1)
+    np.testing.assert_array_equal(groups, IDS)
+    np.testing.assert_array_equal(np.isnan(rest), np.isnan(CELLS)[:, [0, 2]])
+    X[1, 1] = np.ma.masked
+    with pytest.raises(ValueError, match="group_column=1 contains NaN: row 1 has no"):
+        resolve_groups(X, group_column=1)
+
+
+@pytest.mark.parametrize("name", ["group", "group_id"])
+def test_sizes_or_ids_under_another_librarys_name_raise_with_the_way_out(name):
+    class Ranker:
+        @refuse_list_sizes
+        def fit(self, X, y, groups=None):
+            return groups
+
+    sizes = np.array([2, 1])
+    with pytest.raises(
+        TypeError, match=rf"Ranker\.fit\(\) has no argument '{name}'"
+    ) as raised:
+        Ranker().fit(CELLS, [1, 0, 1], **{name: sizes})
+    assert "as groups=ids" in str(raised.value)
+    way_out = str(raised.value).rpartition("groups=")[2].rstrip(".")
+    np.testing.assert_array_equal(eval(way_out, {"np": np, name: sizes}), [0, 0, 1])
+    assert Ranker().fit(CELLS, [1, 0, 1], groups=IDS) == IDS
+    assert list(signature(Ranker.fit).parameters) == ["self", "X", "y", "groups"]
+
+
 def test_messages_name_the_callers_argument():
     with pytest.raises(ValueError, match="groups_val has 1 entries for 3 rows"):
         check_groups([1], 3, name="groups_val")
 
 
-# -- resolve_groups and pop_group_column ----------------------------------------------
+# -- resolve_groups -------------------------------------------------------------------
+
+
+def pop_group_column(X, column):
+    return resolve_groups(X, group_column=column)
 
 
 def pandas_cells():

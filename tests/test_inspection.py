@@ -30,7 +30,7 @@ from sklearn_rankformer._lists import split_lists
 from sklearn_rankformer.inspection import (
     AttentionDisplay,
     ListValueDisplay,
-    NDCGBySizeDisplay,
+    NDCGPerListDisplay,
     PermutationImportanceDisplay,
     TrainingCurveDisplay,
     attention_maps,
@@ -388,6 +388,92 @@ def test_pairs_of_two_lists_are_refused():
         explain_pair(Product(), X, groups, 0, len(X) - 1)
 
 
+@pytest.fixture
+def labelled():
+    """A frame after a mask, a shuffle and a concatenation: labels are no positions."""
+    pandas = pytest.importorskip("pandas")
+    X, _, groups = world()
+    frame = pandas.DataFrame(X, columns=list("abc")[: X.shape[1]])
+    rows = np.random.default_rng(0).permutation(len(X))[: len(X) // 2]
+    return frame.iloc[rows], groups[rows]
+
+
+def pair_of_one_list(groups):
+    return np.flatnonzero(groups == most_common(groups))[:2]
+
+
+@pytest.mark.parametrize("kind", ["text", "time", "tuple"])
+def test_labels_of_a_frame_stand_for_rows(labelled, kind):
+    pandas = pytest.importorskip("pandas")
+    frame, groups = labelled
+    frame = frame.copy()
+    frame.index = {
+        "text": lambda: [f"item {i}" for i in frame.index],
+        "time": lambda: (
+            pandas.Timestamp("2024-01-01") + pandas.to_timedelta(frame.index, unit="D")
+        ),
+        "tuple": lambda: pandas.MultiIndex.from_arrays([frame.index, frame.index]),
+    }[kind]()
+    rows = pair_of_one_list(groups)
+    by_row = explain_pair(Product(), frame, groups, *rows)
+    by_label = explain_pair(Product(), frame, groups, *frame.index[rows])
+    assert by_label.difference == by_row.difference
+    np.testing.assert_array_equal(by_label.swap, by_row.swap)
+    np.testing.assert_array_equal(by_label.rows, by_row.rows)
+
+
+def test_integers_are_rows_whatever_the_labels_are(labelled):
+    frame, groups = labelled
+    rows = pair_of_one_list(groups)
+    plain = explain_pair(Product(), frame.to_numpy(), groups, *rows)
+    np.testing.assert_array_equal(
+        explain_pair(Product(), frame, groups, *rows).swap, plain.swap
+    )
+    label = frame.index.max()
+    place = frame.index.get_loc(label)
+    with pytest.raises(ValueError, match=rf"got {label}.*label {label} is {place}\."):
+        explain_pair(Product(), frame, groups, 0, label)
+
+
+def test_a_label_that_is_missing_or_given_twice_raises(labelled):
+    pandas = pytest.importorskip("pandas")
+    frame, groups = labelled
+    twice = pandas.concat([frame, frame]).set_axis(
+        [f"i{i % 7}" for i in range(2 * len(frame))]
+    )
+    groups = np.concatenate([groups, groups])
+    with pytest.raises(ValueError, match=r"below='i3' is the label of \d+ rows"):
+        explain_pair(Product(), twice, groups, 0, "i3")
+    with pytest.raises(ValueError, match=r"above must be a row index .* label of X"):
+        explain_pair(Product(), twice, groups, "i9", 0)
+    rows = pair_of_one_list(groups)
+    plain = explain_pair(Product(), twice.to_numpy(), groups, *rows)
+    np.testing.assert_array_equal(
+        explain_pair(Product(), twice, groups, *rows).swap, plain.swap
+    )
+
+
+@pytest.mark.parametrize("item", ["a", None, 1.0, True, -1, 10**6])
+def test_other_items_than_rows_of_an_array_raise(item):
+    X, _, groups = world()
+    with pytest.raises(
+        ValueError, match=r"above must be a row index from 0 to \d+, got"
+    ):
+        explain_pair(Product(), X, groups, item, 1)
+
+
+def test_masked_and_arrow_tables_are_explained():
+    pandas = pytest.importorskip("pandas")
+    arrow = pytest.importorskip("pyarrow")
+    X, _, groups = world()
+    rows = pair_of_one_list(groups)
+    plain = explain_pair(Product(), X, groups, *rows)
+    frame = pandas.DataFrame(X).rename(columns=str)
+    for table in (np.ma.masked_array(X), arrow.Table.from_pandas(frame)):
+        result = explain_pair(Product(), table, groups, *rows)
+        np.testing.assert_allclose(result.swap, plain.swap)
+
+
 # Attention ----------------------------------------------------------------------------
 
 
@@ -478,11 +564,11 @@ def draw(fitted):
     one = most_common(groups)
     return {
         "training": lambda ax: TrainingCurveDisplay.from_estimator(ranker, ax=ax),
-        "size": lambda ax: NDCGBySizeDisplay.from_estimator(
+        "size": lambda ax: NDCGPerListDisplay.from_estimator(
             ranker, X, y, groups, ax=ax
         ),
-        "query": lambda ax: NDCGBySizeDisplay.from_estimator(
-            ranker, X, y, groups, kind="query", k=None, ax=ax
+        "list": lambda ax: NDCGPerListDisplay.from_estimator(
+            ranker, X, y, groups, kind="list", k=None, ax=ax
         ),
         "attention": lambda ax: AttentionDisplay.from_estimator(
             ranker, X, groups, one, ax=ax
@@ -496,7 +582,7 @@ def draw(fitted):
     }
 
 
-KINDS = ["training", "size", "query", "attention", "value", "importance"]
+KINDS = ["training", "size", "list", "attention", "value", "importance"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -551,7 +637,7 @@ def test_training_without_held_out_lists_has_one_curve(axes):
 def test_ndcg_by_size_is_the_mean_of_lists_of_a_size(axes):
     X, y, groups = world()
     scores = X[:, 0]
-    display = NDCGBySizeDisplay.from_predictions(y, scores, groups, ax=axes)
+    display = NDCGPerListDisplay.from_predictions(y, scores, groups, ax=axes)
     sizes, values = display.by_size(n_bins=100)
     each = ndcg_score(y, scores, groups, k=10, reduction="none").value
     lengths = np.bincount(groups)
@@ -563,12 +649,12 @@ def test_ndcg_by_size_is_the_mean_of_lists_of_a_size(axes):
     assert (np.diff(few_sizes) > 0).all()
 
 
-def test_ndcg_by_query_falls_nowhere(axes):
+def test_ndcg_from_the_worst_list_on_falls_nowhere(axes):
     X, y, groups = world()
-    NDCGBySizeDisplay.from_predictions(y, X[:, 0], groups, kind="query", ax=axes)
+    NDCGPerListDisplay.from_predictions(y, X[:, 0], groups, kind="list", ax=axes)
     assert (np.diff(axes.lines[0].get_ydata()) >= 0).all()
     with pytest.raises(ValueError, match="kind must be"):
-        NDCGBySizeDisplay.from_predictions(y, X[:, 0], groups, kind="list", ax=axes)
+        NDCGPerListDisplay.from_predictions(y, X[:, 0], groups, kind="query", ax=axes)
 
 
 def test_attention_picture_is_the_mean_over_members(fitted, axes):

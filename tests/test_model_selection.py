@@ -1,22 +1,32 @@
 """Splits by lists: no list is ever cut, and the promised balance holds."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import sklearn
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import uniform
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
     GroupShuffleSplit,
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
     KFold,
     LeaveOneGroupOut,
+    RandomizedSearchCV,
     ShuffleSplit,
     StratifiedGroupKFold,
     cross_val_score,
     cross_validate,
+    learning_curve,
+    permutation_test_score,
+    validation_curve,
 )
 
 from sklearn_rankformer.adapters import RankerAdapter
@@ -141,6 +151,59 @@ def test_split_that_cannot_be_made_raises(change, error, message):
         train_test_split(**{**good, **change})
 
 
+def test_further_arrays_are_split_like_the_rows():
+    pandas = pytest.importorskip("pandas")
+    X, y, groups = make_rows(4)
+    row = np.arange(len(y))
+    frame = pandas.DataFrame({"row": row}, index=row[::-1])
+    *_, groups_train, groups_test, rows_train, rows_test, frame_train, frame_test = (
+        train_test_split(X, y, groups, row, frame, random_state=0)
+    )
+    np.testing.assert_array_equal(groups[rows_train], groups_train)
+    np.testing.assert_array_equal(groups[rows_test], groups_test)
+    np.testing.assert_array_equal(frame_train.row, rows_train)
+    np.testing.assert_array_equal(frame_test.row, rows_test)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        train_test_split(X, y, groups, row[1:])
+
+
+@given(seeds, st.sampled_from([0.2, 0.5, 3]), st.sampled_from([float, "M8[s]"]))
+def test_the_latest_lists_are_held_out(seed, test_size, kind):
+    X, y, groups = make_rows(seed, 12)
+    times = np.random.default_rng(seed).integers(1, 30, 1000)[groups].astype(kind)
+    n_test = {0.2: 3, 0.5: 6, 3: 3}[test_size]
+    starts = np.sort([times[groups == one][0] for one in np.unique(groups)])
+    if starts[-n_test] == starts[0]:
+        return
+    parts = train_test_split(X, y, groups, times, times=times, test_size=test_size)
+    *_, groups_train, groups_test, times_train, times_test = parts
+    assert times_train.max() < times_test.min() == starts[-n_test]
+    assert len(set(groups_test)) == (starts >= starts[-n_test]).sum()
+    assert not set(groups_train) & set(groups_test)
+    assert len(groups_train) + len(groups_test) == len(y)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"times": np.zeros(10)}, "No list is earlier than the lists of time 0.0"),
+        ({"times": np.arange(9)}, "inconsistent numbers of samples"),
+        ({"times": [*range(9), np.nan]}, "times must be numbers or datetime64"),
+        (
+            {"times": np.ma.masked_array(np.arange(10), np.arange(10) == 3)},
+            "times has 1 masked entries",
+        ),
+        ({"stratify_lists": True}, "stratify_lists draws lists, and with times none"),
+        ({"groups": np.arange(10) // 2}, "times differ within the list 0"),
+    ],
+)
+def test_a_split_by_times_that_cannot_be_made_raises(change, message):
+    good = {"X": np.zeros((10, 2)), "y": np.zeros(10), "groups": np.arange(10)}
+    good["times"] = np.arange(10)
+    with pytest.raises(ValueError, match=message):
+        train_test_split(**{**good, **change})
+
+
 # -- ListKFold ------------------------------------------------------------------------
 
 
@@ -199,8 +262,8 @@ def test_folds_follow_random_state():
     ("change", "message"),
     [
         ({"groups": None}, "ListKFold needs groups="),
-        ({"y": None}, "y must hold one label per row, got None"),
-        ({"y": [0, np.nan, 1, 2]}, "Input y contains NaN"),
+        ({"y": None}, "Ranking requires y to be passed"),
+        ({"y": [0, np.nan, 1, 2]}, "y contains NaN"),
         ({"groups": [1, 1, 2, 3]}, "ListKFold needs at least 4 lists, got 3"),
     ],
 )
@@ -325,6 +388,64 @@ def test_times_are_routed_to_the_splitter():
     for side, column in (("train", 0), ("test", 1)):
         for rows, split in zip(result["indices"][side], expected, strict=True):
             np.testing.assert_array_equal(rows, split[column])
+
+
+SEARCHES = {
+    "grid": lambda ranker, **options: GridSearchCV(
+        ranker, {"estimator__alpha": [0.1, 1.0]}, **options
+    ),
+    "random": lambda ranker, **options: RandomizedSearchCV(
+        ranker, {"estimator__alpha": [0.1, 1.0]}, n_iter=1, **options
+    ),
+    "halving": lambda ranker, **options: HalvingGridSearchCV(
+        ranker, {"estimator__alpha": [0.1, 1.0]}, min_resources=60, **options
+    ),
+    "random halving": lambda ranker, **options: HalvingRandomSearchCV(
+        ranker, {"estimator__alpha": uniform()}, min_resources=60, **options
+    ),
+}
+OF_LISTS = {
+    "times": (TimeSeriesListSplit(3), ["groups", "times"]),
+    "order": (TimeSeriesListSplit(3), ["groups"]),
+    "folds": (ListKFold(3, random_state=0), ["groups"]),
+}
+
+
+@pytest.mark.usefixtures("routing")
+@pytest.mark.parametrize("splits", OF_LISTS)
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_every_search_hands_on_what_the_splitters_ask_for(kind, splits):
+    X, y, groups = make_rows(5, 60)
+    splitter, names = OF_LISTS[splits]
+    metadata = {"groups": groups, "times": -groups}
+    asked = {name: metadata[name] for name in names}
+    search = SEARCHES[kind](RankerAdapter(Ridge()), cv=splitter, error_score="raise")
+    search.fit(X, y, **asked)
+    assert search.n_splits_ == 3
+    assert 0 < search.score(X, y, groups=groups) <= 1
+
+
+@pytest.mark.usefixtures("routing")
+@pytest.mark.parametrize("splits", OF_LISTS)
+@pytest.mark.parametrize(
+    "validate",
+    [
+        cross_val_score,
+        cross_validate,
+        learning_curve,
+        partial(
+            validation_curve, param_name="estimator__alpha", param_range=[0.1, 1.0]
+        ),
+        partial(permutation_test_score, n_permutations=3),
+    ],
+    ids=["scores", "validate", "learning", "validation", "permutation"],
+)
+def test_every_validation_hands_on_what_the_splitters_ask_for(validate, splits):
+    X, y, groups = make_rows(5, 60)
+    splitter, names = OF_LISTS[splits]
+    metadata = {"groups": groups, "times": -groups}
+    asked = {name: metadata[name] for name in names}
+    validate(RankerAdapter(Ridge()), X, y, cv=splitter, params=asked)
 
 
 def test_splitters_show_their_parameters():
