@@ -52,7 +52,7 @@ def _filled(X: np.ma.MaskedArray) -> np.ndarray:
     values = np.ma.getdata(X)
     if X.dtype.kind in "biu":
         values = values.astype(np.float64)
-    missing = np.nan if values.dtype.kind == "f" else None
+    missing: Any = np.nan if values.dtype.kind == "f" else None
     return np.where(np.ma.getmaskarray(X), missing, values).astype(values.dtype)
 
 
