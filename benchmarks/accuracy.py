@@ -43,7 +43,7 @@ ABLATION = {
     "without dropout": {"dropout": 0.0},
     "one member": {"n_members": 1},
     "lambda loss": {"loss": "lambda"},
-    "without early stopping": {"early_stopping": False},
+    "nothing held out": {"validation_fraction": None},
 }
 
 

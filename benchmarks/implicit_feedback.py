@@ -32,7 +32,8 @@ from _rivals import fit_lightgbm, fit_with_val
 from _run import add_runs, network_params, parse, parser_of, run_jobs
 
 from sklearn_rankformer import MLPRanker, RankFormerRanker
-from sklearn_rankformer.preprocessing import TabularTransform
+from sklearn_rankformer._categories import find_categories
+from sklearn_rankformer._columns import learn_columns
 
 SETS = ("synthetic", "scarce", "mq2008", "mslr", "expedia")
 WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -208,7 +209,9 @@ class LinearChoice:
 
     def fit(self, X, y, groups):
         """Fit all parameters at once by LBFGS."""
-        self.transform = TabularTransform().fit(X, np.random.RandomState(0))
+        self.columns = learn_columns(
+            find_categories(X, None), X, quantiles=True, seed=0
+        )
         x = self._features(X)
         codes = torch.from_numpy(np.unique(groups, return_inverse=True)[1])
         gains = torch.from_numpy(2.0**y - 1)
@@ -241,7 +244,7 @@ class LinearChoice:
         return (self._features(X) @ self.slope.detach()).numpy()
 
     def _features(self, X):
-        x = torch.from_numpy(self.transform.transform(X)).double()
+        x = torch.from_numpy(self.columns.transform(X)).double()
         return torch.cat([x, x.abs()], 1)
 
 

@@ -25,16 +25,17 @@ from _rivals import fit_best, fit_with_val, gbdt, grid_of, installed
 from _run import parse, parser_of
 from sklearn.base import clone
 from sklearn.utils import Bunch
+from skorch.callbacks import Callback
 from torch import nn
 from torch.nn import functional as F
 
 from sklearn_rankformer import MLPRanker, RankerAdapter, RankFormerRanker
-from sklearn_rankformer import _training as training
 from sklearn_rankformer._batching import (
     BatchIterator,
     cut_batches,
     draw_batches,
 )
+from sklearn_rankformer._inference import PREDICT_ITEMS, run_network
 from sklearn_rankformer._lists import split_lists
 
 # The published example's shape and loss (authors' code): one head, softmax.
@@ -48,7 +49,7 @@ SAME = {
     "list_features": False,
     "dropout": 0.25,
     "feature_dropout": 0.0,
-    "early_stopping": False,
+    "validation_fraction": None,
     "random_state": 0,
 }
 
@@ -174,30 +175,32 @@ def finished():
 # Training ----------------------------------------------------------------------------
 
 
-def prepared(ranker, X, y, groups):
-    """A ranker made ready to train, and its dataset."""
-    rows = ranker._check_training_rows(X, y, groups, None, None, keep=False)
-    with ranker._seeded():
-        ranker._prepare(rows)
-    return ranker._dataset(rows, np.arange(rows.lists.n_lists))
-
-
-def skorch_epoch(ranker, dataset):
+def skorch_epoch(ranker, X, y, groups):
     """Return a function that trains one epoch the way `fit` does."""
 
     def epoch():
-        start = time.perf_counter()
-        schedule = training.Schedule(1e-3, 10**6, 10)
-        training.train(ranker.net_, dataset, 1, [schedule])
-        return finished() - start
+        # skorch's timer starts after checks and transforms, and stops with the loss
+        # of the last batch, which waits for the device.
+        return ranker.partial_fit(X, y, groups).history_[-1]["dur"]
 
     return epoch
 
 
-def bare_epoch(ranker, dataset):
+class Capture(Callback):
+    """Keeps the net and the dataset of a training."""
+
+    def on_train_begin(self, net, X=None, **kwargs):
+        self.net, self.dataset = net, X
+
+
+def bare_epoch(ranker, X, y, groups, compiled=False):
     """Return a function that does the same steps without skorch."""
-    module, net = ranker.module_, ranker.net_
-    criterion, optimizer = net.criterion_, net.optimizer_
+    capture = Capture()
+    clone(ranker).set_params(callbacks=[capture]).partial_fit(X, y, groups)
+    net, dataset = capture.net, capture.dataset
+    module, criterion, optimizer = net.module_, net.criterion_, net.optimizer_
+    if compiled:
+        module.compile(dynamic=True)
 
     def epoch():
         start = time.perf_counter()
@@ -206,7 +209,7 @@ def bare_epoch(ranker, dataset):
         total = 0.0
         for x, target in BatchIterator(dataset, ranker.batch_items):
             optimizer.zero_grad()
-            output = training.run_network(module, x["x"], x["mask"], net.precision)
+            output = run_network(module, x["x"], x["mask"], net.precision)
             loss = criterion(output, target)
             loss.backward()
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
@@ -239,7 +242,7 @@ def train_all(data, args):
     X, y, groups = np.nan_to_num(data.X), data.y, data.groups
     lists = split_lists(groups)
     same = RankFormerRanker(**SAME, d_model=X.shape[1])
-    default = RankFormerRanker(early_stopping=False, random_state=0)
+    default = RankFormerRanker(validation_fraction=None, random_state=0)
     rankers = {
         "ours, published shape": same,
         "ours, default": default,
@@ -247,19 +250,17 @@ def train_all(data, args):
         "ours, default, larger batches": larger_batches(default),
     }
     contestants = {
-        name: skorch_epoch(ranker, prepared(ranker, X, y, groups))
-        for name, ranker in rankers.items()
+        name: skorch_epoch(ranker, X, y, groups) for name, ranker in rankers.items()
     } | {
-        "the same, bare torch loop": bare_epoch(same, prepared(same, X, y, groups)),
+        "the same, bare torch loop": bare_epoch(same, X, y, groups),
         "published style": published_epoch(
             (X - X.mean(0)) / (X.std(0) + 1e-6), y, lists
         ),
     }
     if args.compile:
-        compiled = clone(default)
-        epoch = skorch_epoch(compiled, prepared(compiled, X, y, groups))
-        compiled.module_.compile(dynamic=True)
-        contestants["ours, default, torch.compile"] = epoch
+        contestants["the same, torch.compile"] = bare_epoch(
+            same, X, y, groups, compiled=True
+        )
     seconds = medians(contestants, args.repeats)
     padding = padding_of(rankers, lists)
     rows = [
@@ -439,8 +440,8 @@ def onnx_session(ranker, n_threads):
 def bench_profile(args):
     """Share of each operation in training steps of the default."""
     data = load(args.data[0])
-    ranker = RankFormerRanker(early_stopping=False, random_state=0)
-    epoch = skorch_epoch(ranker, prepared(ranker, data.X, data.y, data.groups))
+    ranker = RankFormerRanker(validation_fraction=None, random_state=0)
+    epoch = skorch_epoch(ranker, data.X, data.y, data.groups)
     epoch()
     with torch.profiler.profile() as profile:
         epoch()
@@ -548,7 +549,7 @@ def fit_equal(n_rows, length):
     """One epoch on lists of one length."""
     X, y, _ = synthetic(n_rows, 46)
     groups = np.arange(len(X)) // length
-    ranker = RankFormerRanker(max_epochs=1, early_stopping=False, random_state=0)
+    ranker = RankFormerRanker(max_epochs=1, validation_fraction=None, random_state=0)
     ranker.fit(X[:2000], y[:2000], groups=groups[:2000] // 10)
     return measured_fit(ranker, X, y, groups)
 
@@ -563,7 +564,7 @@ def bench_padding(args):
             padding_share(lists, draw_batches(lists, everything, items, rng))
             for _ in range(10)
         ]
-        ordered = cut_batches(lists.lengths, lists.lengths, training.PREDICT_ITEMS)
+        ordered = cut_batches(lists.lengths, lists.lengths, PREDICT_ITEMS)
         result[data.name] = {
             "training": float(np.mean(epochs)),
             "prediction": padding_share(lists, ordered),

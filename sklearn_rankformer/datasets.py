@@ -1,34 +1,58 @@
 """Ranking data: a synthetic world with rich context, and readers of LETOR files.
 
 Everything returns flat rows, ``(X, y, groups)``: one row per item, one label per row,
-one list id per row. `make_ranking` draws them; `load_letor` reads the text files that
-ranking research passes round; `convert_letor` turns files too large for memory into
-arrays that can be memory-mapped.
+one list id per row. `make_ranking` draws them:
+
+>>> from sklearn_rankformer.datasets import make_ranking
+>>> X, y, groups = make_ranking(n_lists=3, list_size=4, random_state=0)
+>>> X.shape, groups.tolist()
+((12, 20), [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2])
+
+`load_letor` reads the text files that ranking research passes round:
+
+>>> from pathlib import Path
+>>> from tempfile import TemporaryDirectory
+>>> folder = TemporaryDirectory()
+>>> path = Path(folder.name, "train.txt")
+>>> size = path.write_text('''2 qid:7 1:0.5 3:2 # anything may stand here
+... 0 qid:7 2:1
+... 1 qid:9 1:0.25
+... ''')
+>>> from sklearn_rankformer.datasets import load_letor
+>>> X, y, groups = load_letor(path)
+>>> X.tolist()
+[[0.5, 0.0, 2.0], [0.0, 1.0, 0.0], [0.25, 0.0, 0.0]]
+>>> y.tolist(), groups.tolist()
+([2, 0, 1], [7, 7, 9])
+
+`load_letor_fold` reads the parts of a benchmark's fold alike. Files too large for
+memory become arrays on disk, once, from which rows are read as they are needed:
+
+>>> from sklearn_rankformer.datasets import convert_letor, load_converted
+>>> paths = convert_letor(path, Path(folder.name, "arrays"))
+>>> X, y, groups = load_converted(Path(folder.name, "arrays"))
+>>> type(X).__name__, X.shape
+('memmap', (3, 3))
+>>> del X
+>>> folder.cleanup()
 """
 
-import gzip
-import io
 import math
 import os
-import re
 import tempfile
-import zlib
-from collections.abc import Iterator
-from itertools import pairwise
 from numbers import Integral, Real
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from tokenize import TokenError
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.datasets import load_svmlight_file
 from sklearn.utils import Bunch, check_random_state, check_scalar
 
+from ._letor import Reader, fitted, read_files, typed_ids, typed_labels
+
 _ROLES = 6  # Columns that the context of `make_ranking` reads one by one.
-_BLOCK_BYTES = 4_000_000
-_MOST_FEATURES = 1_000_000  # Beyond it, an index is taken for a slip of the pen.
-_COMMENT = re.compile(rb"#[^\n]*")
-_LARGEST_VALUE = float(np.finfo(np.float32).max)
 _CONVERTED = ("X.npy", "y.npy", "groups.npy")
+_CONVERT_AGAIN = "Remove X.npy, y.npy and groups.npy, and convert again."
 
 
 def make_ranking(
@@ -166,6 +190,207 @@ def make_ranking(
     return (*answer, utility) if return_utility else answer
 
 
+def load_letor(
+    path, *, n_features=None, zero_based="auto", sizes=None, dtype=np.float32
+):
+    """Read a ranking data set in LETOR (svmlight with ``qid``) format.
+
+    MSLR-WEB, LETOR, Istella and Yahoo data come so: one item per line,
+    ``label qid:id index:value index:value ...``, anything after ``#`` a comment. So
+    do the examples of LightGBM and XGBoost, whose lists stand in a file of sizes
+    instead. Indices may come in any order. Beside the result only little memory is
+    needed.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File to read, UTF-8; compressed with gzip if its name ends in ``.gz``.
+    n_features : int, default=None
+        Number of columns of X; None takes as many as the largest index needs.
+    zero_based : bool or "auto", default="auto"
+        Whether the first column has index 0. "auto" says yes if any row of the file
+        has index 0, as in scikit-learn. Give it where parts of a data set are read
+        one by one: a part in which index 0 is missing by chance would come out
+        shifted.
+    sizes : str or path-like, default=None
+        File that gives the number of rows of each list, one per line, for files
+        without ``qid``. None looks beside the file for its name followed by
+        ``.query`` (as LightGBM has it) or ``.group`` (as XGBoost has it).
+    dtype : numpy.float32 or numpy.float64, default=numpy.float32
+        Type of X.
+
+    Returns
+    -------
+    X : ndarray of shape (n_rows, n_features)
+        Features. Those not named in a line are 0, as svmlight has it. ``nan`` and
+        values beyond the range of float32 become NaN: Istella writes
+        1.797e308 for a missing value.
+    y : ndarray of shape (n_rows,), int64 or float64
+        Labels, int64 if all are whole numbers below 2**53.
+    groups : ndarray of shape (n_rows,), int64 or str
+        List ids, int64 if all are plain integers. Otherwise they are text as it is
+        written, so that 1 and 01 are two lists. With sizes, lists are 0, 1, ...
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file holds no rows, is cut off, packed or in UTF-16, its sizes do not
+        add up to its rows, or a line is damaged: no list id, something that is no
+        number, an index that is negative or beyond ``n_features``. The message names
+        file, line and text.
+
+    Warns
+    -----
+    UserWarning
+        If an index stands twice in a row. The last value is taken, as by the reader
+        of TF-Ranking, whose example needs it; scikit-learn's refuses such rows.
+    """
+    reader = _reader(n_features, zero_based, dtype)
+    return read_files([path], reader, sizes)[0]
+
+
+def load_letor_fold(
+    directory, fold=None, *, n_features=None, zero_based="auto", dtype=np.float32
+):
+    """Read training, validation and test part of one fold.
+
+    Parameters
+    ----------
+    directory : str or path-like
+        Directory that holds ``Fold1``, ``Fold2``, ... (or ``fold1``, ...).
+    fold : int, default=None
+        Number of the fold; None if ``directory`` is itself the fold.
+    n_features : int, default=None
+        Number of columns; None takes as many as the largest index of all needs.
+    zero_based : bool or "auto", default="auto"
+        Whether the first column has index 0. "auto" says yes if any row of the three
+        files has index 0.
+    dtype : numpy.float32 or numpy.float64, default=numpy.float32
+        Type of the features.
+
+    Returns
+    -------
+    fold : sklearn.utils.Bunch
+        ``train``, ``vali`` and ``test``, each ``(X, y, groups)`` as from
+        `load_letor`, of the same columns and types. They come from ``train.txt``,
+        ``vali.txt`` and ``test.txt``, or the same names with ``.gz``, and where these
+        hold no ``qid`` from the files of sizes beside them; lists are then numbered
+        through all three.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the directory or one of the files is missing.
+    ValueError
+        If a file is damaged, as `load_letor` says, or some have ids and some do not.
+    """
+    place = _fold_directory(Path(directory), fold)
+    names = ("train", "vali", "test")
+    paths = [_part_path(place, name) for name in names]
+    parts = read_files(paths, _reader(n_features, zero_based, dtype))
+    return Bunch(**dict(zip(names, parts, strict=True)))
+
+
+def convert_letor(path, directory, *, n_features=None, zero_based="auto"):
+    """Write LETOR files as arrays that can be memory-mapped.
+
+    The text is read twice: once for its size, labels and ids, which stay in memory,
+    and once for the features, of which one block of a few megabytes is held at a
+    time. The arrays appear in ``directory`` when all is written; a conversion that
+    fails leaves none behind. One that is killed leaves a folder whose name begins
+    with ``.converting-``, which can be removed.
+
+    Parameters
+    ----------
+    path : path-like or list of path-like
+        Files in the format of `load_letor`, with files of sizes beside them if they
+        have no ids; several are joined in the given order, and an id that stands in
+        two of them is one list.
+    directory : str or path-like
+        Where to write ``X.npy`` (float32), ``y.npy`` and ``groups.npy``. It is made
+        if need be.
+    n_features : int, default=None
+        Number of columns of X; None takes as many as the largest index of all needs.
+    zero_based : bool or "auto", default="auto"
+        Whether the first column has index 0. "auto" says yes if any row of the files
+        has index 0.
+
+    Returns
+    -------
+    paths : sklearn.utils.Bunch
+        ``X``, ``y``, ``groups``: paths of the files written.
+
+    Raises
+    ------
+    FileExistsError
+        If the directory holds such arrays already.
+    FileNotFoundError, ValueError
+        As `load_letor`, or if ``path`` is an empty list, some of the files have ids
+        and some do not, or a file changes while it is read.
+
+    See Also
+    --------
+    load_converted : Open the arrays.
+    """
+    readers = [_reader(n_features, zero_based, np.float32) for _ in range(2)]
+    sources = list(path) if isinstance(path, list | tuple) else [path]
+    if not sources:
+        raise ValueError("path is an empty list. Give at least one LETOR file.")
+    directory = Path(directory)
+    _check_free(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    # Inside the directory, so that moving the files cannot cross file systems.
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".converting-") as unready:
+        _write_arrays(sources, Path(unready), *readers)
+        _check_free(directory)
+        for name in _CONVERTED:
+            os.replace(Path(unready) / name, directory / name)
+    return Bunch(**{name.removesuffix(".npy"): directory / name for name in _CONVERTED})
+
+
+def load_converted(directory):
+    """Open what `convert_letor` wrote, the features memory-mapped.
+
+    Parameters
+    ----------
+    directory : str or path-like
+        Directory given to `convert_letor`.
+
+    Returns
+    -------
+    X : numpy.memmap of shape (n_rows, n_features), float32
+        Features, read-only, on disk.
+    y : ndarray of shape (n_rows,), int64 or float64
+        Labels.
+    groups : ndarray of shape (n_rows,), int64 or str
+        List ids.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one of the three files is missing.
+    ValueError
+        If one of them is cut off or damaged, or they differ in their number of rows.
+    """
+    paths = [Path(directory) / name for name in _CONVERTED]
+    missing = [path.name for path in paths if not path.exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"{directory} holds no {', '.join(missing)}. Write them with convert_letor."
+        )
+    X = _mapped(paths[0], 2, np.float32)
+    y = np.array(_mapped(paths[1], 1, np.int64, np.float64))
+    groups = np.array(_mapped(paths[2], 1, np.int64, np.str_))
+    if not len(X) == len(y) == len(groups):
+        raise ValueError(
+            f"{directory} holds {len(X)} rows of X, {len(y)} of y and {len(groups)} of "
+            f"groups. {_CONVERT_AGAIN}"
+        )
+    return X, y, groups
+
+
 class _World(NamedTuple):
     groups: np.ndarray
     lengths: np.ndarray
@@ -255,238 +480,18 @@ def _as_measured(z: np.ndarray) -> np.ndarray:
     return X
 
 
-def load_letor(path, *, n_features=None, dtype=np.float32):
-    """Read a ranking data set in LETOR (svmlight with ``qid``) format.
-
-    MSLR-WEB, LETOR, Istella and Yahoo data come so: one item per line,
-    ``label qid:id index:value index:value ...``, indices from 1 and increasing,
-    anything after ``#`` a comment. The file is parsed in blocks of a few megabytes,
-    so that beside the result only little memory is needed.
-
-    Parameters
-    ----------
-    path : str or path-like
-        File to read; compressed with gzip if its name ends in ``.gz``.
-    n_features : int, default=None
-        Number of columns of X; None takes the largest index in the file.
-    dtype : numpy.float32 or numpy.float64, default=numpy.float32
-        Type of X.
-
-    Returns
-    -------
-    X : ndarray of shape (n_rows, n_features)
-        Features. Those not named in a line are 0, as svmlight has it. ``nan`` and
-        values beyond the range of float32 become NaN: Istella writes
-        1.797e308 for a missing value.
-    y : ndarray of shape (n_rows,), int64 or float64
-        Labels, int64 if all are whole numbers.
-    groups : ndarray of shape (n_rows,), int64 or str
-        List ids, int64 if all are written as integers.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file holds no rows, is cut off, or a line is damaged: no ``qid``,
-        something that is no number, an index that is below 1, repeated, smaller than
-        the one before it, or larger than ``n_features``. The message names file,
-        line and text.
-    """
-    dtype = _check_dtype(dtype)
-    _check_n_features(n_features)
-    blocks = list(_read_blocks(path, n_features, dtype))
-    shape = sum(len(block.y) for block in blocks), _width(blocks, n_features)
-    y, groups = _join_labels(blocks), _join_ids(blocks)
-    X = np.zeros(shape, dtype)
-    stop = len(X)
-    while blocks:  # A block is let go as soon as it is copied.
-        block = blocks.pop()
-        X[stop - len(block.y) : stop, : block.X.shape[1]] = block.X
-        stop -= len(block.y)
-    return X, y, groups
-
-
-def load_letor_fold(directory, fold=None, *, n_features=None, dtype=np.float32):
-    """Read training, validation and test part of one fold.
-
-    Parameters
-    ----------
-    directory : str or path-like
-        Directory that holds ``Fold1``, ``Fold2``, ... (or ``fold1``, ...).
-    fold : int, default=None
-        Number of the fold; None if ``directory`` is itself the fold.
-    n_features : int, default=None
-        Number of columns; None takes the largest index in any of the three files.
-    dtype : numpy.float32 or numpy.float64, default=numpy.float32
-        Type of the features.
-
-    Returns
-    -------
-    fold : sklearn.utils.Bunch
-        ``train``, ``vali`` and ``test``, each ``(X, y, groups)`` as from
-        `load_letor`, with equally many columns. They come from ``train.txt``,
-        ``vali.txt`` and ``test.txt``, or the same names with ``.gz``.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the directory or one of the files is missing.
-    ValueError
-        If a file is damaged, as `load_letor` says.
-    """
-    place = _fold_directory(Path(directory), fold)
-    names = ("train", "vali", "test")
-    paths = [_part_path(place, name) for name in names]
-    parts = [load_letor(path, n_features=n_features, dtype=dtype) for path in paths]
-    width = max(X.shape[1] for X, _, _ in parts)
-    return Bunch(
-        **{
-            name: (_widened(X, width), y, groups)
-            for name, (X, y, groups) in zip(names, parts, strict=True)
-        }
-    )
-
-
-def convert_letor(path, directory, *, n_features=None, overwrite=False):
-    """Write LETOR files as arrays that can be memory-mapped.
-
-    The text is read twice: once for its size, labels and ids, which stay in memory
-    (16 bytes a row), and once for the features, of which one block of a few
-    megabytes is held at a time. The arrays appear in ``directory`` when all is
-    written; a conversion that fails leaves none behind.
-
-    Parameters
-    ----------
-    path : path-like or list of path-like
-        Files in the format of `load_letor`; several are joined in the given order.
-    directory : str or path-like
-        Where to write ``X.npy`` (float32), ``y.npy`` and ``groups.npy``. It is made
-        if need be.
-    n_features : int, default=None
-        Number of columns of X; None takes the largest index in the files.
-    overwrite : bool, default=False
-        Whether such arrays in the directory may be replaced.
-
-    Returns
-    -------
-    paths : sklearn.utils.Bunch
-        ``X``, ``y``, ``groups``: paths of the files written.
-
-    Raises
-    ------
-    FileExistsError
-        If the directory holds such arrays and ``overwrite`` is False.
-    FileNotFoundError, ValueError
-        As `load_letor`, or if ``path`` is an empty list.
-
-    See Also
-    --------
-    load_converted : Open the arrays.
-    """
-    _check_n_features(n_features)
-    sources = list(path) if isinstance(path, list | tuple) else [path]
-    if not sources:
-        raise ValueError("path is an empty list. Give at least one LETOR file.")
-    directory = Path(directory)
-    there = [name for name in _CONVERTED if (directory / name).exists()]
-    if there and not overwrite:
-        raise FileExistsError(
-            f"{directory} already holds {', '.join(there)}. Give another directory, "
-            f"or overwrite=True to replace them."
-        )
-    directory.mkdir(parents=True, exist_ok=True)
-    # Inside the directory, so that moving the files cannot cross file systems.
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".converting-") as unready:
-        _write_arrays(sources, Path(unready), n_features)
-        for name in there:
-            (directory / name).unlink()
-        for name in _CONVERTED:
-            os.replace(Path(unready) / name, directory / name)
-    return Bunch(**{name.removesuffix(".npy"): directory / name for name in _CONVERTED})
-
-
-def load_converted(directory):
-    """Open what `convert_letor` wrote, the features memory-mapped.
-
-    Parameters
-    ----------
-    directory : str or path-like
-        Directory given to `convert_letor`.
-
-    Returns
-    -------
-    X : numpy.memmap of shape (n_rows, n_features), float32
-        Features, read-only, on disk.
-    y : ndarray of shape (n_rows,), int64 or float64
-        Labels.
-    groups : ndarray of shape (n_rows,), int64 or str
-        List ids.
-
-    Raises
-    ------
-    FileNotFoundError
-        If one of the three files is missing.
-    ValueError
-        If the three differ in their number of rows.
-    """
-    paths = [Path(directory) / name for name in _CONVERTED]
-    missing = [path.name for path in paths if not path.exists()]
-    if missing:
-        raise FileNotFoundError(
-            f"{directory} holds no {', '.join(missing)}. Write them with convert_letor."
-        )
-    X = np.load(paths[0], mmap_mode="r", allow_pickle=False)
-    y, groups = (np.load(path, allow_pickle=False) for path in paths[1:])
-    if not len(X) == len(y) == len(groups):
+def _reader(n_features, zero_based, dtype) -> Reader:
+    if n_features is not None:
+        # More would not fit into the 64 bits of a position in a block.
+        check_scalar(n_features, "n_features", Integral, min_val=1, max_val=2**31 - 1)
+    if not (isinstance(zero_based, bool) or zero_based == "auto"):
         raise ValueError(
-            f"{directory} holds {len(X)} rows of X, {len(y)} of y and {len(groups)} of "
-            f"groups. Convert again with convert_letor(..., overwrite=True)."
+            f"zero_based must be True, False or 'auto', got {zero_based!r}."
         )
-    return X, y, groups
-
-
-class _Block(NamedTuple):
-    """Some consecutive rows of a file; ids still as they are written."""
-
-    X: np.ndarray
-    y: np.ndarray
-    ids: np.ndarray
-
-
-class _Place(NamedTuple):
-    """Where a block comes from, for error messages."""
-
-    path: object
-    first_line: int
-
-
-def _check_dtype(dtype) -> np.dtype:
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"dtype must be float32 or float64, got {dtype}.")
-    return dtype
-
-
-def _check_n_features(n_features) -> None:
-    if n_features is not None:
-        check_scalar(n_features, "n_features", Integral, min_val=1)
-
-
-def _width(blocks: list[_Block], n_features: int | None) -> int:
-    return n_features or max(block.X.shape[1] for block in blocks)
-
-
-def _join_labels(blocks: list[_Block]) -> np.ndarray:
-    y = np.concatenate([block.y for block in blocks])
-    whole = (y == np.rint(y)).all() and np.abs(y).max() < 2**53
-    return y.astype(np.int64) if whole else y
-
-
-def _join_ids(blocks: list[_Block]) -> np.ndarray:
-    if all(block.ids.dtype.kind == "i" for block in blocks):
-        return np.concatenate([block.ids for block in blocks])
-    return np.concatenate([block.ids.astype(str) for block in blocks])
+    return Reader(n_features, zero_based, dtype)
 
 
 def _fold_directory(directory: Path, fold) -> Path:
@@ -508,179 +513,50 @@ def _part_path(place: Path, name: str) -> Path:
     raise FileNotFoundError(f"{place} holds neither {name}.txt nor {name}.txt.gz.")
 
 
-def _widened(X: np.ndarray, width: int) -> np.ndarray:
-    return X if X.shape[1] == width else np.pad(X, ((0, 0), (0, width - X.shape[1])))
+def _check_free(directory: Path) -> None:
+    there = [name for name in _CONVERTED if (directory / name).exists()]
+    if there:
+        raise FileExistsError(
+            f"{directory} already holds {', '.join(there)}. Open them with "
+            f"load_converted, remove them, or give another directory."
+        )
 
 
-def _write_arrays(sources: list, directory: Path, n_features: int | None) -> None:
-    def read() -> Iterator[_Block]:
-        for source in sources:
-            yield from _read_blocks(source, n_features, np.dtype(np.float32))
-
-    # A view of no rows remembers the width, and keeps no block alive.
-    blocks = [_Block(np.empty((0, b.X.shape[1])), b.y, b.ids) for b in read()]
-    y, groups = _join_labels(blocks), _join_ids(blocks)
-    shape = len(y), _width(blocks, n_features)
+def _write_arrays(sources: list, directory: Path, reader: Reader, again: Reader):
+    blocks = [
+        (block.labels, block.ids) for path in sources for block in reader.read(path)
+    ]
+    first, width = reader.layout()
+    labels, ids = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    n_rows, same = 0, True
     with open(directory / "X.npy", "wb") as file:
         header = np.lib.format.header_data_from_array_1_0(np.empty((0, 0), np.float32))
-        np.lib.format.write_array_header_1_0(file, header | {"shape": shape})
-        for block in read():
-            _widened(block.X, shape[1]).tofile(file)
-    np.save(directory / "y.npy", y)
-    np.save(directory / "groups.npy", groups)
-
-
-def _read_blocks(path, n_features: int | None, dtype: np.dtype) -> Iterator[_Block]:
-    """Parse a file block by block, a block always ending with its line."""
-    empty = True
-    for place, text in _read_text(path):
-        block = _parse_fast(text, n_features, dtype)
-        if block is None:
-            block = _parse_lines(text, place, n_features, dtype)
-        if len(block.y):
-            empty = False
-            yield block
-    if empty:
-        raise ValueError(f"{path} holds no rows like 'label qid:id index:value'.")
-
-
-def _read_text(path) -> Iterator[tuple[_Place, bytes]]:
-    line, rest = 1, b""
-    opener = gzip.open if str(path).endswith(".gz") else open
-    with opener(path, "rb") as file:
-        while read := _read_some(file, path):
-            whole, newline, tail = read.rpartition(b"\n")
-            if not newline:
-                rest += read
-                continue
-            text = rest + whole + newline
-            yield _Place(path, line), text
-            line, rest = line + text.count(b"\n"), tail
-    if rest:
-        yield _Place(path, line), rest + b"\n"
-
-
-def _read_some(file, path) -> bytes:
-    try:
-        return file.read(_BLOCK_BYTES)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        header["shape"] = len(labels), width
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in (block for path in sources for block in again.read(path)):
+            fitted(block.X, first, width).tofile(file)
+            same &= np.array_equal(block.labels, labels[n_rows : n_rows + len(block.X)])
+            n_rows += len(block.X)
+    if not same or again != reader or n_rows != len(labels):
         raise ValueError(
-            f"{path} cannot be unpacked: {error}. It is cut off, damaged, or no gzip "
-            f"file."
+            f"{', '.join(map(str, sources))} changed while being read. Convert again "
+            f"when writing is over."
+        )
+    np.save(directory / "y.npy", typed_labels([labels])[0])
+    np.save(directory / "groups.npy", typed_ids([ids])[0])
+
+
+def _mapped(path: Path, ndim: int, *types: type) -> np.memmap:
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, OverflowError, SyntaxError, TokenError) as error:
+        raise ValueError(
+            f"{path} is cut off or damaged: {error}. {_CONVERT_AGAIN}"
         ) from error
-
-
-def _parse_fast(text: bytes, n_features: int | None, dtype: np.dtype) -> _Block | None:
-    """Parse a block in compiled code; None where anything in it is unusual."""
-    if b"_" in text:
-        text = _COMMENT.sub(b"", text)
-    if b"_" in text:  # It would read 1_000 as a number.
-        return None
-    try:
-        X, y, ids = load_svmlight_file(
-            io.BytesIO(text), n_features=n_features, query_id=True, zero_based=False
-        )
-    except (ValueError, OverflowError):
-        return None
-    too_wide = n_features is None and X.shape[1] > _MOST_FEATURES
-    if len(ids) != len(y) or not np.isfinite(y).all() or too_wide:
-        return None
-    X.data = _without_sentinels(X.data).astype(dtype)
-    return _Block(X.toarray(), y, ids)
-
-
-def _without_sentinels(values: np.ndarray) -> np.ndarray:
-    return np.where(np.abs(values) > _LARGEST_VALUE, np.nan, values)
-
-
-def _written_ids(written: list[bytes]) -> np.ndarray:
-    ids = np.array([_text(word) for word in written], dtype=str)
-    if not np.char.isdecimal(np.char.lstrip(ids, "-")).all():
-        return ids
-    try:
-        return ids.astype(np.int64)
-    except (ValueError, OverflowError):
-        return ids
-
-
-def _parse_lines(
-    text: bytes, place: _Place, n_features: int | None, dtype: np.dtype
-) -> _Block:
-    """Parse line by line, slowly, so that an error can say where it lies."""
-    labels, written, rows = [], [], []
-    for number, line in enumerate(text.split(b"\n"), place.first_line):
-        words = line.partition(b"#")[0].split()
-        if not words:
-            continue
-        try:
-            labels.append(_label(words[0]))
-            written.append(_written_id(words[1:2]))
-            rows.append([_pair(word) for word in words[2:]])
-            _check_indices([index for index, _ in rows[-1]], n_features)
-        except ValueError as error:
-            _refuse(place.path, number, line, error)
-    width = n_features or max((row[-1][0] for row in rows if row), default=1)
-    X = np.zeros((len(rows), width))
-    for filled, row in zip(X, rows, strict=True):
-        for index, value in row:
-            filled[index - 1] = value
-    X = _without_sentinels(X).astype(dtype)
-    return _Block(X, np.array(labels, dtype=np.float64), _written_ids(written))
-
-
-def _text(word: bytes) -> str:
-    return word.decode(errors="backslashreplace")
-
-
-def _refuse(path, number: int, line: bytes, error: Exception) -> NoReturn:
-    shown = line[:80].decode(errors="backslashreplace")
-    raise ValueError(f"{path}, line {number}: {error} The line reads {shown!r}.")
-
-
-def _number(word: bytes, what: str) -> float:
-    try:
-        if b"_" in word:  # Python would read 1_000 as a number.
-            raise ValueError
-        return float(word)
-    except ValueError:
-        raise ValueError(f"{what} {_text(word)!r} is not a number.") from None
-
-
-def _label(word: bytes) -> float:
-    label = _number(word, "label")
-    if not math.isfinite(label):
-        raise ValueError(f"label {_text(word)!r} is not finite.")
-    return label
-
-
-def _written_id(words: list[bytes]) -> bytes:
-    if not words or not words[0].startswith(b"qid:") or words[0] == b"qid:":
-        raise ValueError("the list id, qid:..., must follow the label.")
-    return words[0].removeprefix(b"qid:")
-
-
-def _pair(word: bytes) -> tuple[int, float]:
-    index, colon, value = word.partition(b":")
-    if not colon or not index.isdigit():
-        raise ValueError(f"{_text(word)!r} is not of the form index:value.")
-    return int(index), _number(value, f"value of feature {int(index)},")
-
-
-def _check_indices(indices: list[int], n_features: int | None) -> None:
-    if indices and indices[0] < 1:
-        raise ValueError("feature indices must start from 1, got 0.")
-    for before, index in pairwise(indices):
-        if index <= before:
-            raise ValueError(
-                f"feature indices must increase, got {index} after {before}."
-            )
-    if indices and n_features is not None and indices[-1] > n_features:
+    fits = array.ndim == ndim and array.dtype.type in types and array.dtype.isnative
+    if not fits or array.offset + array.nbytes != path.stat().st_size:
         raise ValueError(
-            f"feature index {indices[-1]} exceeds n_features={n_features}. Raise it, "
-            f"or give n_features=None."
+            f"{path} is damaged: it holds {array.dtype} of shape {array.shape}, which "
+            f"is not what convert_letor writes or not all of it. {_CONVERT_AGAIN}"
         )
-    if indices and n_features is None and indices[-1] > _MOST_FEATURES:
-        raise ValueError(
-            f"feature index {indices[-1]} is too large for a dense array. If it is no "
-            f"slip, give n_features."
-        )
+    return array

@@ -1,10 +1,35 @@
 """Simulated users: selections shown to them, and what they click and purchase.
 
 The user model is that of the RankFormer paper: each user comes with one intent for
-the whole list, so that a list without clicks says something about the list. Beyond
-it stand two models of how far a user reads (position bias, cascade), and the
-propensity weights that undo their bias. Pure functions: arrays and a generator in,
-new arrays out, rows in any order.
+the whole list, so that a list without clicks says something about the list.
+
+>>> import numpy as np
+>>> from sklearn_rankformer.simulation import simulate_implicit_feedback
+>>> y, groups = np.array([0, 4, 2, 0, 0, 0]), np.array([7, 7, 7, 7, 9, 9])
+>>> shown = simulate_implicit_feedback(y, groups, n_repeats=2, rng=1)
+>>> shown.intents.tolist()  # 0 only looks, 1 clicks, 2 purchases
+[1, 0, 2, 0]
+>>> [shown.labels[shown.groups == user].tolist() for user in range(4)]
+[[0, 0, 1, 0], [0, 0], [0, 0, 0, 2], [0, 0]]
+
+Train on ``X[shown.rows]``, ``shown.labels`` and ``shown.groups``, and judge by ``y``.
+
+Beyond it stand two models of how far a user reads, position bias and the cascade.
+They say how likely each item was to be seen; clicks weighted by one over that make up
+for those that the others miss.
+
+>>> from sklearn_rankformer.simulation import (
+...     inverse_propensity_weights,
+...     simulate_position_biased_clicks,
+... )
+>>> positions = np.array([4, 3, 2, 1, 1, 2])
+>>> log = simulate_position_biased_clicks(y, positions, rng=3)
+>>> log.labels.tolist()
+[0, 1, 0, 0, 0, 0]
+>>> inverse_propensity_weights(log.labels, log.propensities).tolist()
+[1.0, 3.0, 1.0, 1.0, 1.0, 1.0]
+
+Pure functions: arrays and a generator in, new arrays out, rows in any order.
 """
 
 from numbers import Integral, Real
@@ -28,7 +53,6 @@ def simulate_implicit_feedback(
     max_label=None,
     click_noise=0.1,
     purchase_intent=0.1,
-    purchase_noise=0.0,
     purchase_label=2,
     rng=None,
 ):
@@ -45,7 +69,7 @@ def simulate_implicit_feedback(
         List of each row.
     n_repeats, max_items : int
         As in `sample_selections`.
-    max_label, click_noise, purchase_intent, purchase_noise, purchase_label
+    max_label, click_noise, purchase_intent, purchase_label
         As in `simulate_clicks`; by default ``max_label`` is the largest label in
         ``y``, shown or not.
     rng : numpy.random.Generator, int or None, default=None
@@ -91,7 +115,6 @@ def simulate_implicit_feedback(
         max_label=max_label,
         click_noise=click_noise,
         purchase_intent=purchase_intent,
-        purchase_noise=purchase_noise,
         purchase_label=purchase_label,
         rng=rng,
     )
@@ -183,9 +206,9 @@ def relevance_probability(y, max_label=None):
     if max_label == 0:
         return np.zeros(len(y))
     # Divided by 2^max on both sides, which stays finite for labels of any size.
-    return (np.exp2(y - max_label) * -np.expm1(-y * np.log(2))) / -np.expm1(
-        -max_label * np.log(2)
-    )
+    with np.errstate(under="ignore"):
+        parts = np.exp2(y - max_label) * -np.expm1(-y * np.log(2))
+        return parts / -np.expm1(-max_label * np.log(2))
 
 
 def simulate_clicks(
@@ -195,7 +218,6 @@ def simulate_clicks(
     max_label=None,
     click_noise=0.1,
     purchase_intent=0.1,
-    purchase_noise=0.0,
     purchase_label=2,
     rng=None,
 ):
@@ -213,8 +235,6 @@ def simulate_clicks(
         Probability that a user who clicks at all clicks an irrelevant item.
     purchase_intent : float, default=0.1
         Share of the users with an intent who want to purchase.
-    purchase_noise : float, default=0.0
-        Probability that a user who purchases at all purchases an irrelevant item.
     purchase_label : int, default=2
         Label of a purchase, above 1; 4 gives the labels of the published code.
     rng : numpy.random.Generator, int or None, default=None
@@ -248,17 +268,27 @@ def simulate_clicks(
     probability :math:`1 - \\rho^*`, clicks with :math:`\\rho^* (1 - \\kappa)` and
     purchases with :math:`\\rho^* \\kappa`. An item is clicked with probability
     :math:`\\epsilon + (1 - \\epsilon) \\rho`, :math:`\\epsilon` the click noise, if the
-    user clicks or purchases; it is purchased with the same of the purchase noise if
-    the user purchases. The two are independent: a purchase needs no click.
+    user clicks or purchases; it is purchased with probability :math:`\\rho` if the user
+    purchases. The two are independent: a purchase needs no click.
+
+    Examples
+    --------
+    A shop in which every other user with an intent wants to purchase, and what a
+    thousand users do there with a list whose best item has the label 2 of 4:
+
+    >>> import numpy as np
+    >>> from sklearn_rankformer.simulation import simulate_clicks
+    >>> y, groups = np.tile([0, 2], 1000), np.repeat(np.arange(1000), 2)
+    >>> clicks = simulate_clicks(y, groups, max_label=4, purchase_intent=0.5, rng=0)
+    >>> clicks.intent_probabilities[0].tolist()
+    [0.8, 0.1, 0.1]
+    >>> np.bincount(clicks.intents).tolist()
+    [807, 104, 89]
     """
     y = _check_labels(y)
     rho = relevance_probability(y, max_label)
-    for name, value in {
-        "click_noise": click_noise,
-        "purchase_intent": purchase_intent,
-        "purchase_noise": purchase_noise,
-    }.items():
-        _check_real(value, name, largest=1)
+    _check_real(click_noise, "click_noise", largest=1)
+    _check_real(purchase_intent, "purchase_intent", largest=1)
     check_scalar(purchase_label, "purchase_label", Integral, min_val=2)
     lists = split_lists(check_groups(groups, len(y)))
     rng = np.random.default_rng(rng)
@@ -267,9 +297,8 @@ def simulate_clicks(
     intents = _draw_intents(best, purchase_intent, rng)
     intent = intents[lists.codes]
     p_click = click_noise + (1 - click_noise) * rho
-    p_purchase = purchase_noise + (1 - purchase_noise) * rho
     clicked = (intent >= CLICK) & (rng.random(len(y)) < p_click)
-    purchased = (intent == PURCHASE) & (rng.random(len(y)) < p_purchase)
+    purchased = (intent == PURCHASE) & (rng.random(len(y)) < rho)
     return Bunch(
         labels=np.where(purchased, purchase_label, clicked).astype(np.int64),
         groups=lists.ids,
@@ -278,7 +307,7 @@ def simulate_clicks(
             [1 - best, best * (1 - purchase_intent), best * purchase_intent]
         ),
         click_probabilities=p_click,
-        purchase_probabilities=p_purchase,
+        purchase_probabilities=rho,
         propensities=best[lists.codes],
     )
 
@@ -343,7 +372,8 @@ def examination_propensities(positions, *, eta=1.0, table=None):
     positions = _check_positions(positions)
     if table is None:
         _check_real(eta, "eta")
-        return positions ** -float(eta)
+        with np.errstate(under="ignore"):
+            return positions ** -float(eta)
     table = _check_probabilities(table, "table")
     if positions.max(initial=1) > len(table):
         raise ValueError(
@@ -423,12 +453,14 @@ def simulate_cascade_clicks(
     positions,
     *,
     satisfaction=0.9,
-    persistence=1.0,
     max_label=None,
     click_noise=0.1,
     rng=None,
 ):
     """Let users read each list from the top until they are satisfied.
+
+    The dynamic Bayesian network of click models [2]_, a cascade [1]_, with users who
+    never give up.
 
     Parameters
     ----------
@@ -441,8 +473,6 @@ def simulate_cascade_clicks(
     satisfaction : float, default=0.9
         Probability that a click on an item of the largest label ends the search; in
         proportion to its relevance probability for other items.
-    persistence : float, default=1.0
-        Probability that a user who is not satisfied goes on to the next item.
     max_label : float, default=None
         Largest label of the scale, as in `relevance_probability`.
     click_noise : float, default=0.1
@@ -468,9 +498,21 @@ def simulate_cascade_clicks(
        of Click Position-Bias Models. WSDM 2008.
     .. [2] O. Chapelle, Y. Zhang. A Dynamic Bayesian Network Click Model for Web
        Search Ranking. WWW 2009.
+
+    Examples
+    --------
+    Where one good item on top is enough, few users see what stands below it; where
+    several are wanted, most do:
+
+    >>> from sklearn_rankformer.simulation import simulate_cascade_clicks
+    >>> y, groups, positions = [4, 0, 2], [7, 7, 7], [1, 2, 3]
+    >>> for share in (0.9, 0.2):
+    ...     log = simulate_cascade_clicks(y, groups, positions, satisfaction=share)
+    ...     log.propensities.round(2).tolist()
+    [1.0, 0.1, 0.1]
+    [1.0, 0.8, 0.8]
     """
     _check_real(satisfaction, "satisfaction", largest=1)
-    _check_real(persistence, "persistence", largest=1)
     p_click = _click_probability(y, max_label, click_noise)
     p_satisfied = satisfaction * relevance_probability(y, max_label)
     positions = _check_positions(positions)
@@ -483,11 +525,10 @@ def simulate_cascade_clicks(
     # What the user would do at each item is drawn at once, then cut off at the end.
     clicked = rng.random(len(positions)) < p_click
     satisfied = clicked & (rng.random(len(positions)) < p_satisfied)
-    ended = satisfied | (rng.random(len(positions)) >= persistence)
     examined = np.empty(len(positions), dtype=bool)
-    examined[top_down] = _sum_above(ended[top_down], lists.lengths) == 0
+    examined[top_down] = _sum_above(satisfied[top_down], lists.lengths) == 0
     propensities = np.empty(len(positions))
-    going_on = persistence * (1 - p_click * p_satisfied)
+    going_on = 1 - p_click * p_satisfied
     propensities[top_down] = _product_above(going_on[top_down], lists.lengths)
     return Bunch(
         labels=(examined & clicked).astype(np.int64),
@@ -539,11 +580,12 @@ def inverse_propensity_weights(labels, propensities, *, max_weight=None):
     return np.minimum(weights, max_weight)
 
 
-def estimate_propensities(positions, clicks, *, randomized=None, smoothing=1.0):
+def estimate_propensities(positions, clicks, *, randomized=None):
     """Estimate from a log how likely each position is to be examined.
 
     Where items were shown in random order, relevance is the same at all positions on
-    average, and what remains of the click rate is attention.
+    average, and what remains of the click rate is attention. One row at the average
+    click rate is added to each position, so that none comes out at zero.
 
     Parameters
     ----------
@@ -554,8 +596,6 @@ def estimate_propensities(positions, clicks, *, randomized=None, smoothing=1.0):
     randomized : array-like of shape (n_rows,), bool, default=None
         Rows shown in random order, to which the estimate is restricted; None says
         that all were.
-    smoothing : float, default=1.0
-        Rows at the average click rate that are added to each position.
 
     Returns
     -------
@@ -573,7 +613,6 @@ def estimate_propensities(positions, clicks, *, randomized=None, smoothing=1.0):
     positions = _check_positions(positions)
     clicked = _check_labels(clicks, "clicks") > 0
     _check_same_length(clicks=clicked, positions=positions)
-    _check_real(smoothing, "smoothing")
     n_positions = positions.max(initial=1)
     if randomized is not None:
         chosen = _check_mask(randomized, len(positions))
@@ -586,8 +625,8 @@ def estimate_propensities(positions, clicks, *, randomized=None, smoothing=1.0):
     shown = np.bincount(positions - 1, minlength=n_positions)
     hits = np.bincount(positions - 1, weights=clicked, minlength=n_positions)
     known = np.flatnonzero(shown)
-    counts = shown[known] + smoothing
-    rates = (hits[known] + smoothing * clicked.mean()) / counts
+    counts = shown[known] + 1
+    rates = (hits[known] + clicked.mean()) / counts
     falling = IsotonicRegression(increasing=False)
     rates = falling.fit_transform(known, rates, sample_weight=counts)
     return np.interp(np.arange(n_positions), known, rates) / rates[0]
@@ -616,9 +655,10 @@ def _product_above(factors: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """
     products = np.ones(len(factors))
     starts = np.cumsum(lengths) - lengths
-    for rank in range(1, lengths.max(initial=0)):
-        here = starts[lengths > rank] + rank
-        products[here] = products[here - 1] * factors[here - 1]
+    with np.errstate(under="ignore"):
+        for rank in range(1, lengths.max(initial=0)):
+            here = starts[lengths > rank] + rank
+            products[here] = products[here - 1] * factors[here - 1]
     return products
 
 

@@ -15,7 +15,7 @@ from _run import PUBLISHED, parse, parser_of
 from speed import padding_share
 
 from sklearn_rankformer._batching import draw_batches, make_batch
-from sklearn_rankformer._groups import split_lists
+from sklearn_rankformer._lists import split_lists
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 NAMES = sorted(path.stem for path in BENCHMARKS.glob("[!_]*.py"))

@@ -1,6 +1,8 @@
-"""The synthetic world keeps its promises, and LETOR files come in whole or not."""
+"""The synthetic world keeps its promises, and LETOR data come in whole or not."""
 
 import gzip
+import os
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_rankformer import datasets
+from sklearn_rankformer import _letor
 from sklearn_rankformer.datasets import (
     convert_letor,
     load_converted,
@@ -26,9 +28,15 @@ SMALL = """\
 
 
 def write(path, text, newline="\n"):
-    data = text.replace("\n", newline).encode()
+    data = text if isinstance(text, bytes) else text.replace("\n", newline).encode()
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
     return path
+
+
+@pytest.fixture(params=[1, 2**18], ids=["one row a block", "one block"])
+def blocks(request, monkeypatch):
+    """Blocks of one row, and then of all."""
+    monkeypatch.setattr(_letor, "_BLOCK_CELLS", request.param)
 
 
 def empty_lists(y, groups):
@@ -236,174 +244,6 @@ def test_make_ranking_refuses_parameters_out_of_range(parameters, error, message
         make_ranking(**parameters)
 
 
-# load_letor
-
-
-@pytest.mark.parametrize("name", ["data.txt", "data.txt.gz"])
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_load_letor_reads_sparse_lines_comments_and_blank_lines(
-    tmp_path, name, newline
-):
-    X, y, groups = load_letor(write(tmp_path / name, SMALL, newline))
-    expected = np.array([[0.5, -1e-3, 7], [0.25, 0, 8], [0, 1.5, 0]], np.float32)
-    assert_array_equal(X, expected)
-    assert_array_equal(y, [2, 0, 1])
-    assert_array_equal(groups, [10, 10, 7])
-    assert (X.dtype, y.dtype, groups.dtype) == (np.float32, np.int64, np.int64)
-
-
-def test_load_letor_reads_the_last_line_without_its_end(tmp_path):
-    path = write(tmp_path / "data.txt", SMALL.rstrip("\n"))
-    assert_array_equal(load_letor(path)[1], [2, 0, 1])
-
-
-def test_load_letor_pads_to_n_features(tmp_path):
-    X, _, _ = load_letor(write(tmp_path / "data.txt", SMALL), n_features=5)
-    assert X.shape == (3, 5)
-    assert not X[:, 3:].any()
-
-
-def test_load_letor_keeps_double_precision_when_asked(tmp_path):
-    path = write(tmp_path / "data.txt", "0 qid:1 1:0.1234567890123456\n")
-    X, _, _ = load_letor(path, dtype=np.float64)
-    assert X[0, 0] == 0.1234567890123456
-
-
-def test_load_letor_takes_unheld_values_for_missing(tmp_path):
-    text = "0 qid:1 1:1.797693e+308 2:nan 3:-1.7e308 4:3.4e38\n"
-    for dtype in (np.float32, np.float64):
-        X, _, _ = load_letor(write(tmp_path / "data.txt", text), dtype=dtype)
-        assert_array_equal(np.isnan(X), [[True, True, True, False]])
-
-
-def test_load_letor_keeps_fractional_labels(tmp_path):
-    path = write(tmp_path / "data.txt", "0.5 qid:1 1:1\n2 qid:1 1:2\n")
-    assert_array_equal(load_letor(path)[1], [0.5, 2.0])
-
-
-def test_load_letor_keeps_ids_that_are_not_integers_as_strings(tmp_path):
-    text = "0 qid:8 1:1\n" * 50 + "1 qid:a_b 1:2\n2 qid:1.0 1:3\n"
-    _, _, groups = load_letor(write(tmp_path / "data.txt", text))
-    assert groups.dtype.kind == "U"
-    assert groups.tolist() == ["8"] * 50 + ["a_b", "1.0"]
-
-
-def test_load_letor_keeps_apart_huge_ids(tmp_path):
-    ids = [2**62, 2**62 + 1]
-    text = "".join(f"0 qid:{i} 1:1\n" for i in ids)
-    assert load_letor(write(tmp_path / "data.txt", text))[2].tolist() == ids
-    text += f"0 qid:{2**64} 1:1\n"
-    groups = load_letor(write(tmp_path / "data.txt", text))[2]
-    assert groups.tolist() == [*map(str, ids), str(2**64)]
-
-
-values = st.floats(width=32, allow_nan=False, allow_infinity=False)
-pairs = st.dictionaries(st.integers(1, 12), values, max_size=12)
-rows = st.lists(
-    st.tuples(st.integers(0, 4), st.integers(-5, 5), pairs), min_size=1, max_size=30
-)
-
-
-@settings(deadline=None, max_examples=60)
-@given(rows=rows, block=st.integers(1, 300), slow=st.booleans())
-def test_load_letor_reads_back_what_was_written_in_blocks_of_any_size(
-    tmp_path_factory, rows, block, slow
-):
-    text = "".join(
-        f"{label} qid:{group} "
-        + " ".join(f"{k}:{row[k]!r}" for k in sorted(row))
-        + ("  # a comment\n" if label else "\n")
-        for label, group, row in rows
-    )
-    path = write(tmp_path_factory.mktemp("letor") / "data.txt", text)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets, "_BLOCK_BYTES", block)
-        if slow:
-            patch.setattr(datasets, "_parse_fast", lambda *_: None)
-        X, y, groups = load_letor(path)
-    width = max(max(row, default=1) for _, _, row in rows)
-    expected = np.zeros((len(rows), width))
-    for i, (_, _, row) in enumerate(rows):
-        for k, value in row.items():
-            expected[i, k - 1] = value
-    assert_array_equal(X, expected.astype(np.float32))
-    assert_array_equal(y, [label for label, _, _ in rows])
-    assert_array_equal(groups, [group for _, group, _ in rows])
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("1 1:0.5", "list id"),
-        ("1", "list id"),
-        ("1 qid: 1:0.5", "list id"),
-        ("1 1:0.5 qid:3", "list id"),
-        ("x qid:3 1:0.5", "label 'x' is not a number"),
-        ("nan qid:3 1:0.5", "label 'nan' is not finite"),
-        ("1 qid:3 1:five", "value of feature 1, 'five' is not a number"),
-        ("1 qid:3 1:1_0", "value of feature 1, '1_0' is not a number"),
-        ("1 qid:3 1:", "value of feature 1, '' is not a number"),
-        ("1 qid:3 1:2:3", "value of feature 1, '2:3' is not a number"),
-        ("1 qid:3 1:0.5 2", "'2' is not of the form index:value"),
-        ("1 qid:3 1:0.5 2 :3", "'2' is not of the form index:value"),
-        ("1 qid:3 a:0.5", "'a:0.5' is not of the form index:value"),
-        ("1 qid:3 -1:0.5", "'-1:0.5' is not of the form index:value"),
-        ("1 qid:3 qid:4 1:0.5", "'qid:4' is not of the form index:value"),
-        ("1 qid:3 0:0.5 1:2", "start from 1, got 0"),
-        ("1 qid:3 2:0.5 1:2", "must increase, got 1 after 2"),
-        ("1 qid:3 2:0.5 2:2", "must increase, got 2 after 2"),
-        ("1 qid:3 1:0.5 5:2", "index 5 exceeds n_features=4"),
-    ],
-)
-def test_load_letor_names_file_line_and_text_of_damage(tmp_path, line, message):
-    path = write(tmp_path / "bad.txt", f"{SMALL}{line}\n{SMALL}")
-    with pytest.raises(ValueError, match=r"bad\.txt, line 5: ") as caught:
-        load_letor(path, n_features=4)
-    assert message in str(caught.value)
-    assert str(caught.value).endswith(f"The line reads {line!r}.")
-
-
-def test_load_letor_counts_lines_across_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "_BLOCK_BYTES", 64)
-    path = write(tmp_path / "bad.txt", SMALL * 9 + "1 qid:3 1:x\n" + SMALL)
-    with pytest.raises(ValueError, match="line 37: "):
-        load_letor(path)
-
-
-def test_load_letor_refuses_an_index_that_no_array_could_hold(tmp_path):
-    path = write(tmp_path / "bad.txt", "1 qid:3 1:0.5 99999999999:1\n")
-    with pytest.raises(ValueError, match="line 1: feature index 99999999999 is too"):
-        load_letor(path)
-
-
-@pytest.mark.parametrize("text", ["", "\n\n", "# nothing but a comment\n"])
-def test_load_letor_refuses_a_file_without_rows(tmp_path, text):
-    with pytest.raises(ValueError, match="holds no rows"):
-        load_letor(write(tmp_path / "data.txt", text))
-
-
-def test_load_letor_refuses_a_damaged_archive(tmp_path):
-    whole = gzip.compress((SMALL * 99).encode())
-    for name, data in {"cut": whole[:-20], "plain": SMALL.encode()}.items():
-        path = tmp_path / f"{name}.gz"
-        path.write_bytes(data)
-        with pytest.raises(ValueError, match=f"{name}.gz cannot be unpacked"):
-            load_letor(path)
-
-
-def test_load_letor_says_that_there_is_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"absent\.txt"):
-        load_letor(tmp_path / "absent.txt")
-
-
-def test_load_letor_refuses_parameters_out_of_range(tmp_path):
-    path = write(tmp_path / "data.txt", SMALL)
-    with pytest.raises(ValueError, match="dtype must be float32 or float64"):
-        load_letor(path, dtype=np.int32)
-    with pytest.raises(ValueError, match="n_features"):
-        load_letor(path, n_features=0)
-
-
 # load_letor_fold
 
 
@@ -427,6 +267,53 @@ def test_load_letor_fold_reads_three_parts_of_one_width(tmp_path, folder, fold, 
     assert_array_equal(parts.train[2], [10, 10, 7])
 
 
+def write_fold(place, train, vali, test, suffix=""):
+    for name, text in (("train", train), ("vali", vali), ("test", test)):
+        write(place / f"{name}.txt{suffix}", text)
+
+
+def test_parts_of_a_fold_are_decided_together(tmp_path, blocks):
+    write_fold(
+        tmp_path, "1 qid:1 1:5\n", "0.5 qid:2 2:6\n", "1 qid:01 0:7 3:8\n0 qid:1 1:1\n"
+    )
+    parts = load_letor_fold(tmp_path)
+    assert_array_equal(parts.train[0], [[0, 5, 0, 0]])
+    assert_array_equal(parts.vali[0], [[0, 0, 6, 0]])
+    assert_array_equal(parts.test[0], [[7, 0, 0, 8], [0, 1, 0, 0]])
+    assert {part[1].dtype.kind for part in parts.values()} == {"f"}
+    assert [part[2].tolist() for part in parts.values()] == [["1"], ["2"], ["01", "1"]]
+
+
+def test_fold_takes_the_parameters_of_load_letor(tmp_path):
+    write_fold(tmp_path, *["1 qid:1 1:5\n"] * 3)
+    parts = load_letor_fold(tmp_path, zero_based=True, n_features=4, dtype=np.float64)
+    for X, _, _ in parts.values():
+        assert X.dtype == np.float64
+        assert_array_equal(X, [[0, 5, 0, 0]])
+    with pytest.raises(ValueError, match=r"train\.txt, line 1: .* n_features=1"):
+        load_letor_fold(tmp_path, zero_based=True, n_features=1)
+
+
+def test_lists_of_a_fold_with_sizes_are_numbered_through(tmp_path, blocks):
+    write_fold(tmp_path, "1 1:5\n0 1:1\n", "1 1:6\n", "0 1:7\n1 1:8\n")
+    write_fold(tmp_path, "1\n1\n", "1\n", "2\n", suffix=".query")
+    groups = [groups.tolist() for _, _, groups in load_letor_fold(tmp_path).values()]
+    assert groups == [[0, 1], [2], [3, 3]]
+
+
+def test_fold_of_which_only_some_parts_have_ids_is_refused(tmp_path):
+    write_fold(tmp_path, "1 qid:1 1:5\n", "1 1:6\n", "1 qid:1 1:7\n")
+    with pytest.raises(ValueError, match=r"vali\.txt, line 1: .* as in .*train\.txt"):
+        load_letor_fold(tmp_path)
+
+
+def test_repeated_indices_of_a_fold_warn_once_with_their_number(tmp_path):
+    write_fold(tmp_path, *["1 qid:1 1:5 1:6\n"] * 3)
+    with pytest.warns(UserWarning, match=r"train\.txt, line 1: .* all: 3") as caught:
+        load_letor_fold(tmp_path)
+    assert [one.filename for one in caught] == [__file__]
+
+
 def test_load_letor_fold_says_what_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no Fold3"):
         load_letor_fold(tmp_path, 3)
@@ -438,19 +325,39 @@ def test_load_letor_fold_says_what_is_missing(tmp_path):
 # convert_letor
 
 
-@pytest.mark.parametrize("suffix", [".txt", ".txt.gz"])
-def test_convert_letor_gives_what_load_letor_gives(tmp_path, monkeypatch, suffix):
-    path = write(tmp_path / f"data{suffix}", SMALL * 20 + "1 qid:8 6:1\n")
-    expected = load_letor(path)
-    monkeypatch.setattr(datasets, "_BLOCK_BYTES", 100)
-    paths = convert_letor(path, tmp_path / "arrays")
-    X, y, groups = load_converted(tmp_path / "arrays")
-    for one, other in zip((X, y, groups), expected, strict=True):
+def assert_same_arrays(found, expected):
+    for one, other in zip(found, expected, strict=True):
         assert_array_equal(one, other)
         assert one.dtype == other.dtype
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".txt.gz"])
+def test_convert_letor_gives_what_load_letor_gives(tmp_path, blocks, suffix):
+    path = write(tmp_path / f"data{suffix}", SMALL * 20 + "1 qid:8 6:1\n")
+    paths = convert_letor(path, tmp_path / "arrays")
+    X, y, groups = load_converted(tmp_path / "arrays")
+    assert_same_arrays((X, y, groups), load_letor(path))
     assert isinstance(X, np.memmap)
     assert not X.flags.writeable
     assert sorted(paths.values()) == sorted((tmp_path / "arrays").iterdir())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1 qid:1 1:5\n0 qid:01 2:7\n1 qid:1 0:8\n",
+        "1 qid:1 3:5 2:1\n0.5 qid:1 1:7\n",
+        "1 1:5\n0 2:7\n1 2:3\n",
+        "\ufeff1 qid:a\n0 qid:a\n",
+    ],
+)
+@pytest.mark.parametrize("parameters", [{}, {"n_features": 7}, {"zero_based": True}])
+def test_convert_letor_takes_every_kind_of_file(tmp_path, blocks, text, parameters):
+    path = write(tmp_path / "data.txt", text)
+    write(tmp_path / "data.txt.query", "1\n2\n")
+    convert_letor(path, tmp_path / "arrays", **parameters)
+    found = load_converted(tmp_path / "arrays")
+    assert_same_arrays(found, load_letor(path, **parameters))
 
 
 def test_convert_letor_joins_files(tmp_path):
@@ -463,13 +370,82 @@ def test_convert_letor_joins_files(tmp_path):
     assert groups.tolist() == ["10", "10", "7", "x"]
 
 
-def test_convert_letor_keeps_what_is_there_unless_told(tmp_path):
+def test_files_to_convert_are_decided_together(tmp_path, blocks):
+    first = write(tmp_path / "a.txt", "1 1:5\n0 1:6\n")
+    second = write(tmp_path / "b.txt", "1 0:5 2:1\n0 1:6\n")
+    write(tmp_path / "a.txt.query", "2")
+    write(tmp_path / "b.txt.group", "1\n1")
+    convert_letor([first, second], tmp_path / "arrays")
+    X, _, groups = load_converted(tmp_path / "arrays")
+    assert_array_equal(X, [[0, 5, 0], [0, 6, 0], [5, 0, 1], [0, 6, 0]])
+    assert groups.tolist() == [0, 0, 1, 2]
+
+
+def test_convert_letor_warns_once_of_repeated_indices(tmp_path):
+    path = write(tmp_path / "data.txt", "1 qid:1 1:5 1:6\n")
+    with pytest.warns(UserWarning, match="stands twice") as caught:
+        convert_letor(path, tmp_path)
+    assert [one.filename for one in caught] == [__file__]
+    assert_array_equal(load_converted(tmp_path)[0], [[6]])
+
+
+@pytest.mark.parametrize("name", ["X.npy", "y.npy", "groups.npy"])
+def test_convert_letor_never_replaces_what_is_there(tmp_path, name):
+    path = write(tmp_path / "data.txt", SMALL)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=f"already holds {name}.*remove them"):
+        convert_letor(path, tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(["data.txt", name])
+
+
+def test_convert_letor_does_not_replace_what_appears_meanwhile(tmp_path, monkeypatch):
+    convert_letor(write(tmp_path / "data.txt", SMALL), tmp_path / "other")
+    layout = _letor.Reader.layout
+
+    def appear(reader):
+        for path in (tmp_path / "other").iterdir():
+            os.replace(path, tmp_path / "arrays" / path.name)
+        return layout(reader)
+
+    monkeypatch.setattr(_letor.Reader, "layout", appear)
+    later = write(tmp_path / "later.txt", "1 qid:3 5:2\n")
+    with pytest.raises(FileExistsError, match="already holds"):
+        convert_letor(later, tmp_path / "arrays")
+    assert load_converted(tmp_path / "arrays")[0].shape == (3, 3)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, MemoryError])
+@pytest.mark.parametrize("moment", ["first pass", "second pass", "labels", "ids"])
+def test_convert_letor_leaves_nothing_when_it_is_stopped(
+    tmp_path, monkeypatch, error, moment
+):
+    moments = iter(["first pass", "second pass", "labels", "ids"])
+
+    def stop(*_):
+        if next(moments) == moment:
+            raise error("stopped")
+        return mock.DEFAULT
+
+    for name in ("zeros", "save"):
+        wrapped = mock.Mock(wraps=getattr(np, name), side_effect=stop)
+        monkeypatch.setattr(np, name, wrapped)
+    with pytest.raises(error, match="stopped"):
+        convert_letor(write(tmp_path / "data.txt", SMALL), tmp_path / "arrays")
+    assert not any((tmp_path / "arrays").iterdir())
+
+
+@pytest.mark.parametrize("there", [["X.npy"], ["y.npy", "groups.npy"]])
+def test_arrays_of_which_some_are_missing_are_named_as_such(tmp_path, there):
     path = write(tmp_path / "data.txt", SMALL)
     convert_letor(path, tmp_path)
-    with pytest.raises(FileExistsError, match="overwrite=True"):
+    gone = sorted({"X.npy", "y.npy", "groups.npy"} - set(there))
+    for name in gone:
+        (tmp_path / name).unlink()
+    with pytest.raises(FileNotFoundError, match=gone[0]):
+        load_converted(tmp_path)
+    with pytest.raises(FileExistsError, match=f"already holds {', '.join(there)}"):
         convert_letor(path, tmp_path)
-    convert_letor(write(path, "1 qid:3 5:2\n"), tmp_path, overwrite=True)
-    assert load_converted(tmp_path)[0].shape == (1, 5)
 
 
 def test_convert_letor_leaves_no_arrays_when_it_fails(tmp_path):
@@ -482,11 +458,29 @@ def test_convert_letor_leaves_no_arrays_when_it_fails(tmp_path):
         load_converted(tmp_path / "arrays")
 
 
-def test_convert_letor_keeps_the_old_arrays_when_it_fails(tmp_path):
-    convert_letor(write(tmp_path / "data.txt", SMALL), tmp_path)
-    with pytest.raises(ValueError, match="line 1"):
-        convert_letor(write(tmp_path / "data.txt", "x"), tmp_path, overwrite=True)
-    assert load_converted(tmp_path)[0].shape == (3, 3)
+@pytest.mark.parametrize(
+    "later",
+    [
+        pytest.param(SMALL * 2, id="longer"),
+        pytest.param("2 qid:10 3:1\n", id="shorter"),
+        pytest.param(SMALL.replace("1:", "9:"), id="wider"),
+        pytest.param(SMALL.replace("2 qid", "3 qid"), id="other labels"),
+    ],
+)
+def test_convert_letor_notices_that_a_file_changes_meanwhile(
+    tmp_path, monkeypatch, blocks, later
+):
+    path = write(tmp_path / "data.txt", SMALL)
+    layout = _letor.Reader.layout
+
+    def change(reader):
+        write(path, later)
+        return layout(reader)
+
+    monkeypatch.setattr(_letor.Reader, "layout", change)
+    with pytest.raises(ValueError, match=r"data\.txt changed while being read"):
+        convert_letor(path, tmp_path / "arrays")
+    assert not any((tmp_path / "arrays").iterdir())
 
 
 def test_convert_letor_refuses_an_empty_list_of_files(tmp_path):
@@ -494,8 +488,77 @@ def test_convert_letor_refuses_an_empty_list_of_files(tmp_path):
         convert_letor([], tmp_path)
 
 
+# load_converted
+
+
 def test_load_converted_refuses_arrays_of_different_lengths(tmp_path):
     convert_letor(write(tmp_path / "data.txt", SMALL), tmp_path)
     np.save(tmp_path / "y.npy", np.zeros(2))
     with pytest.raises(ValueError, match="3 rows of X, 2 of y"):
         load_converted(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("X.npy", np.zeros((3, 3))),
+        ("X.npy", np.zeros(3, np.float32)),
+        ("X.npy", np.zeros((3, 3), ">f4")),
+        ("y.npy", np.zeros((3, 1))),
+        ("y.npy", np.zeros(3, complex)),
+        ("groups.npy", np.zeros(3)),
+        ("groups.npy", np.zeros(3, "S2")),
+    ],
+)
+def test_load_converted_refuses_arrays_that_are_never_written(tmp_path, name, array):
+    convert_letor(write(tmp_path / "data.txt", SMALL), tmp_path)
+    np.save(tmp_path / name, array)
+    with pytest.raises(ValueError, match=f"{name} is damaged: it holds"):
+        load_converted(tmp_path)
+
+
+def test_load_converted_refuses_more_than_the_header_speaks_of(tmp_path):
+    convert_letor(write(tmp_path / "data.txt", SMALL), tmp_path)
+    whole = (tmp_path / "X.npy").read_bytes()
+    for content in (whole + b"\0", whole.replace(b"(3, 3)", b"(3, 1)")):
+        (tmp_path / "X.npy").write_bytes(content)
+        with pytest.raises(ValueError, match=r"X\.npy is damaged: .* all of it"):
+            load_converted(tmp_path)
+
+
+NAMES = st.sampled_from(["X.npy", "y.npy", "groups.npy"])
+
+
+@given(name=NAMES, share=st.floats(0, 1, exclude_max=True))
+def test_load_converted_refuses_what_is_cut_off(tmp_path_factory, name, share):
+    folder = tmp_path_factory.mktemp("arrays")
+    convert_letor(write(folder / "data.txt", SMALL), folder)
+    data = (folder / name).read_bytes()
+    (folder / name).write_bytes(data[: int(share * len(data))])
+    with pytest.raises(ValueError, match=rf"{name} is .*damaged.* convert again"):
+        load_converted(folder)
+
+
+@pytest.mark.filterwarnings("ignore:Reading `.npy`:UserWarning")  # of Python 2
+@settings(max_examples=150)
+@given(name=NAMES, data=st.data())
+def test_load_converted_reads_damaged_headers_right_or_refuses_them(
+    tmp_path_factory, name, data
+):
+    folder = tmp_path_factory.mktemp("arrays")
+    path = write(folder / "data.txt", SMALL)
+    convert_letor(path, folder)
+    content = bytearray((folder / name).read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, 127))
+        new = st.sampled_from(b"0139'{}()[],:<>|OSUVfi4 \n-L\0\xff")
+        content[at] = data.draw(st.one_of(new, st.integers(0, 255)))
+    (folder / name).write_bytes(content)
+    try:
+        found = load_converted(folder)
+    except ValueError as error:
+        message = str(error)
+    else:
+        message = str(folder)
+        assert_same_arrays(found, load_letor(path))
+    assert message.startswith(str(folder))

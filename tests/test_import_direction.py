@@ -17,7 +17,7 @@ NAME = PACKAGE.name
 
 # Each layer imports from those above it here; within a layer, only from what is named.
 NOTHING = frozenset()
-GROUND = {"_warnings", "_lists", "_tables"}
+GROUND = {"_warnings", "_lists", "_tables", "_letor"}
 CHECKS = {"_checks"}
 IDS = {"_groups"}
 BOTTOM = GROUND | CHECKS | IDS

@@ -157,12 +157,18 @@ def test_clicks_and_purchases_come_at_the_published_rates(purchase_label):
     assert set(clicks.labels.tolist()) == {0, 1, purchase_label}
 
 
-def test_purchase_noise_sells_irrelevant_items():
+def test_purchase_intent_is_the_share_of_purchases_among_the_intents():
+    y, groups = np.tile([0, 2], MANY), np.repeat(np.arange(MANY), 2)
+    clicks = simulate_clicks(y, groups, max_label=4, purchase_intent=0.7, rng=0)
+    assert_rate(clicks.intents[clicks.intents > 0] == 2, 0.7)
+    assert_rate(clicks.intents > 0, 1 / 5)
+
+
+def test_irrelevant_items_are_clicked_by_chance_but_never_purchased():
     y, groups = np.tile([0, 4], MANY), np.repeat(np.arange(MANY), 2)
-    clicks = simulate_clicks(
-        y, groups, purchase_intent=1, purchase_noise=0.3, click_noise=0, rng=0
-    )
-    assert_rate(clicks.labels[y == 0] == 2, 0.3)
+    clicks = simulate_clicks(y, groups, purchase_intent=1, click_noise=0.3, rng=0)
+    assert_rate(clicks.labels[y == 0] == 1, 0.3)
+    assert not (clicks.labels[y == 0] == 2).any()
     assert (clicks.labels[y == 4] == 2).all()
 
 
@@ -258,11 +264,11 @@ def test_position_biased_clicks_come_at_the_product_of_both_probabilities():
 # cascade
 
 
-def examined_by_loop(p_click, p_satisfied, persistence):
+def examined_by_loop(p_click, p_satisfied):
     reached, chances = 1.0, []
     for click, satisfied in zip(p_click, p_satisfied, strict=True):
         chances.append(reached)
-        reached *= persistence * (1 - click * satisfied)
+        reached *= 1 - click * satisfied
     return chances
 
 
@@ -271,13 +277,12 @@ def test_cascade_examines_and_clicks_at_its_closed_form():
     top_down = np.argsort(places)
     rho = relevance_probability(y)[top_down]
     p_click = 0.2 + 0.8 * rho
-    expected = examined_by_loop(p_click, 0.6 * rho, 0.8)
+    expected = examined_by_loop(p_click, 0.6 * rho)
     clicks = simulate_cascade_clicks(
         np.tile(y, MANY),
         np.repeat(np.arange(MANY), 5),
         np.tile(places, MANY),
         satisfaction=0.6,
-        persistence=0.8,
         click_noise=0.2,
         rng=0,
     )
@@ -297,9 +302,9 @@ def test_cascade_ends_for_good_at_the_item_that_always_satisfies():
 
 
 @settings(deadline=None)
-@given(labels_and_groups, st.integers(0, 2**32 - 1), st.floats(0, 1), st.floats(0, 1))
+@given(labels_and_groups, st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_cascade_examines_each_list_from_the_top_without_gaps(
-    drawn, seed, satisfaction, persistence
+    drawn, seed, satisfaction
 ):
     y, groups = map(np.array, drawn)
     positions = rank_positions(np.random.default_rng(seed).random(len(y)), groups)
@@ -308,7 +313,6 @@ def test_cascade_examines_each_list_from_the_top_without_gaps(
         groups,
         positions,
         satisfaction=satisfaction,
-        persistence=persistence,
         rng=seed,
     )
     for group in np.unique(groups):
@@ -371,36 +375,33 @@ def test_estimate_leaves_out_rows_shown_in_the_order_of_relevance():
     assert estimate_propensities(positions, clicks)[1] < 0.5
 
 
-def test_estimate_by_hand_without_smoothing():
+def test_estimate_by_hand():
     positions = [1, 1, 2, 2, 2, 2, 5, 5, 5, 5, 5, 5, 5, 5]
     clicks = [1, 1, 2, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1]
-    table = estimate_propensities(positions, clicks, smoothing=0)
-    assert_allclose(table, [1, 1 / 2, 5 / 12, 1 / 3, 1 / 4])
+    # A row at the average rate of 3 in 7 makes 17/7 clicks of 3, of 5 and of 9 rows.
+    table = estimate_propensities(positions, clicks)
+    assert_allclose(table, [1, 3 / 5, 23 / 45, 19 / 45, 1 / 3])
 
 
 def test_estimate_pools_positions_whose_rates_rise():
-    table = estimate_propensities(
-        [1, 1, 2, 2, 3, 3, 3, 3], [1, 1, 0, 0, 1, 1, 0, 0], smoothing=0
-    )
-    assert_allclose(table, [1, 1 / 3, 1 / 3])
+    table = estimate_propensities([1, 1, 2, 2, 3, 3, 3, 3], [1, 1, 0, 0, 1, 1, 0, 0])
+    assert_allclose(table, [1, 9 / 20, 9 / 20])  # 5/6 first, then 3 of 8
 
 
-def test_estimate_with_much_smoothing_is_flat():
-    table = estimate_propensities([1, 2, 2], [1, 0, 0], smoothing=1e9)
-    assert_allclose(table, [1, 1])
+def test_estimate_keeps_a_position_without_clicks_above_zero():
+    table = estimate_propensities([1, 2, 2], [1, 0, 0])
+    assert_allclose(table, [1, 1 / 6])  # 2/3 first, then 1/9
 
 
 @settings(deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(1, 30), st.booleans()), min_size=1, max_size=80),
-    st.floats(0, 10),
-)
-def test_estimate_is_a_falling_table_that_examination_takes(log, smoothing):
+@given(st.lists(st.tuples(st.integers(1, 30), st.booleans()), min_size=1, max_size=80))
+def test_estimate_is_a_falling_table_that_examination_takes(log):
     positions, clicks = map(np.array, zip(*log, strict=True))
     clicks[0] = True
-    table = estimate_propensities(positions, clicks, smoothing=smoothing)
+    table = estimate_propensities(positions, clicks)
     assert len(table) == positions.max()
     assert table[0] == 1
+    assert table[-1] > 0
     assert (np.diff(table) <= 0).all()
     propensities = examination_propensities(positions, table=table)
     assert_array_equal(propensities, table[positions - 1])
@@ -449,6 +450,15 @@ def test_inputs_and_the_global_generator_stay_as_they_were(name):
     assert_array_equal(state, np.random.get_state()[1])  # noqa: NPY002
 
 
+def test_probabilities_too_small_for_a_float_are_zero_whatever_numpy_is_set_to_raise():
+    n = 400
+    with np.errstate(all="raise"):
+        assert relevance_probability([1, 2000])[0] == 0
+        assert examination_propensities([1, 10**6], eta=60)[1] == 0
+        log = simulate_cascade_clicks(np.full(n, 4), np.zeros(n), np.arange(n) + 1)
+    assert log.propensities[-1] == 0
+
+
 def test_answers_share_no_memory_with_inputs():
     labels, propensities = np.array([1.0, 0]), np.array([1.0, 1])
     weights = inverse_propensity_weights(labels, propensities)
@@ -472,8 +482,8 @@ BAD = {
     "max_label NaN": (lambda: relevance_probability([3], np.nan), "max_label"),
     "noise above 1": (lambda: simulate_clicks([1], [0], click_noise=2), "click_noise"),
     "noise NaN": (
-        lambda: simulate_clicks([1], [0], purchase_noise=np.nan),
-        "purchase_noise must be a finite",
+        lambda: simulate_clicks([1], [0], click_noise=np.nan),
+        "click_noise must be a finite",
     ),
     "purchase below click": (
         lambda: simulate_clicks([1], [0], purchase_label=1),
