@@ -506,6 +506,7 @@ def test_memory_mapped_rows_are_not_copied(mapped, monkeypatch):
 def test_memory_mapped_equals_in_memory(mapped):
     few = mapped[:500]
     groups = np.arange(500) // 10
-    ranker = rankformer().fit(few, groups % 3, groups=groups)
-    other = rankformer().fit(np.array(few), groups % 3, groups=groups)
+    y = np.arange(500) % 3
+    ranker = rankformer().fit(few, y, groups=groups)
+    other = rankformer().fit(np.array(few), y, groups=groups)
     equal(ranker.predict(few, groups=groups), other.predict(few, groups=groups))
