@@ -1,6 +1,6 @@
 """Other people's estimators: whose they are, what they take, what lies inside them.
 
-Libraries are told apart by the names of their classes, so that none is imported before
+Libraries are recognised by the names of their classes, so that none is imported before
 one of its own estimators is used.
 """
 

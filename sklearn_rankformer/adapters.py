@@ -27,12 +27,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ._checks import (
-    check_labels,
-    check_list_weights,
-    check_weights,
-    warn_no_order,
-)
+from ._checks import check_labels, check_list_weights, check_weights, warn_no_order
 from ._groups import refuse_list_sizes, resolve_groups
 from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
@@ -58,11 +53,13 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
     ----------
     estimator : LGBMRanker, XGBRanker, CatBoostRanker or any regressor
         What is fitted, as a clone. Regressors learn the labels row by row, without
-        regard to lists.
+        regard to lists. An estimator whose own ``fit`` takes ``groups`` is given them.
+        One that would keep list ids from a ranker inside it is refused.
     early_stopping_rounds : int, default=None
         Stop a ranker once this many rounds have brought no better validation metric
         (LightGBM: NDCG@10; the others: the metric they are set to). It needs
-        ``X_val`` and its company in ``fit``. Regressors have parameters of their own.
+        ``X_val``, ``y_val`` and ``groups_val`` in ``fit``. Regressors have parameters
+        of their own.
     group_column : str or int, default=None
         Column of X that holds the list ids, by name in frames and by index in
         arrays. It is taken out of X before anything else happens, so that tools
@@ -79,15 +76,16 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
 
     See Also
     --------
-    RankFormerRanker : The transformer that these stand beside.
+    RankFormerRanker : The transformer of this package.
+    RankerMixin : For rankers that you write yourself.
 
     Notes
     -----
     Without ``early_stopping_rounds``, LightGBM and XGBoost only record the validation
     metric, while CatBoost always keeps the best iteration.
 
-    Scores of these estimators do not depend on the other items of the list:
-    ``predict`` checks ``groups`` and then ignores them.
+    Scores of library rankers and regressors do not depend on the other items of the
+    list: ``predict`` checks ``groups`` and then ignores them.
 
     With scikit-learn's metadata routing, ``groups``, ``qid``, ``X_val``, ``y_val``
     and ``groups_val`` are requested already; ``sample_weight`` is asked for as usual,
@@ -161,8 +159,9 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If shapes, ids, labels or weights are not what the library can take, or
-            validation data are given to an estimator that cannot use them.
+            If shapes, ids, labels or weights are not what the library can take,
+            validation data are given to an estimator that cannot use them, or list
+            ids do not reach what needs them.
         """
         self._check_estimator()
         ranks = learns_from_lists(self.estimator)
@@ -188,8 +187,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         X : array-like, sparse matrix or frame of shape (n_rows, n_features)
             Features.
         groups, qid : array-like of shape (n_rows,), default=None
-            List id of each row. They are checked, and ignored but by estimators
-            whose own ``predict`` takes them.
+            List id of each row. They are checked, and handed to an estimator whose
+            own ``predict`` takes them; all others need none.
 
         Returns
         -------
@@ -211,9 +210,9 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
     def __sklearn_clone__(self):
         shell = copy.copy(self)
         shell.estimator = None
-        twin = super(RankerAdapter, shell).__sklearn_clone__()
-        twin.estimator = fresh(self.estimator)
-        return twin
+        copied = super(RankerAdapter, shell).__sklearn_clone__()
+        copied.estimator = fresh(self.estimator)
+        return copied
 
     def _check_estimator(self):
         if is_classifier(self.estimator):

@@ -231,7 +231,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         X = self._check_X(X)
         if groups is None and not self.fitted_with_groups_:
             groups = one_list(X.shape[0]).codes
-        return self.student_.predict(X, groups=groups)
+        return predict_scores(self.student_, X, groups)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -148,7 +148,7 @@ class ListKFold(BaseCrossValidator):
     Lists are sorted by value and dealt out like cards. The numbers of lists in two
     folds, of each value and in all, thus differ by one at most.
 
-    With metadata routing, ``groups`` is requested without further ado.
+    With metadata routing, ``groups`` is requested by default.
 
     Examples
     --------
@@ -230,7 +230,7 @@ class TimeSeriesListSplit(BaseCrossValidator):
     Lists are in the order in which their first rows come, unless ``split`` is given
     ``times``. Of lists at the very time of the first tested one, none is trained on.
 
-    With metadata routing, ``groups`` and ``times`` are requested without further ado:
+    With metadata routing, ``groups`` and ``times`` are requested by default:
     ``GridSearchCV(..., cv=TimeSeriesListSplit()).fit(X, y, groups=g, times=t)``.
     Without routing, pass ``cv=list(TimeSeriesListSplit().split(X, y, g, t))``.
 
@@ -323,7 +323,7 @@ def check_group_cv(cv, X, y=None, groups=None):
 
     Notes
     -----
-    A splitter that draws anew at each call (``random_state=None``) is checked on one
+    A splitter that draws again at each call (``random_state=None``) is checked on one
     of its draws.
 
     Examples
@@ -383,8 +383,8 @@ def _list_times(times, lists):
 def _count_test_lists(test_size, n_lists):
     if isinstance(test_size, Integral) and not isinstance(test_size, bool):
         n_test = int(test_size)
-    elif isinstance(test_size, Real) and 0 < test_size < 1:
-        n_test = int(np.ceil(test_size * n_lists))
+    elif isinstance(test_size, Real) and 0 < float(test_size) < 1:
+        n_test = int(np.ceil(float(test_size) * n_lists))
     else:
         raise ValueError(
             f"test_size must be a share between 0 and 1 or a number of lists, got "
