@@ -79,7 +79,7 @@ class Categories:
         dtype = numbers.dtype if numbers.dtype.kind == "f" else np.float64
         encoded = np.empty((len(numbers), len(self.mask)), dtype)
         encoded[:, numeric] = numbers
-        for j, codes in zip(columns, self._codes, strict=True):
+        for j, codes in zip(columns.tolist(), self._codes, strict=True):
             encoded[:, j] = _look_up(_column(X, j), codes)
         return encoded
 
@@ -104,7 +104,8 @@ def find_categories(X: Any, categorical_features: Any) -> Categories:
     mask = categorical_mask(X, categorical_features)
     if mask.any():
         _refuse_sparse(X)
-    return Categories(mask, tuple(_known(_column(X, j)) for j in np.flatnonzero(mask)))
+    columns = np.flatnonzero(mask).tolist()
+    return Categories(mask, tuple(_known(_column(X, j)) for j in columns))
 
 
 def categorical_mask(X: Any, categorical_features: Any) -> np.ndarray:

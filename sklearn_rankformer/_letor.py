@@ -10,7 +10,6 @@ import codecs
 import gzip
 import math
 import os
-import warnings
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,8 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
+
+from ._warnings import warn_user
 
 _BLOCK_CELLS = 2**18
 _MOST_FEATURES = 1_000_000  # Beyond it, an index is taken for a slip of the pen.
@@ -83,7 +84,7 @@ class Reader:
     # Where lists end that stand in a file of sizes.
     ends: np.ndarray | None = field(default=None, compare=False)
 
-    def read(self, path, sizes=None) -> Iterator[Block]:
+    def read(self, path: Any, sizes: Any = None) -> Iterator[Block]:
         """Parse one file block by block.
 
         Parameters
@@ -146,13 +147,12 @@ class Reader:
         return first, self.n_features or max(self.largest + 1 - first, 1)
 
     def _warn_repeated(self) -> None:
-        warnings.warn(
+        warn_user(
             f"{self.repeated}: a feature index stands twice in the row; such rows in "
-            f"all: {self.n_repeated}. The last value is taken.",
-            stacklevel=5,  # The caller of the public function.
+            f"all: {self.n_repeated}. The last value is taken."
         )
 
-    def _rows(self, path: str, sizes) -> Iterator[_Row]:
+    def _rows(self, path: str, sizes: Any) -> Iterator[_Row]:
         listing = _sizes_beside(path) if sizes is None else os.fsdecode(sizes)
         for number, line in enumerate(_lines(path), 1):
             words = line.partition(b"#")[0].split()
@@ -241,7 +241,7 @@ class Reader:
         return X
 
 
-def read_files(paths: Iterable, reader: Reader, sizes=None) -> list[tuple]:
+def read_files(paths: Iterable, reader: Reader, sizes: Any = None) -> list[tuple]:
     """Read files into memory, all in the same layout and types.
 
     Parameters
@@ -291,7 +291,7 @@ def typed_ids(parts: list[np.ndarray]) -> list[np.ndarray]:
     return [np.char.decode(ids, "utf-8", "backslashreplace") for ids in parts]
 
 
-def _flat(rows: Iterable[array], dtype) -> np.ndarray:
+def _flat(rows: Iterable[array], dtype: Any) -> np.ndarray:
     return np.frombuffer(b"".join(rows), dtype)
 
 
@@ -299,7 +299,7 @@ def _join(arrays: Iterable[np.ndarray]) -> np.ndarray:
     return np.concatenate(list(arrays))
 
 
-def _stack(blocks: list[Block], first: int, width: int, dtype) -> np.ndarray:
+def _stack(blocks: list[Block], first: int, width: int, dtype: Any) -> np.ndarray:
     X = np.zeros((sum(len(block.X) for block in blocks), width), dtype)
     stop = len(X)
     while blocks:  # A block is let go as soon as it is copied.

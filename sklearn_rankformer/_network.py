@@ -397,6 +397,7 @@ class RankFormer(nn.Module):
         z = self._embed(x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))
         weights = []
         for block in self.blocks:
+            assert isinstance(block, Block)
             weights.append(block.attention_weights(z))
             z = block(z, None)
         return torch.stack(weights)
@@ -442,7 +443,8 @@ def build(
 
     On the device "meta" it has shapes and no memory, and nothing is drawn.
     """
-    network = RankFormer if isinstance(config, RankFormerConfig) else MLP
     # The device is named because torch's default one may be set to another.
     with torch.device(device), drawing_from(generator):
-        return network(config)
+        if isinstance(config, RankFormerConfig):
+            return RankFormer(config)
+        return MLP(config)

@@ -34,7 +34,7 @@ from ._fit import (
     train_model,
     train_one_epoch,
 )
-from ._groups import resolve_groups
+from ._groups import refuse_list_sizes, resolve_groups
 from ._inference import Predictions
 from ._lists import Lists, digest_lists, lists_of
 from ._losses import LOSSES, pick_loss
@@ -106,6 +106,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         "verbose": ["verbose"],
     }
 
+    @refuse_list_sizes
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -173,6 +174,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         self._become(new, result)
         return self
 
+    @refuse_list_sizes
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, groups=None, *, sample_weight=None, qid=None):
         """Train for one epoch on these lists.
@@ -320,13 +322,13 @@ class NeuralRanker(RankerMixin, BaseEstimator):
     def _network_config(self, columns: Columns, levels: Levels) -> NetworkConfig:
         raise NotImplementedError
 
-    def _training_config(self, listwide_weight=0.0) -> TrainingConfig:
+    def _training_config(self) -> TrainingConfig:
         device = pick_device(self.device)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         return TrainingConfig(
             loss=pick_loss(self.loss),
             gain=self.gain,
-            listwide_weight=listwide_weight,
+            listwide_weight=0.0,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             max_epochs=self.max_epochs,
@@ -367,12 +369,12 @@ class NeuralRanker(RankerMixin, BaseEstimator):
     def _copy_to_fit(self):
         """A shallow copy to check and to fit, so that self stays as it is meanwhile."""
         new = type(self).__new__(type(self))
-        vars(new).update(vars(self))
+        new.__dict__ = dict(vars(self))
         return new
 
     def _become(self, new, result):
         """Take over all attributes in one step; pass the user's interrupt on."""
-        self.__dict__ = vars(new)
+        self.__dict__ = new.__dict__
         if result.interrupted:
             warn_user(
                 f"Training was interrupted in epoch {len(result.history)}; the ranker "

@@ -3,6 +3,7 @@
 They differ in their network and its parameters; all else is in `_neural_ranker`.
 """
 
+from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -309,7 +310,8 @@ class RankFormerRanker(NeuralRanker):
         return self._model.levels.values
 
     def _training_config(self):
-        return super()._training_config(self.listwide_weight)
+        config = super()._training_config()
+        return replace(config, listwide_weight=self.listwide_weight)
 
     def _network_config(self, columns, levels):
         if self.d_model % self.nhead:

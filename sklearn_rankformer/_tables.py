@@ -49,9 +49,11 @@ def _filled(X: np.ma.MaskedArray) -> np.ndarray:
     """The values of a masked array, missing where it is masked."""
     if not np.ma.getmaskarray(X).any():
         return np.ma.getdata(X)
+    values = np.ma.getdata(X)
     if X.dtype.kind in "biu":
-        X = X.astype(np.float64)
-    return X.filled(np.nan if X.dtype.kind == "f" else None)
+        values = values.astype(np.float64)
+    missing: Any = np.nan if values.dtype.kind == "f" else None
+    return np.where(np.ma.getmaskarray(X), missing, values).astype(values.dtype)
 
 
 def _arrow_to_pandas(X: Any, name: str) -> Any:

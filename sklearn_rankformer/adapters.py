@@ -317,9 +317,9 @@ def _bring_together(X, y, groups, sample_weight, *, name="y"):
 
 def _fit(estimator, train, val, rounds):
     # First of all: a class derived from a library's may take groups besides.
-    if is_library_ranker(estimator):
-        fit_library = _FIT_LIBRARY[str(library_of(estimator))]
-        return fit_library(estimator, train, val, rounds)
+    library = library_of(estimator)
+    if library is not None and is_library_ranker(estimator):
+        return _FIT_LIBRARY[library](estimator, train, val, rounds)
     return _fit_other(estimator, train, val)
 
 

@@ -506,7 +506,7 @@ def test_memory_mapped_rows_are_not_copied(mapped, monkeypatch):
 def test_memory_mapped_equals_in_memory(mapped):
     few = mapped[:500]
     groups = np.arange(500) // 10
-    y = np.arange(500) % 3
-    ranker = rankformer().fit(few, y, groups=groups)
-    other = rankformer().fit(np.array(few), y, groups=groups)
+    labels = np.arange(500) % 3
+    ranker = rankformer().fit(few, labels, groups=groups)
+    other = rankformer().fit(np.array(few), labels, groups=groups)
     equal(ranker.predict(few, groups=groups), other.predict(few, groups=groups))

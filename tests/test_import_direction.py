@@ -17,8 +17,8 @@ NAME = PACKAGE.name
 
 # Each layer imports from those above it here; within a layer, only from what is named.
 NOTHING = frozenset()
-GROUND = {"_warnings", "_lists", "_tables", "_letor"}
-CHECKS = {"_checks"}
+GROUND = {"_warnings", "_lists", "_tables"}
+CHECKS = {"_checks", "_letor"}
 IDS = {"_groups"}
 BOTTOM = GROUND | CHECKS | IDS
 PARTS = {
