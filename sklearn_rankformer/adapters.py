@@ -208,6 +208,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         return tags
 
     def __sklearn_clone__(self):
+        # scikit-learn's own cloning would stumble over CatBoost's parameters.
         shell = copy.copy(self)
         shell.estimator = None
         copied = super(RankerAdapter, shell).__sklearn_clone__()
@@ -303,17 +304,19 @@ def _bring_together(X, y, groups, sample_weight, *, name="y"):
     check_consistent_length(X, y)
     lists = lists_of(groups, len(y))
     weight = check_weights(sample_weight, lists)
+    # The libraries take lists in the order in which they lie, not in that of their ids.
     by_place = np.argsort(lists.starts)
     sizes = lists.lengths[by_place]
     in_place = Lists(lists.ids[by_place], np.cumsum(sizes) - sizes, sizes, None)
     rows = lists.order
-    if rows is None:
+    if rows is None:  # each list lies in one piece already: nothing is copied
         return _Rows(X, y, weight, in_place)
     weight = None if weight is None else weight[rows]
     return _Rows(_safe_indexing(X, rows), y[rows], weight, in_place)
 
 
 def _fit(estimator, train, val, rounds):
+    # First of all: a class derived from a library's may take groups besides.
     library = library_of(estimator)
     if library is not None and is_library_ranker(estimator):
         return _FIT_LIBRARY[library](estimator, train, val, rounds)
@@ -341,7 +344,7 @@ def _fit_lightgbm(ranker, train, val, rounds):
 
 def _check_lightgbm_labels(ranker, y, name):
     params = ranker.get_params()
-    if callable(params.get("objective")):
+    if callable(params.get("objective")):  # looks up no gains
         return
     gains = params.get("label_gain")
     n_gains = 31
@@ -359,7 +362,7 @@ def _check_lightgbm_labels(ranker, y, name):
 
 def _fit_xgboost(ranker, train, val, rounds):
     options = {}
-    if rounds is not None:
+    if rounds is not None:  # on the clone: fit no longer takes it
         ranker.set_params(early_stopping_rounds=rounds)
     if val is not None:
         options = {"eval_set": [(val.X, val.y)], "eval_qid": [val.qid]}
@@ -405,6 +408,7 @@ def _fit_catboost(ranker, train, val, rounds):
 def _catboost_pool(ranker, rows):
     from catboost import Pool
 
+    # A pool is built here for the ids, and has to carry what fit knows otherwise.
     params = ranker.get_params()
     kinds = ["cat_features", "text_features", "embedding_features"]
     weights = check_list_weights(rows.weight, rows.lists)
