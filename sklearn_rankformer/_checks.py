@@ -12,6 +12,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_scalar
 
 from ._lists import Lists
+from ._tables import is_tensor, naming, tensor_to_array
 from ._warnings import warn_user
 
 
@@ -116,7 +117,7 @@ def check_numbers(values: Any, name: str, *, hint: str = "") -> np.ndarray:
         if column.dtype.kind in "cmM":
             raise TypeError(f"{column.dtype} is not real")
         numbers = column.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"{name} must hold numbers{hint}; got dtype {column.dtype}. Map it to "
             f"numbers first. ({error})"
@@ -144,14 +145,42 @@ def plain_array(values: Any, name: str) -> np.ndarray:
 
     Raises
     ------
-    ValueError
-        If an entry is masked.
+    TypeError, ValueError
+        If an entry is masked, or no array can be made of the values.
     """
     if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
         raise ValueError(
             f"{name} has {np.ma.count_masked(values)} masked entries. Drop these rows."
         )
-    return np.asarray(values)
+    if is_tensor(values):
+        return tensor_to_array(values, name)
+    with naming(name):
+        return np.asarray(values)
+
+
+def check_length(values: np.ndarray, X: Any, name: str, table: str = "X") -> None:
+    """Refuse another number of values than rows.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,)
+        One per row.
+    X : array, sparse matrix or frame
+        The rows.
+    name, table : str
+        How the error message calls the two.
+
+    Raises
+    ------
+    ValueError
+        If the numbers differ.
+    """
+    if len(values) != X.shape[0]:
+        # scikit-learn's words, which its own checks look for.
+        raise ValueError(
+            f"{name} has {len(values)} entries for {X.shape[0]} rows of {table}: "
+            f"inconsistent numbers of samples. Give one per row."
+        )
 
 
 def check_k(k: Any) -> int | None:

@@ -6,6 +6,9 @@ They are turned into plain ones here, or refused with the call that does it. Lib
 are known by name, so that none has to be installed.
 """
 
+import re
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -27,11 +30,11 @@ def as_table(X: Any, name: str = "X") -> Any:
     ImportError
         If X is an Arrow table and pandas is not installed.
     TypeError
-        If X is a query that is yet to be run.
+        If X is a query that is yet to be run, or no table of any kind.
     """
     if np.ma.isMaskedArray(X):
         return _filled(X)
-    library = type(X).__module__.partition(".")[0]
+    library = _library(X)
     if library == "pyarrow" and hasattr(X, "to_pandas"):
         return _arrow_to_pandas(X, name)
     if library == "polars" and type(X).__name__ == "LazyFrame":
@@ -39,10 +42,79 @@ def as_table(X: Any, name: str = "X") -> Any:
             f"{name} is a polars LazyFrame, a query that is yet to be run. Give "
             f"{name}.collect()."
         )
-    if library == "torch" and hasattr(X, "detach"):
-        tensor = X.detach().cpu()
-        return (tensor if tensor.element_size() > 2 else tensor.float()).numpy()
+    if is_tensor(X):
+        return tensor_to_array(X, name)
+    if hasattr(X, "__array__") and not hasattr(X, "shape"):
+        X = np.asarray(X)
+    if not _has_rows(X):
+        raise TypeError(
+            f"{name} must have rows and columns, got {type(X).__name__}. Give an "
+            f"array-like, a sparse matrix, or a frame of pandas or polars."
+        )
     return X
+
+
+def _has_rows(X: Any) -> bool:
+    if hasattr(X, "shape"):
+        return len(X.shape) > 0
+    if isinstance(X, str | bytes | Mapping | Set):
+        return False
+    return hasattr(X, "__len__") and hasattr(X, "__getitem__")
+
+
+def is_tensor(values: Any) -> bool:
+    """Return whether it is a tensor of torch."""
+    return _library(values) == "torch" and hasattr(values, "detach")
+
+
+def tensor_to_array(tensor: Any, name: str) -> np.ndarray:
+    """Return the values of a tensor, whatever its device, with a gradient or not.
+
+    Parameters
+    ----------
+    tensor : torch.Tensor
+        Half-precision numbers become float32, as NumPy has no bfloat16.
+    name : str
+        How the error message calls it.
+
+    Raises
+    ------
+    TypeError
+        If it is sparse, quantised or without data.
+    """
+    try:
+        plain = tensor.detach().cpu().resolve_conj().resolve_neg()
+        half = plain.is_floating_point() and plain.element_size() <= 2
+        return (plain.float() if half else plain).numpy()
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"{name} is a tensor without plain values: {error}") from error
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Have an error of whoever reads a table say which argument it was.
+
+    Parameters
+    ----------
+    name : str
+        How the caller knows the table.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As raised inside, the name put before messages that lack it.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        if type(error) is not OverflowError and re.search(rf"\b{name}\b", str(error)):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name} cannot be used: {error}") from error
+
+
+def _library(X: Any) -> str:
+    return type(X).__module__.partition(".")[0]
 
 
 def _filled(X: np.ma.MaskedArray) -> np.ndarray:

@@ -19,7 +19,7 @@ from sklearn.base import (
     _fit_context,
     is_classifier,
 )
-from sklearn.utils import _safe_indexing, check_consistent_length, get_tags
+from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import (
     check_is_fitted,
@@ -27,7 +27,13 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ._checks import check_labels, check_list_weights, check_weights, warn_no_order
+from ._checks import (
+    check_labels,
+    check_length,
+    check_list_weights,
+    check_weights,
+    warn_no_order,
+)
 from ._groups import refuse_list_sizes, resolve_groups
 from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
@@ -40,6 +46,7 @@ from ._models import (
     predict_with_groups,
     refuse_hidden_ranker,
 )
+from ._tables import as_table, naming
 from ._warnings import warn_missing_groups
 
 
@@ -231,23 +238,25 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
                 f"stopping of the estimator itself."
             )
 
-    def _check_X(self, X, *, reset=False):
-        if hasattr(X, "columns"):
-            validate_data(self, X, reset=reset, skip_check_array=True)
+    def _check_X(self, X, *, reset=False, name="X"):
+        with naming(name):
+            if hasattr(X, "columns"):
+                validate_data(self, X, reset=reset, skip_check_array=True)
+                return X
+            tags = get_tags(self.estimator).input_tags
+            X = validate_data(
+                self,
+                X,
+                reset=reset,
+                dtype=None if tags.categorical else "numeric",
+                accept_sparse="csr" if tags.sparse else False,
+                ensure_all_finite=not tags.allow_nan,
+            )
+            if issparse(X):
+                # LightGBM and CatBoost read no sparse arrays, CatBoost no 64-bit
+                # indices.
+                return csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)
             return X
-        tags = get_tags(self.estimator).input_tags
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype=None if tags.categorical else "numeric",
-            accept_sparse="csr" if tags.sparse else False,
-            ensure_all_finite=not tags.allow_nan,
-        )
-        if issparse(X):
-            # LightGBM and CatBoost read no sparse arrays, CatBoost no 64-bit indices.
-            return csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)
-        return X
 
     def _validation_rows(self, X_val, y_val, groups_val):
         if X_val is None:
@@ -260,14 +269,18 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
                 )
             return None
         X_val, groups_val = resolve_groups(
-            X_val, groups_val, group_column=self.group_column, name="groups_val"
+            as_table(X_val, "X_val"),
+            groups_val,
+            group_column=self.group_column,
+            name="groups_val",
         )
         if groups_val is None and learns_from_lists(self.estimator):
             raise ValueError(
                 "X_val came without groups_val. Give one list id per row of X_val."
             )
+        X_val = self._check_X(X_val, name="X_val")
         return _bring_together(
-            self._check_X(X_val), y_val, groups_val, None, name="y_val"
+            X_val, y_val, groups_val, None, name="y_val", table="X_val"
         )
 
 
@@ -299,9 +312,9 @@ class _Rows:
         return self.lists.codes
 
 
-def _bring_together(X, y, groups, sample_weight, *, name="y"):
+def _bring_together(X, y, groups, sample_weight, *, name="y", table="X"):
     y = check_labels(y, name, negative=True)
-    check_consistent_length(X, y)
+    check_length(y, X, name, table)
     lists = lists_of(groups, len(y))
     weight = check_weights(sample_weight, lists)
     # The libraries take lists in the order in which they lie, not in that of their ids.

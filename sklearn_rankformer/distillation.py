@@ -29,6 +29,7 @@ from ._models import (
     takes_groups,
     unwrap,
 )
+from ._tables import as_table, naming
 from ._warnings import warn_missing_groups
 from .adapters import RankerAdapter
 
@@ -277,19 +278,20 @@ class DistilledRanker(RankerMixin, BaseEstimator):
                 f"None. Give labels, or a fitted teacher as FrozenEstimator(teacher)."
             )
 
-    def _check_X(self, X, *, reset=False):
-        if hasattr(X, "columns"):
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            return X
-        tags = self.__sklearn_tags__().input_tags
-        return validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype=None if tags.categorical else "numeric",
-            accept_sparse="csr" if tags.sparse else False,
-            ensure_all_finite="allow-nan" if tags.allow_nan else True,
-        )
+    def _check_X(self, X, *, reset=False, name="X"):
+        with naming(name):
+            if hasattr(X, "columns"):
+                validate_data(self, X, reset=reset, skip_check_array=True)
+                return X
+            tags = self.__sklearn_tags__().input_tags
+            return validate_data(
+                self,
+                X,
+                reset=reset,
+                dtype=None if tags.categorical else "numeric",
+                accept_sparse="csr" if tags.sparse else False,
+                ensure_all_finite="allow-nan" if tags.allow_nan else True,
+            )
 
     def _other_rows(self, X, y, groups, suffix):
         """Rows besides the labelled ones, or None if there are none."""
@@ -299,13 +301,16 @@ class DistilledRanker(RankerMixin, BaseEstimator):
                 raise ValueError(f"{given}{suffix} means nothing without X{suffix}.")
             return None
         X, groups = resolve_groups(
-            X, groups, group_column=self.group_column, name=f"groups{suffix}"
+            as_table(X, f"X{suffix}"),
+            groups,
+            group_column=self.group_column,
+            name=f"groups{suffix}",
         )
         if groups is None and self.fitted_with_groups_:
             raise ValueError(
                 f"X{suffix} came without groups{suffix}. Give one list id per row."
             )
-        X = self._check_X(X)
+        X = self._check_X(X, name=f"X{suffix}")
         return _Given(X, y, lists_of(groups, X.shape[0]))
 
     def _fit_teacher(self, labelled, val, sample_weight):

@@ -493,8 +493,9 @@ def label_gains(labels: np.ndarray, gain) -> np.ndarray:
         If `gain` is unknown or gives what cannot be gains, or the gains overflow.
     """
     if callable(gain):
-        gains = np.asarray(gain(labels.copy()), dtype=np.float64)
-        if gains.shape != labels.shape or not (gains >= 0).all():
+        gains = np.asarray(gain(labels.copy()))
+        real = gains.dtype.kind in "biuf" and gains.shape == labels.shape
+        if not real or not (gains >= 0).all():
             raise ValueError(
                 "gain must map the array of labels to an array of the same shape of "
                 "numbers from 0 on."
@@ -502,6 +503,7 @@ def label_gains(labels: np.ndarray, gain) -> np.ndarray:
     else:
         check_option("gain", gain, ("exp", "linear"))
         gains = labels if gain == "linear" else _exponential(labels)
+    gains = gains.astype(np.float64, copy=False)
     with np.errstate(over="ignore"):
         total = gains.sum()
     if not np.isfinite(total):

@@ -23,7 +23,7 @@ from sklearn.utils.validation import (
 
 from ._groups import resolve_groups
 from ._lists import lists_of
-from ._tables import as_table
+from ._tables import as_table, naming
 from ._warnings import warn_missing_groups
 
 
@@ -95,13 +95,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"output must be 'append' or 'replace', got {self.output!r}."
             )
-        X = validate_data(
-            self,
-            as_table(X),
-            dtype=np.float64,
-            ensure_all_finite="allow-nan",
-            reset=True,
-        )
+        X = self._check_X(X, reset=True)
         resolve_groups(X, groups)
         if groups is None:
             warn_missing_groups("WithinListScaler.fit")
@@ -127,6 +121,16 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         """
         return self.fit(X, y, groups).transform(X, groups)
 
+    def _check_X(self, X, *, reset):
+        with naming("X"):
+            return validate_data(
+                self,
+                as_table(X),
+                dtype=np.float64,
+                ensure_all_finite="allow-nan",
+                reset=reset,
+            )
+
     def transform(self, X, groups=None):
         """Return the features relative to their lists.
 
@@ -149,13 +153,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
             If `fit` was given groups and `transform` is not.
         """
         check_is_fitted(self)
-        X = validate_data(
-            self,
-            as_table(X),
-            dtype=np.float64,
-            ensure_all_finite="allow-nan",
-            reset=False,
-        )
+        X = self._check_X(X, reset=False)
         if groups is None and self.fitted_with_groups_:
             raise ValueError(
                 "WithinListScaler was fitted with groups, so transform needs them too. "

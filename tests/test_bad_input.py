@@ -178,7 +178,7 @@ FEATURE_CASES = [
     ("1-D", X[:, 0], ValueError, "1D array|1-D"),
     ("a scalar", 5, BOTH_ERRORS, "scalar array|2-D|has no len|array-like"),
     ("None", None, BOTH_ERRORS, "None"),
-    ("a text", "features", ValueError, "entries for 8 rows"),
+    ("a text", "features", TypeError, "X must have rows and columns, got str"),
     ("words", np.full(X.shape, "red"), ValueError, "convert string to float|str"),
     ("words as objects", np.full(X.shape, "red", object), ValueError, "to float"),
     ("dates", X.astype("M8[D]"), TypeError, r"X has dtype datetime64\[D\]"),
