@@ -12,7 +12,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_scalar
 
 from ._lists import Lists
-from ._tables import is_tensor, naming, tensor_to_array
+from ._tables import is_tensor, reading, tensor_to_array
 from ._warnings import warn_user
 
 
@@ -154,7 +154,7 @@ def plain_array(values: Any, name: str) -> np.ndarray:
         )
     if is_tensor(values):
         return tensor_to_array(values, name)
-    with naming(name):
+    with reading(name):
         return np.asarray(values)
 
 

@@ -35,7 +35,7 @@ def pick_device(device: str | torch.device) -> torch.device:
 def check_device(device: str | torch.device) -> None:
     """Raise ValueError unless this machine has the device."""
     try:
-        torch.empty(0, device=pick_device(device))
+        torch.empty(0, device=pick_device(device)).cpu()  # "meta" holds no data
     except (AssertionError, RuntimeError) as error:
         raise ValueError(
             f"device={device!r} is not there: {error}. Use device='auto'."

@@ -20,7 +20,7 @@ from ._categories import Categories, find_categories, odd_columns
 from ._checks import check_labels, check_length, check_weights, warn_no_order
 from ._columns import Columns, learn_columns
 from ._config import InputConfig, NetworkConfig, config_from_dict
-from ._device import agreed, pick_device, pick_precision, usable_device
+from ._device import agreed, check_device, pick_device, pick_precision, usable_device
 from ._fit import (
     Model,
     TrainingConfig,
@@ -36,7 +36,7 @@ from ._lists import Lists, digest_lists, lists_of
 from ._losses import LOSSES, pick_loss
 from ._mixin import RankerMixin
 from ._rows import Levels, Rows, find_levels, make_rows
-from ._tables import as_table, naming
+from ._tables import as_table, reading
 from ._warnings import warn_missing_groups, warn_user
 
 
@@ -295,7 +295,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         """X as numbers, and its categories: those known, or found here if None."""
         first, categories = known is None, known
         try:
-            with naming(name):
+            with reading(name):
                 X = _with_columns(X, self.categorical_features)
                 validate_data(self, X, skip_check_array=True, reset=first)
                 if categories is None:
@@ -320,6 +320,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         raise NotImplementedError
 
     def _training_config(self) -> TrainingConfig:
+        check_device(self.device)
         device = pick_device(self.device)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         return TrainingConfig(

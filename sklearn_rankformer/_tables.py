@@ -44,7 +44,11 @@ def as_table(X: Any, name: str = "X") -> Any:
         )
     if is_tensor(X):
         return tensor_to_array(X, name)
-    if hasattr(X, "__array__") and not hasattr(X, "shape"):
+    if library == "pandas" and hasattr(X, "columns") and hasattr(X, "sparse"):
+        # Of sparse frames scikit-learn reads only those that leave out zeros.
+        zeros = all(kind.fill_value == 0 for kind in X.dtypes)
+        return X if zeros else X.sparse.to_dense()
+    if isinstance(X, memoryview) or (hasattr(X, "__array__") and not _shape(X)):
         X = np.asarray(X)
     if not _has_rows(X):
         raise TypeError(
@@ -54,8 +58,12 @@ def as_table(X: Any, name: str = "X") -> Any:
     return X
 
 
+def _shape(X: Any) -> tuple | None:
+    return getattr(X, "shape", None)
+
+
 def _has_rows(X: Any) -> bool:
-    if hasattr(X, "shape"):
+    if _shape(X) is not None:
         return len(X.shape) > 0
     if isinstance(X, str | bytes | Mapping | Set):
         return False
@@ -91,8 +99,10 @@ def tensor_to_array(tensor: Any, name: str) -> np.ndarray:
 
 
 @contextmanager
-def naming(name: str) -> Iterator[None]:
-    """Have an error of whoever reads a table say which argument it was.
+def reading(name: str) -> Iterator[None]:
+    """Let other libraries read a table: their errors say which argument it was.
+
+    Huge numbers overflow in their sums, which numpy's settings may turn into errors.
 
     Parameters
     ----------
@@ -105,7 +115,8 @@ def naming(name: str) -> Iterator[None]:
         As raised inside, the name put before messages that lack it.
     """
     try:
-        yield
+        with np.errstate(all="ignore"):
+            yield
     except (TypeError, ValueError, OverflowError) as error:
         if type(error) is not OverflowError and re.search(rf"\b{name}\b", str(error)):
             raise

@@ -46,7 +46,7 @@ from ._models import (
     predict_with_groups,
     refuse_hidden_ranker,
 )
-from ._tables import as_table, naming
+from ._tables import as_table, reading
 from ._warnings import warn_missing_groups
 
 
@@ -239,7 +239,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
             )
 
     def _check_X(self, X, *, reset=False, name="X"):
-        with naming(name):
+        with reading(name):
             if hasattr(X, "columns"):
                 validate_data(self, X, reset=reset, skip_check_array=True)
                 return X

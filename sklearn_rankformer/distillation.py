@@ -29,7 +29,7 @@ from ._models import (
     takes_groups,
     unwrap,
 )
-from ._tables import as_table, naming
+from ._tables import as_table, reading
 from ._warnings import warn_missing_groups
 from .adapters import RankerAdapter
 
@@ -279,7 +279,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
             )
 
     def _check_X(self, X, *, reset=False, name="X"):
-        with naming(name):
+        with reading(name):
             if hasattr(X, "columns"):
                 validate_data(self, X, reset=reset, skip_check_array=True)
                 return X

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from . import __version__
 from ._columns import Columns
 from ._ranker import MLPRanker, RankFormerRanker
+from ._warnings import warn_user
 
 OPSET = 18
 
@@ -120,7 +121,9 @@ class NormalScores(nn.Module):
             self.width = 2 ** self.n_knots.bit_length() - 1
             knots = np.full((n_numeric, self.width), np.inf)
             # X is float32 here, whose range needs no shift.
-            knots[:, : self.n_knots] = np.ldexp(columns.knots, -columns.shifts[:, None])
+            real = np.ldexp(columns.knots, -columns.shifts[:, None])
+            _warn_beyond_float32(columns.numeric, real)
+            knots[:, : self.n_knots] = real
             scores = np.zeros((n_numeric, self.width))
             scores[:, : self.n_knots] = columns.scores
             self.register_buffer("knots", torch.tensor(knots.ravel()))
@@ -154,6 +157,20 @@ class NormalScores(nn.Module):
         share = ((x - low) / gap).masked_fill(gap <= 0.0, 0.0)
         scores = self.scores[left] + share * (self.scores[right] - self.scores[left])
         return scores.masked_fill(x.isnan(), 0.0)
+
+
+def _warn_beyond_float32(numeric: np.ndarray, knots: np.ndarray) -> None:
+    """Warn of columns that float32 cannot hold, or in which it sees half the values."""
+    with np.errstate(all="ignore"):
+        single = knots.astype(np.float32)
+    n_seen = (np.diff(single) > 0).sum(1)
+    lost = ~np.isfinite(single).all(1) | (2 * n_seen < (np.diff(knots) > 0).sum(1))
+    if lost.any():
+        warn_user(
+            f"The graph takes float32, which holds the columns "
+            f"{numeric[lost].tolist()} of X badly: its scores differ from those of "
+            f"predict. Scale these columns before fit."
+        )
 
 
 class RankerGraph(nn.Module):

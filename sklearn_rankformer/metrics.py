@@ -507,10 +507,11 @@ def label_gains(labels: np.ndarray, gain) -> np.ndarray:
     with np.errstate(over="ignore"):
         total = gains.sum()
     if not np.isfinite(total):
-        way_out = 'Use gain="linear"' if gain == "exp" else "Divide the labels"
+        ways_out = {"exp": 'Use gain="linear"', "linear": "Divide the labels"}
         raise ValueError(
-            f"Gains overflow: the largest label is {labels.max():g}. {way_out}, or map "
-            f"the labels to fewer levels."
+            f"Gains overflow: the largest label is {labels.max():g}. "
+            f"{ways_out.get(str(gain), 'Have gain give less')}, or map the labels to "
+            f"fewer levels."
         )
     return gains
 

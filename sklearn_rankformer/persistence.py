@@ -314,7 +314,7 @@ def _restore(header, arrays, device):
     fitted = _decode_fitted(header["fitted"])
     names = header["feature_names"]
     if names is not None:
-        if not all(type(name) is str for name in names):
+        if type(names) is not list or not all(type(name) is str for name in names):
             raise ValueError("feature names that are no text")
         fitted["feature_names_in_"] = np.array(names, dtype=object)
     model = {"config": decode(header["network"]), "arrays": arrays}

@@ -23,7 +23,7 @@ from sklearn.utils.validation import (
 
 from ._groups import resolve_groups
 from ._lists import lists_of
-from ._tables import as_table, naming
+from ._tables import as_table, reading
 from ._warnings import warn_missing_groups
 
 
@@ -122,7 +122,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         return self.fit(X, y, groups).transform(X, groups)
 
     def _check_X(self, X, *, reset):
-        with naming("X"):
+        with reading("X"):
             return validate_data(
                 self,
                 as_table(X),
