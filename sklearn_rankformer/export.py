@@ -82,9 +82,12 @@ def to_onnx(ranker, path):
         )
     check_is_fitted(ranker)
     _import_onnx()
-    graph = RankerGraph(ranker).eval()
     path = Path(path)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with (
+        torch.device("cpu"),  # the user may have set another
+        tempfile.TemporaryDirectory(dir=path.parent) as folder,
+    ):
+        graph = RankerGraph(ranker).eval()
         unfinished = os.path.join(folder, "graph.onnx")
         _export(graph, unfinished)
         _add_metadata(unfinished, _metadata_of(ranker))
@@ -188,7 +191,7 @@ class RankerGraph(nn.Module):
         columns = ranker._model.columns
         self.transform = NormalScores(columns)
         self.module = deepcopy(ranker.module_).cpu()
-        probe = torch.zeros(1, 1, columns.n_columns)
+        probe = torch.zeros(1, 1, columns.n_columns, dtype=torch.float32)
         with torch.no_grad():
             logits = self.module.eval()(probe, torch.ones(1, 1, dtype=torch.bool))[1]
         self.outputs = ["scores"] if logits is None else ["scores", "list_proba"]
@@ -199,7 +202,8 @@ class RankerGraph(nn.Module):
         # What padding scores goes to a place after the last row, and is cut off.
         n_rows = X.shape[0]
         place = torch.where(mask, rows, n_rows).flatten()
-        flat = torch.zeros(n_rows + 1).scatter(0, place, scores.mean(0).flatten())
+        flat = torch.zeros(n_rows + 1, dtype=scores.dtype)
+        flat = flat.scatter(0, place, scores.mean(0).flatten())
         if logits is None:
             return (flat[:n_rows],)
         return flat[:n_rows], _level_proba(logits.sigmoid().mean(0))
@@ -244,7 +248,8 @@ def _export(graph, path, dynamo=False):
     The older exporter takes a second where the newer takes twenty, with the same
     numbers out; the newer is for a torch that has dropped the older.
     """
-    example = torch.zeros(5, graph.n_features), torch.tensor([2, 3])
+    X = torch.zeros(5, graph.n_features, dtype=torch.float32)
+    example = X, torch.tensor([2, 3])
     options = {
         "input_names": ["X", "lengths"],
         "output_names": graph.outputs,
