@@ -84,7 +84,7 @@ def to_onnx(ranker, path):
     _import_onnx()
     path = Path(path)
     with (
-        torch.device("cpu"),  # the user may have set another
+        _usual_defaults(),
         tempfile.TemporaryDirectory(dir=path.parent) as folder,
     ):
         graph = RankerGraph(ranker).eval()
@@ -191,7 +191,7 @@ class RankerGraph(nn.Module):
         columns = ranker._model.columns
         self.transform = NormalScores(columns)
         self.module = deepcopy(ranker.module_).cpu()
-        probe = torch.zeros(1, 1, columns.n_columns, dtype=torch.float32)
+        probe = torch.zeros(1, 1, columns.n_columns)
         with torch.no_grad():
             logits = self.module.eval()(probe, torch.ones(1, 1, dtype=torch.bool))[1]
         self.outputs = ["scores"] if logits is None else ["scores", "list_proba"]
@@ -202,8 +202,7 @@ class RankerGraph(nn.Module):
         # What padding scores goes to a place after the last row, and is cut off.
         n_rows = X.shape[0]
         place = torch.where(mask, rows, n_rows).flatten()
-        flat = torch.zeros(n_rows + 1, dtype=scores.dtype)
-        flat = flat.scatter(0, place, scores.mean(0).flatten())
+        flat = torch.zeros(n_rows + 1).scatter(0, place, scores.mean(0).flatten())
         if logits is None:
             return (flat[:n_rows],)
         return flat[:n_rows], _level_proba(logits.sigmoid().mean(0))
@@ -248,8 +247,7 @@ def _export(graph, path, dynamo=False):
     The older exporter takes a second where the newer takes twenty, with the same
     numbers out; the newer is for a torch that has dropped the older.
     """
-    X = torch.zeros(5, graph.n_features, dtype=torch.float32)
-    example = X, torch.tensor([2, 3])
+    example = torch.zeros(5, graph.n_features), torch.tensor([2, 3])
     options = {
         "input_names": ["X", "lengths"],
         "output_names": graph.outputs,
@@ -268,6 +266,21 @@ def _export(graph, path, dynamo=False):
         options["dynamic_axes"] = {name: {0: axes[name]} for name in names}
     with _quiet():
         torch.onnx.export(graph, example, path, **options)
+
+
+@contextmanager
+def _usual_defaults():
+    """Trace with torch's own default device and dtype, whatever the user has set.
+
+    The exporter gives plain numbers the default dtype, which is one for all threads.
+    """
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 @contextmanager
