@@ -166,7 +166,7 @@ def _warn_beyond_float32(numeric: np.ndarray, knots: np.ndarray) -> None:
     """Warn of columns that float32 cannot hold, or in which it sees half the values."""
     with np.errstate(all="ignore"):
         single = knots.astype(np.float32)
-    n_seen = (np.diff(single) > 0).sum(1)
+        n_seen = (np.diff(single) > 0).sum(1)
     lost = ~np.isfinite(single).all(1) | (2 * n_seen < (np.diff(knots) > 0).sum(1))
     if lost.any():
         warn_user(

@@ -192,3 +192,13 @@ def test_others_are_refused(tmp_path):
     with pytest.raises(TypeError, match="RankFormerRanker or MLPRanker"):
         to_onnx(make_pipeline(rankformer()), tmp_path / "ranker.onnx")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_columns_that_float32_cannot_hold_are_named(scale, lists, tmp_path):
+    X, y, groups = lists
+    X = X * [1, scale, 1, 1]
+    ranker = MLPRanker(max_epochs=1, n_members=1, hidden_layer_sizes=(4,))
+    ranker.fit(X, y, groups=groups)
+    with pytest.warns(UserWarning, match=r"holds the columns \[1\] of X badly"):
+        to_onnx(ranker, tmp_path / "ranker.onnx")

@@ -208,6 +208,7 @@ def test_labels_weights_and_ids_come_in_every_container(kind, make):
     )
 
 
+@pytest.mark.skipif(np.__version__ < "2", reason="needs StringDType")
 def test_texts_of_numpy_are_ids():
     X, y, groups = make_lists(n_lists=12)
     texts = np.char.add("query ", groups.astype(str))
@@ -251,21 +252,12 @@ def test_held_out_features_are_refused_by_their_own_name(kind, make):
         make().fit(X, y, groups=groups, X_val=changed[kind](X), **held)
 
 
-SPARSE = [
-    getattr(sparse, f"{form}_{kind}")
+SPARSE = {
+    f"{form}_{kind}": getattr(sparse, f"{form}_{kind}")
     for form in ("csr", "csc", "coo", "lil", "dok", "dia", "bsr")
     for kind in ("matrix", "array")
-]
-NUMBERS = [
-    np.float16,
-    np.float32,
-    ">f4",
-    np.int8,
-    np.uint64,
-    ">i2",
-    bool,
-    np.longdouble,
-]
+}
+NUMBERS = [np.float16, np.float32, ">f4", np.int8, np.uint64, ">i2", bool]
 
 
 @settings(max_examples=60)
@@ -277,11 +269,13 @@ def test_scores_follow_from_the_numbers_not_from_what_holds_them(data, seed, mis
     plain = X.astype(np.float64)
     if missing and X.dtype.kind == "f":
         X[::3, 1] = plain[::3, 1] = np.nan
-    made = st.sampled_from([*CONVERTED.values(), *SPARSE, np.asfortranarray, list])
-    container = data.draw(made)
-    if container in SPARSE and X.dtype.itemsize in (2, 16):
+    made = {**CONVERTED, **SPARSE, "columns": np.asfortranarray, "list": list}
+    kind = data.draw(st.sampled_from(sorted(made)))
+    only_wide = kind in SPARSE and X.dtype == np.float16
+    only_floats = kind.startswith("tensor with") and X.dtype.kind != "f"
+    if only_wide or only_floats:  # what the other library cannot make
         X = plain
     make = data.draw(st.sampled_from([rankformer, mlp]))
     expected = scores(make(), plain, y, groups)
-    found = scores(make(), container(X.astype(X.dtype.newbyteorder("="))), y, groups)
+    found = scores(make(), made[kind](X.astype(X.dtype.newbyteorder("="))), y, groups)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
