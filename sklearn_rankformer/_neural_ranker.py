@@ -7,6 +7,7 @@ predict while another fits get the answers of the old model or of the new one.
 
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -291,7 +292,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             )
         return make_rows(X, y, lists_of(ids, X.shape[0]), None, self.gain)
 
-    def _encode(self, X, known, name="X") -> tuple[object, Categories]:
+    def _encode(self, X, known, name="X") -> tuple[Any, Categories]:
         """X as numbers, and its categories: those known, or found here if None."""
         first, categories = known is None, known
         try:

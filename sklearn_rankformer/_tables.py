@@ -48,14 +48,14 @@ def as_table(X: Any, name: str = "X") -> Any:
         # Of sparse frames scikit-learn reads only those that leave out zeros.
         zeros = all(kind.fill_value == 0 for kind in X.dtypes)
         return X if zeros else X.sparse.to_dense()
-    if isinstance(X, memoryview) or (hasattr(X, "__array__") and not _shape(X)):
-        X = np.asarray(X)
-    if not _has_rows(X):
+    only_readable = hasattr(X, "__array__") and not _shape(X)
+    table = np.asarray(X) if only_readable or isinstance(X, memoryview) else X
+    if not _has_rows(table):
         raise TypeError(
             f"{name} must have rows and columns, got {type(X).__name__}. Give an "
             f"array-like, a sparse matrix, or a frame of pandas or polars."
         )
-    return X
+    return table
 
 
 def _shape(X: Any) -> tuple | None:
