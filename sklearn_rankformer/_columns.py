@@ -1,4 +1,4 @@
-"""From raw columns to those that a network sees, so that nobody has to scale anything.
+"""From raw columns to those that a network sees: users need not scale anything.
 
 Categories become codes (`_categories`). Numbers become normal scores: each goes through
 the empirical distribution function of its column, then through the inverse normal one.
@@ -182,7 +182,7 @@ def learn_columns(
         tables = {j: _normal_scores(X[:, j], N_KNOTS) for j in numeric}
     varied = [j for j in numeric if len(tables[j][0]) > 1]
     if not varied and not len(flagged) and not categories.mask.any():
-        varied = list(numeric[:1])  # nothing tells items apart, but there is a column
+        varied = list(numeric[:1])  # all are constant, but a network needs a column
     width = max((len(tables[j][0]) for j in varied), default=1)
     return Columns(
         categories,

@@ -1,7 +1,7 @@
 """Why a list is ranked as it is, in numbers.
 
-A feature can tell the items of a list apart, or one list from another, and shuffling
-within lists and between them tells which (`list_permutation_importance`). One order of
+A feature can separate the items of a list, or one list from another; shuffling within
+lists and between them shows which (`list_permutation_importance`). One order of
 two items is explained by what it takes to change it (`explain_pair`). Both ask any
 ranker that predicts with groups, GBDTs and pipelines included. `attention_maps` shows
 which items look at which. Users find these in `inspection`.
@@ -48,7 +48,7 @@ def list_permutation_importance(
     estimator : estimator
         Fitted ranker, or a pipeline or search that ends in one.
     X : array-like, sparse matrix or frame of shape (n_rows, n_features)
-        Features, held-out lists for preference.
+        Features, preferably of held-out lists.
     y : array-like of shape (n_rows,)
         Labels.
     groups : array-like of shape (n_rows,)
@@ -57,7 +57,7 @@ def list_permutation_importance(
         Name that `scoring.get_scorer` knows, or ``scorer(estimator, X, y, groups=...)``
         for which greater is better.
     how : {"within", "between"}, default="within"
-        ``"within"`` deals the feature's values anew among the items of each list: what
+        ``"within"`` shuffles the feature's values among the items of each list: what
         is lost is what the feature says about items. ``"between"`` gives each list
         the values of another list of about its length, the lowest to the item that had
         the lowest and so on: the order within the list stays, and what is lost is what

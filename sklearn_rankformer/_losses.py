@@ -1,4 +1,4 @@
-"""What the network is taught: which item goes first, and what the list is worth.
+"""What the network is taught: which item goes first, and how good the list is.
 
 Pure functions of padded tensors. Each takes scores of shape (n_lists, list_size) and a
 boolean mask (True = an item that counts), and returns one loss per list, zero with a

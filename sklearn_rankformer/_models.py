@@ -1,6 +1,6 @@
 """Other people's estimators: whose they are, what they take, what lies inside them.
 
-Libraries are told apart by the names of their classes, so that none is imported before
+Libraries are recognised by the names of their classes, so that none is imported before
 one of its own estimators is used.
 """
 
@@ -174,8 +174,8 @@ def _is_search(estimator: Any) -> bool:
 def model_and_its_input(estimator: Any, X: Any, groups: Any) -> tuple[Any, Any]:
     """Return the model below pipelines and searches, and what X has become there.
 
-    A search takes no metadata at predict, and a pipeline is no way round it, so the
-    model at the bottom is called itself.
+    A search takes no metadata at predict, and neither does a pipeline around it, so
+    the model at the bottom is called directly.
 
     Parameters
     ----------

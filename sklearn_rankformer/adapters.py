@@ -1,9 +1,20 @@
 """Other people's rankers behind this package's interface: list ids in, scores out.
 
 Each library wants its lists in a form of its own: LightGBM sizes, XGBoost sorted ids,
-CatBoost ids in one piece. `RankerAdapter` takes ids in any order and gives each what
-it wants. A library is found by the name of the estimator's class, and none of them
-is imported before one of its own estimators is fitted.
+CatBoost ids in one piece. `RankerAdapter` takes ids, rows in any order, and gives each
+what it wants.
+
+>>> from sklearn.linear_model import Ridge
+>>> from sklearn_rankformer import RankerAdapter
+>>> X, y, groups = [[0.1], [0.9], [0.3], [0.2]], [0, 2, 1, 0], [7, 5, 7, 5]
+>>> ranker = RankerAdapter(Ridge()).fit(X, y, groups=groups)  # or LGBMRanker(), ...
+>>> ranker.rank(X, groups=groups, k=1).tolist()
+[1, 2]
+>>> ranker.score(X, y, groups=groups)
+1.0
+
+A library is found by the name of the estimator's class, and none of them is imported
+before one of its own estimators is fitted.
 """
 
 import copy
@@ -62,7 +73,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
     early_stopping_rounds : int, default=None
         Stop a ranker once this many rounds have brought no better validation metric
         (LightGBM: NDCG@10; the others: the metric they are set to). It needs
-        ``X_val`` and its company in ``fit``. Regressors have parameters of their own.
+        ``X_val``, ``y_val`` and ``groups_val`` in ``fit``. Regressors have parameters
+        of their own.
     group_column : str or int, default=None
         Column of X that holds the list ids, by name in frames and by index in
         arrays. It is taken out of X before anything else happens, so that tools
@@ -79,7 +91,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
 
     See Also
     --------
-    RankFormerRanker : The transformer that these stand beside.
+    RankFormerRanker : The transformer with the same interface.
 
     Notes
     -----
@@ -148,8 +160,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
             List id of each row, in any order, under the one name or the other.
             Rankers warn when there are none and take all rows for one list.
         sample_weight : array-like of shape (n_rows,), default=None
-            Weights. XGBoost and CatBoost want the same weight on all rows of a list,
-            LightGBM and regressors take any.
+            Weights. XGBoost and CatBoost take one weight per list, the same on all of
+            its rows; LightGBM and regressors take any.
         X_val, y_val, groups_val : like X, y and groups, default=None
             Validation data, for early stopping.
 
@@ -188,8 +200,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         X : array-like, sparse matrix or frame of shape (n_rows, n_features)
             Features.
         groups, qid : array-like of shape (n_rows,), default=None
-            List id of each row. They are checked, and ignored but by estimators
-            whose own ``predict`` takes them.
+            List id of each row. They are checked, and then ignored, except by
+            estimators whose own ``predict`` takes them.
 
         Returns
         -------

@@ -1,8 +1,20 @@
 """A fast student that learns what a slow teacher says, rather than the labels.
 
 A RankFormer sees whole lists and takes its time. The paper puts it into production by
-letting a GBDT learn its scores: the student scores items one by one at the price it
-always had. Lists without labels will do for the student, as the teacher labels them.
+letting a GBDT learn its scores: the student scores items one by one, as cheaply as
+before.
+
+>>> from sklearn.linear_model import Ridge
+>>> from sklearn_rankformer import DistilledRanker, MLPRanker
+>>> from sklearn_rankformer.datasets import make_ranking
+>>> X, y, groups = make_ranking(n_lists=30, random_state=0)
+>>> teacher = MLPRanker(max_epochs=1, n_members=1, random_state=0)
+>>> ranker = DistilledRanker(teacher, Ridge()).fit(X, y, groups=groups)
+>>> ranker.student_
+RankerAdapter(estimator=Ridge())
+
+Lists without labels will do for the student, as the teacher labels them:
+``fit(..., X_unlabelled=..., groups_unlabelled=...)``.
 """
 
 from dataclasses import dataclass

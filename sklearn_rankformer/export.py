@@ -2,6 +2,14 @@
 
 Input transform, padding, network and the mean over the members all lie in the graph, so
 that serving needs onnxruntime and nothing else: no torch, no scikit-learn, no Python.
+Writing needs onnx:
+
+>>> import onnxruntime  # doctest: +SKIP
+>>> from sklearn_rankformer.export import to_onnx
+>>> to_onnx(ranker, "ranker.onnx")  # doctest: +SKIP
+>>> session = onnxruntime.InferenceSession("ranker.onnx")  # doctest: +SKIP
+>>> given = {"X": X.astype("float32"), "lengths": [3, 5]}  # doctest: +SKIP
+>>> scores, list_proba = session.run(None, given)  # doctest: +SKIP
 """
 
 import json

@@ -1,8 +1,25 @@
 """Why a list is ranked as it is: importances, pairs, attention, and displays of them.
 
+Shuffled within lists, a feature loses what it says about items; shuffled between them,
+what it says about lists. One order of two items is explained by what would change it.
+
+>>> import numpy as np
+>>> from sklearn.linear_model import Ridge
+>>> from sklearn_rankformer import RankerAdapter
+>>> from sklearn_rankformer.inspection import explain_pair, list_permutation_importance
+>>> X = np.array([[1.0, 9], [2, 9], [3, 9], [1, 4], [4, 4], [2, 4]])
+>>> y, groups = [0, 1, 2, 0, 2, 1], [7, 7, 7, 8, 8, 8]
+>>> ranker = RankerAdapter(Ridge()).fit(X, y, groups=groups)
+>>> within = list_permutation_importance(ranker, X, y, groups, random_state=0)
+>>> within.importances_mean.round(2).tolist()
+[0.22, 0.0]
+>>> why = explain_pair(ranker, X, groups, above=2, below=0)
+>>> round(why.difference, 2), why.swap.round(2).tolist()
+(1.3, [2.61, 0.0])
+
 The displays follow scikit-learn's: ``from_estimator`` computes and draws, ``plot``
-draws again, and ``ax_`` and ``figure_`` are there to be changed. matplotlib is imported
-when something is drawn. What is computed without drawing comes from `_explanations`.
+draws again, and ``ax_`` and ``figure_`` may be changed. matplotlib is imported when
+something is drawn. What is computed without drawing comes from `_explanations`.
 """
 
 import numpy as np

@@ -1,14 +1,26 @@
 """Ranking metrics on flat arrays: one label, one score and one list id per row.
 
+Rows may come in any order. By default lists without any relevant item are left out and
+tied scores averaged, so that neither a constant scorer nor empty lists can flatter a
+model.
+
+>>> from sklearn_rankformer.metrics import ndcg_score
+>>> labels, scores = [2, 0, 1, 0, 0], [0.1, 0.9, 0.5, 0.3, 0.2]
+>>> groups = ["a", "a", "a", "b", "b"]
+>>> ndcg_score(labels, scores, groups, k=10)
+0.586...
+>>> ndcg_score(labels, scores, groups, k=10, empty="zero")
+0.293...
+>>> ndcg_score(labels, scores, groups, k=10, reduction="none")
+{'groups': array(['a', 'b'], dtype='<U1'), 'value': array([0.586...,        nan])}
+
+The user guide has the arguments with which each other library's numbers come out.
+
 Every metric follows the same path. The rows are ranked once, list after list, best
 score first (`_rank`); each row yields a term; the terms are summed per list and the
 lists averaged (`_Case.reduce`). Tied scores form blocks, and each metric is written
 as its expectation over a random order within every block; the other two rules for
 ties put the rows in a fixed order, which leaves blocks of one row each.
-
-The defaults leave out lists without any relevant item and average tied scores, so
-that neither a constant scorer nor empty lists can flatter a model. The user guide has
-the arguments with which each other library's numbers come out.
 """
 
 from dataclasses import dataclass
@@ -68,8 +80,8 @@ def ndcg_score(
     sample_weight : array-like of shape (n_rows,) or None, default=None
         Weight of each row's list in the mean: the same number on all rows of a list.
     gain : {"exp", "linear"} or callable, default="exp"
-        What a label is worth: ``2**y - 1``, ``y``, or a function which turns the
-        array of labels into an array of finite gains that are not negative.
+        Gain of a label: ``2**y - 1``, ``y``, or a function that turns the array of
+        labels into an array of finite gains that are not negative.
     ties : {"average", "pessimistic", "stable"}, default="average"
         Order of equal scores within a list: the expectation over a random order, the
         worst order (least relevant first), or the order of the rows.
@@ -178,7 +190,7 @@ def mean_reciprocal_rank(
     Returns
     -------
     score : float or Bunch
-        As in `ndcg_score`, which also tells what is raised.
+        As in `ndcg_score`, which also says what is raised.
 
     Notes
     -----
@@ -225,7 +237,7 @@ def expected_reciprocal_rank(
     Returns
     -------
     score : float or Bunch
-        As in `ndcg_score`, which also tells what is raised.
+        As in `ndcg_score`, which also says what is raised.
 
     Notes
     -----
@@ -270,7 +282,7 @@ def average_precision(
     Returns
     -------
     score : float or Bunch
-        As in `ndcg_score`, which also tells what is raised.
+        As in `ndcg_score`, which also says what is raised.
 
     Notes
     -----
@@ -317,7 +329,7 @@ def precision_at_k(
     Returns
     -------
     score : float or Bunch
-        As in `ndcg_score`, which also tells what is raised.
+        As in `ndcg_score`, which also says what is raised.
     """
     case = _check(y_true, y_score, groups, sample_weight)
     k = check_k(k)
@@ -339,7 +351,7 @@ def recall_at_k(
     empty="skip",
     reduction="mean",
 ):
-    """Share of a list's relevant items that stand among the first `k`.
+    """Share of a list's relevant items that are among the first `k`.
 
     Parameters
     ----------
@@ -351,7 +363,7 @@ def recall_at_k(
     Returns
     -------
     score : float or Bunch
-        As in `ndcg_score`, which also tells what is raised.
+        As in `ndcg_score`, which also says what is raised.
     """
     case = _check(y_true, y_score, groups, sample_weight)
     hits, n_relevant = _hits(case, min_label, ties, check_k(k))
@@ -473,7 +485,7 @@ def _weights(sample_weight, lists: Lists) -> np.ndarray:
 
 
 def label_gains(labels: np.ndarray, gain) -> np.ndarray:
-    """Return what each label is worth: finite, not negative, and safe to sum.
+    """Return the gain of each label: finite, not negative, and safe to sum.
 
     Parameters
     ----------

@@ -2,9 +2,21 @@
 
 Most needs are met by scikit-learn's own `GroupKFold`, `StratifiedGroupKFold`,
 `GroupShuffleSplit` and `LeaveOneGroupOut`: give them the list ids as ``groups``. Here
-are folds alike in what their lists are worth, folds in the order of time, a
-`train_test_split` by lists, and `check_group_cv`, which says whether a splitter cuts
-lists in two.
+are folds alike in the values of their lists, folds in the order of time, and a
+`train_test_split` by lists:
+
+>>> import numpy as np
+>>> from sklearn_rankformer.model_selection import check_group_cv, train_test_split
+>>> y, groups = np.array([0, 1, 0, 0, 2, 0]), np.array([7, 7, 8, 8, 9, 9])
+>>> *_, g_train, g_test = train_test_split(y, y, groups, times=groups)
+>>> g_train, g_test
+(array([7, 7, 8, 8]), array([9, 9]))
+
+`check_group_cv` says whether a splitter cuts lists in two:
+
+>>> check_group_cv(2, y, groups=groups)
+Traceback (most recent call last):
+ValueError: cv=KFold(n_splits=2, ...) has 1 of 3 lists on both sides of split 0...
 """
 
 import warnings
@@ -50,8 +62,8 @@ def train_test_split(
         Whatever else there is of each row, such as weights or positions.
     times : array-like of shape (n_rows,), default=None
         Time of each row's list: numbers or datetime64, the same on all rows of a
-        list. With times the latest lists are held out, and nothing is drawn; lists
-        at the very time of the earliest of them are held out, too.
+        list. With times the latest lists are held out, and nothing is drawn; other
+        lists at the time of the earliest of these are held out, too.
     test_size : float or int, default=0.25
         Share of the lists (rounded up), or their number, in the test data.
     random_state : int, RandomState instance or None, default=None
@@ -131,7 +143,7 @@ class ListKFold(BaseCrossValidator):
     The value of a list is its highest label. `GroupKFold` makes folds alike in number
     of rows and `StratifiedGroupKFold` in row labels; where a few long lists hold most
     rows, or where most lists hold nothing relevant, either may leave a fold with few
-    lists that a metric can tell apart.
+    lists that count in a metric.
 
     Parameters
     ----------
@@ -148,7 +160,7 @@ class ListKFold(BaseCrossValidator):
     Lists are sorted by value and dealt out like cards. The numbers of lists in two
     folds, of each value and in all, thus differ by one at most.
 
-    With metadata routing, ``groups`` is requested without further ado.
+    With metadata routing, ``groups`` is requested already.
 
     Examples
     --------
@@ -230,7 +242,7 @@ class TimeSeriesListSplit(BaseCrossValidator):
     Lists are in the order in which their first rows come, unless ``split`` is given
     ``times``. Of lists at the very time of the first tested one, none is trained on.
 
-    With metadata routing, ``groups`` and ``times`` are requested without further ado:
+    With metadata routing, ``groups`` and ``times`` are requested already:
     ``GridSearchCV(..., cv=TimeSeriesListSplit()).fit(X, y, groups=g, times=t)``.
     Without routing, pass ``cv=list(TimeSeriesListSplit().split(X, y, g, t))``.
 
@@ -323,7 +335,7 @@ def check_group_cv(cv, X, y=None, groups=None):
 
     Notes
     -----
-    A splitter that draws anew at each call (``random_state=None``) is checked on one
+    A splitter that draws afresh at each call (``random_state=None``) is checked on one
     of its draws.
 
     Examples

@@ -3,6 +3,18 @@
 `save` writes one safetensors file: the weights and the tables of the input transform as
 tensors, all else as JSON in its header. `load` builds the ranker from these and from
 nothing else, so a file from a stranger can be wrong but cannot run anything.
+
+>>> import os, tempfile
+>>> from sklearn_rankformer import MLPRanker, persistence
+>>> from sklearn_rankformer.datasets import make_ranking
+>>> X, y, groups = make_ranking(n_lists=20, random_state=0)
+>>> ranker = MLPRanker(max_epochs=1, random_state=0).fit(X, y, groups=groups)
+>>> with tempfile.TemporaryDirectory() as folder:
+...     path = os.path.join(folder, "ranker.safetensors")
+...     persistence.save(ranker, path)
+...     bool((persistence.load(path).predict(X) == ranker.predict(X)).all())
+True
+
 `Checkpoint` writes the same kind of file after each epoch of a fit.
 """
 

@@ -1,7 +1,7 @@
 """Features that know their list.
 
-`WithinListScaler` is an ordinary scikit-learn transformer which gives any model, a GBDT
-say, the context of the list: each feature standardised and ranked within it.
+`WithinListScaler` is an ordinary scikit-learn transformer that gives any model, such as
+a GBDT, the context of the list: each feature standardised and ranked within it.
 
 >>> import numpy as np
 >>> from sklearn_rankformer.preprocessing import WithinListScaler

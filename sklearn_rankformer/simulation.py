@@ -14,9 +14,9 @@ the whole list, so that a list without clicks says something about the list.
 
 Train on ``X[shown.rows]``, ``shown.labels`` and ``shown.groups``, and judge by ``y``.
 
-Beyond it stand two models of how far a user reads, position bias and the cascade.
-They say how likely each item was to be seen; clicks weighted by one over that make up
-for those that the others miss.
+Two further models are of how far a user reads: position bias and the cascade. They say
+how likely each item was to be seen; a click weighted by one over that counts for the
+clicks that were missed as well.
 
 >>> from sklearn_rankformer.simulation import (
 ...     inverse_propensity_weights,
@@ -221,7 +221,7 @@ def simulate_clicks(
     purchase_label=2,
     rng=None,
 ):
-    """Let one user click and purchase in each list, as one intent has it.
+    """Let one user click and purchase in each list, with one intent for all items.
 
     Parameters
     ----------
@@ -417,7 +417,7 @@ def simulate_position_biased_clicks(
         ``labels`` : ndarray of shape (n_rows,), int64
             1 for a click, else 0.
         ``examined`` : ndarray of shape (n_rows,), bool
-            Whether the user looked at the item, which no log would tell.
+            Whether the user looked at the item, which no log would show.
         ``propensities`` : ndarray of shape (n_rows,), float64
             Probability of being examined.
         ``click_probabilities`` : ndarray of shape (n_rows,), float64
@@ -501,8 +501,8 @@ def simulate_cascade_clicks(
 
     Examples
     --------
-    Where one good item on top is enough, few users see what stands below it; where
-    several are wanted, most do:
+    Where one good item on top is enough, few users see what is below it; where several
+    are wanted, most do:
 
     >>> from sklearn_rankformer.simulation import simulate_cascade_clicks
     >>> y, groups, positions = [4, 0, 2], [7, 7, 7], [1, 2, 3]
@@ -539,7 +539,7 @@ def simulate_cascade_clicks(
 
 
 def inverse_propensity_weights(labels, propensities, *, max_weight=None):
-    """Weights which undo that some items had less of a chance to be clicked.
+    """Weights that make up for unequal chances of being seen.
 
     Parameters
     ----------
