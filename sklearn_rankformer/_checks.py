@@ -113,6 +113,7 @@ def check_numbers(values: Any, name: str, *, hint: str = "") -> np.ndarray:
             f"list id of each row."
         )
     try:
+        # numpy would make numbers of these: half of a complex one, ticks of a time.
         if column.dtype.kind in "cmM":
             raise TypeError(f"{column.dtype} is not real")
         numbers = column.astype(np.float64)
@@ -297,6 +298,7 @@ def check_weights(
         return None
     weights = check_numbers(sample_weight, name)
     if len(weights) != lists.n_rows:
+        # The likeliest slip, and the one that can be put right in a line.
         one_per_list = len(weights) == lists.n_lists
         hint = (
             f"There are {lists.n_lists} lists: to repeat the weight of each list, in "

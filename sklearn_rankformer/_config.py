@@ -86,6 +86,7 @@ def _checked(kind: type, values: dict) -> Any:
         if types[name] is bool:
             sound = type(value) is bool
         elif types[name] is int:
+            # Not isinstance: True is an int.
             sound = type(value) is int and value >= (name not in MAY_BE_ZERO)
         elif types[name] is float:
             sound = type(value) in (int, float) and 0 <= value < 1

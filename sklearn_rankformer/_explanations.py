@@ -114,6 +114,7 @@ def list_permutation_importance(
     baseline = scorer(estimator, X, y, groups=groups)
     importances = np.empty((len(columns), n_repeats))
     for row, j in zip(importances, columns, strict=True):
+        # Sorted once a feature, not once a shuffle.
         keys = _sort_keys(X, j)
         for repeat in range(n_repeats):
             source = _shuffled_rows(keys, lists, how, random)
@@ -135,6 +136,7 @@ def _shuffled_rows(keys, lists: Lists, how, random) -> np.ndarray:
     by_list = lists.rows(np.arange(lists.n_lists))
     source = np.empty(n_rows, dtype=np.int64)
     if how == "within":
+        # Random keys, sorted within each list: a shuffle of all lists at once.
         source[by_list] = np.lexsort((random.random_sample(n_rows), lists.codes))
         return source
     by_value = np.lexsort((keys, lists.codes))
@@ -229,6 +231,7 @@ def explain_pair(ranker, X, groups, above, below):
     others = np.delete(np.arange(len(rows)), pair)
     without = [_take(table, np.delete(np.arange(len(rows)), item)) for item in others]
     scores = list(_score_lists(ranker, [table, *swapped, *without]))
+    # A list without an item is one shorter: a gap keeps the others in their places.
     for at, item in enumerate(others, start=1 + len(swapped)):
         scores[at] = np.insert(scores[at], item, np.nan)
     gap = np.array([s[pair[0]] - s[pair[1]] for s in scores], dtype=np.float64)

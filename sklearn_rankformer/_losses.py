@@ -96,6 +96,7 @@ def lambda_loss(
     """
     size = scores.shape[-1]
     lowest = torch.finfo(scores.dtype).min
+    # No gradient flows through ranks: they are constants of the step.
     by_score = scores.detach().masked_fill(~mask, lowest).argsort(-1, descending=True)
     s = scores.masked_fill(~mask, 0.0).gather(-1, by_score)
     g = gains.masked_fill(~mask, 0.0).gather(-1, by_score)

@@ -40,6 +40,7 @@ def as_table(X: Any, name: str = "X") -> Any:
             f"{name}.collect()."
         )
     if library == "torch" and hasattr(X, "detach"):
+        # numpy has no bfloat16; all types of two bytes or fewer become float32 with it.
         tensor = X.detach().cpu()
         return (tensor if tensor.element_size() > 2 else tensor.float()).numpy()
     return X
@@ -50,6 +51,7 @@ def _filled(X: np.ma.MaskedArray) -> np.ndarray:
     if not np.ma.getmaskarray(X).any():
         return np.ma.getdata(X)
     values = np.ma.getdata(X)
+    # Integers have no value that means missing.
     if X.dtype.kind in "biu":
         values = values.astype(np.float64)
     missing: Any = np.nan if values.dtype.kind == "f" else None

@@ -221,6 +221,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         return tags
 
     def __sklearn_clone__(self):
+        # scikit-learn's clone refuses CatBoost's estimators, so that one is copied
+        # apart.
         shell = copy.copy(self)
         shell.estimator = None
         twin = super(RankerAdapter, shell).__sklearn_clone__()
@@ -244,6 +246,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
             )
 
     def _check_X(self, X, *, reset=False):
+        # The library reads the dtypes of a frame itself, categories above all.
         if hasattr(X, "columns"):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X
@@ -316,9 +319,11 @@ def _bring_together(X, y, groups, sample_weight, *, name="y"):
     check_consistent_length(X, y)
     lists = lists_of(groups, len(y))
     weight = check_weights(sample_weight, lists)
+    # Libraries want lists as they lie in X, not in the order of their ids.
     by_place = np.argsort(lists.starts)
     sizes = lists.lengths[by_place]
     in_place = Lists(lists.ids[by_place], np.cumsum(sizes) - sizes, sizes, None)
+    # None if each list lies in one piece: then nothing is moved or copied.
     rows = lists.order
     if rows is None:
         return _Rows(X, y, weight, in_place)
@@ -338,6 +343,7 @@ def _fit_lightgbm(ranker, train, val, rounds):
     options = {}
     if val is not None:
         _check_lightgbm_labels(ranker, val.y, "y_val")
+        # It is to stop by what `score` measures.
         options = {"eval_group": [val.sizes], "eval_at": (10,)}
         if has_fit_parameter(ranker, "eval_X"):  # LightGBM 4.7 deprecates eval_set
             options |= {"eval_X": val.X, "eval_y": val.y}
@@ -354,6 +360,7 @@ def _fit_lightgbm(ranker, train, val, rounds):
 
 def _check_lightgbm_labels(ranker, y, name):
     params = ranker.get_params()
+    # An objective of the user's own looks up no table.
     if callable(params.get("objective")):
         return
     gains = params.get("label_gain")
@@ -373,10 +380,12 @@ def _check_lightgbm_labels(ranker, y, name):
 def _fit_xgboost(ranker, train, val, rounds):
     options = {}
     if rounds is not None:
+        # This is a fresh copy: the user's ranker keeps its parameters.
         ranker.set_params(early_stopping_rounds=rounds)
     if val is not None:
         options = {"eval_set": [(val.X, val.y)], "eval_qid": [val.qid]}
     params = ranker.get_params()
+    # NDCG's gain 2**label limits the labels: as objective, or as validation metric.
     measures_ndcg = val is not None or params.get("objective") == "rank:ndcg"
     if measures_ndcg and params.get("ndcg_exp_gain") is not False:
         for rows, name in [(train, "y"), (val, "y_val")]:
@@ -419,6 +428,7 @@ def _catboost_pool(ranker, rows):
     from catboost import Pool
 
     params = ranker.get_params()
+    # A Pool does not ask the ranker which columns it takes for categories.
     kinds = ["cat_features", "text_features", "embedding_features"]
     weights = check_list_weights(rows.weight, rows.lists)
     return Pool(

@@ -175,6 +175,7 @@ def make_ranking(
     check_scalar(n_levels, "n_levels", Integral, min_val=2)
     _check_real(noise, "noise")
 
+    # A seed's world depends on the order of these draws: never change it.
     random = check_random_state(random_state)
     lengths = random.randint(low, high + 1, n_lists)
     world = _World(np.repeat(np.arange(n_lists), lengths), lengths)
@@ -345,6 +346,7 @@ def convert_letor(path, directory, *, n_features=None, zero_based="auto"):
     # Inside the directory, so that moving the files cannot cross file systems.
     with tempfile.TemporaryDirectory(dir=directory, prefix=".converting-") as unready:
         _write_arrays(sources, Path(unready), *readers)
+        # Another process may have written here meanwhile.
         _check_free(directory)
         for name in _CONVERTED:
             os.replace(Path(unready) / name, directory / name)
@@ -428,6 +430,7 @@ def _latent_features(
     n_lists, n_rows = len(world.lengths), len(world.groups)
     z = random.standard_normal((n_rows, n_features))
     shared = random.standard_normal((n_lists, n_features - 2))
+    # The first two share nothing but the sign of their correlation.
     z[:, 2:] *= math.sqrt(1 - list_share)
     z[:, 2:] += math.sqrt(list_share) * shared[world.groups]
     correlation = np.where(random.uniform(size=n_lists) < 0.5, -0.7, 0.7)[world.groups]
@@ -530,6 +533,7 @@ def _write_arrays(sources: list, directory: Path, reader: Reader, again: Reader)
     first, width = reader.layout()
     labels, ids = (np.concatenate(column) for column in zip(*blocks, strict=True))
     n_rows, same = 0, True
+    # The header needs the shape, which only a first reading of the text can give.
     with open(directory / "X.npy", "wb") as file:
         header = np.lib.format.header_data_from_array_1_0(np.empty((0, 0), np.float32))
         header["shape"] = len(labels), width

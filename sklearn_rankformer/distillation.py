@@ -208,6 +208,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         TypeError, ValueError
             If any argument is invalid; the message says which and how to fix it.
         """
+        # All that can be refused is refused before the teacher, which takes long.
         self._check_members(y, sample_weight)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
         self.fitted_with_groups_ = groups is not None
@@ -219,6 +220,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         val = self._other_rows(X_val, y_val, groups_val, "_val")
         self.teacher_ = self._fit_teacher(labelled, val, sample_weight)
         self.student_ = self._fit_student(labelled, more, val)
+        # Of the others there are no labels, so none of them can be scored.
         self.trained_lists_ = None if groups is None else digest_lists(labelled.lists)
         return self
 
@@ -241,6 +243,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         check_is_fitted(self)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
         X = self._check_X(X)
+        # As in fit, all rows are one list: a student that needs ids gets some.
         if groups is None and not self.fitted_with_groups_:
             groups = one_list(X.shape[0]).codes
         return self.student_.predict(X, groups=groups)
@@ -248,6 +251,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         teacher, student = get_tags(self.teacher), get_tags(self.student)
+        # Both are given the same X: what one cannot take, neither gets.
         for name in ("sparse", "allow_nan", "categorical"):
             both = getattr(teacher.input_tags, name) and getattr(
                 student.input_tags, name
@@ -332,6 +336,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         if more is not None:
             X = _append_rows(X, more.X)
             soft = np.concatenate([soft, self._soften(more)])
+            # Unlabelled lists are lists of their own, even where an id occurs in both.
             codes = np.concatenate([codes, more.lists.codes + labelled.lists.n_lists])
         options = {}
         if val is not None:
@@ -404,6 +409,7 @@ def _centred(scores: np.ndarray, lists: Lists) -> np.ndarray:
 
 
 def _soft_gains(scores: np.ndarray, lists: Lists, highest: int) -> np.ndarray:
+    # Relative to the best of the list, so that no exponential overflows.
     relative = np.exp(scores - lists.reduce(np.maximum, scores)[lists.codes])
     return np.log2(1 + (2**highest - 1) * relative)
 
@@ -414,6 +420,7 @@ def _append_rows(X, more):
         return sparse.vstack([X, more], format="csr")
     if not hasattr(X, "columns"):
         return np.concatenate([X, more])
+    # Joined as they are, categories of unequal types would turn into text unnoticed.
     if type(X) is not type(more) or list(X.dtypes) != list(more.dtypes):
         raise TypeError(
             "X_unlabelled must be a frame with the same column types as X, categories "

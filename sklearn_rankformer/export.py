@@ -91,6 +91,7 @@ def to_onnx(ranker, path):
     _import_onnx()
     graph = RankerGraph(ranker).eval()
     path = Path(path)
+    # Beside its final place: replacing a file cannot cross file systems.
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         unfinished = os.path.join(folder, "graph.onnx")
         _export(graph, unfinished)
@@ -179,6 +180,7 @@ class RankerGraph(nn.Module):
         columns = ranker._model.columns
         self.transform = NormalScores(columns)
         self.module = deepcopy(ranker.module_).cpu()
+        # Whether there is a list head shows in what the network returns.
         probe = torch.zeros(1, 1, columns.n_columns)
         with torch.no_grad():
             logits = self.module.eval()(probe, torch.ones(1, 1, dtype=torch.bool))[1]

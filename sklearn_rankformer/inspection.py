@@ -115,6 +115,7 @@ class TrainingCurveDisplay:
         ax.plot(epochs, [e["train_loss"] for e in self.history])
         ax.set(xlabel="epoch", ylabel="training loss")
         for measure, name in self._MEASURES.items():
+            # One of them at most, and none where no list was held out.
             if measure in self.history[-1]:
                 self.measure_ax_ = right = ax.twinx()
                 right.plot(epochs, [e[measure] for e in self.history], color="C1")
@@ -196,6 +197,7 @@ class NDCGPerListDisplay:
             The display, drawn.
         """
         each = ndcg_score(y_true, y_score, groups, k=k, gain=gain, reduction="none")
+        # Both in the order of np.unique(groups).
         sizes = split_lists(check_groups(groups, len(y_score))).lengths
         return cls(each.groups, sizes, each.value, k=k).plot(kind=kind, ax=ax)
 
@@ -216,6 +218,7 @@ class NDCGPerListDisplay:
         sizes, values = self.sizes[ranked], self.values[ranked]
         if not len(sizes):
             return sizes.astype(float), values
+        # Where many lists have one size, edges coincide and bins are fewer.
         edges = np.unique(np.quantile(sizes, np.arange(n_bins) / n_bins))
         bins = np.searchsorted(edges, sizes, side="right") - 1
         count = np.bincount(bins)
@@ -339,6 +342,7 @@ class AttentionDisplay:
         shown = self.weights[:, layer].mean(0)
         shown = shown.mean(0) if head is None else shown[head]
         self.image_ = ax.imshow(shown, vmin=0, cmap="Blues")
+        # Position 0 is the [CLS] token, which stands for the list.
         ticks, names = np.arange(len(shown)), ["list", *self.item_names]
         ax.set_xticks(ticks, names, rotation=90)
         ax.set_yticks(ticks, names)
@@ -409,6 +413,7 @@ class ListValueDisplay:
         check_consistent_length(X, y)
         lists = split_lists(find_groups(X, groups, None, ranker.group_column))
         is_good = lists.reduce(np.maximum, y) >= min_label
+        # Summed chances may pass 1 by rounding, which calibration_curve refuses.
         return cls(is_good, np.clip(proba, 0, 1), n_bins=n_bins).plot(ax)
 
     def plot(self, ax=None):
@@ -495,6 +500,7 @@ class PermutationImportanceDisplay:
         self.ax_ = ax = _axes(ax)
         self.figure_ = ax.figure
         means = np.array([result.importances_mean for result in self.results])
+        # By size, whatever the sign: a feature that misleads is of interest, too.
         shown = np.argsort(np.abs(means).max(axis=0))[-max_features:]
         height = 0.8 / len(self.results)
         for i, result in enumerate(self.results):

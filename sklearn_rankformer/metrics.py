@@ -125,6 +125,7 @@ def ndcg_score(
     gains = label_gains(case.labels, gain)
     k = check_k(k)
     dcg = _dcg(_rank(gains, case.scores, case.lists, ties), k)
+    # Rows tied here have equal gains, so their order does not matter.
     best = _dcg(_rank(gains, gains, case.lists, "stable"), k)
     # Rounding of the mean over ties may lift a perfect list a hair above 1.
     values = np.minimum(dcg / np.where(best > 0, best, 1), 1)
@@ -201,6 +202,7 @@ def mean_reciprocal_rank(
     relevant = _relevant(case.labels, min_label)
     ranked = _rank(relevant, case.scores, case.lists, ties)
     unseen = ranked.n_tied - ranked.place + 1
+    # Past the last irrelevant row the count would fall below 0: there all stop.
     irrelevant = np.maximum(unseen - ranked.per_tie(ranked.values), 0)
     values = _cascade(ranked, irrelevant / unseen, check_k(k))
     nothing = case.lists.reduce(np.maximum, relevant) == 0
@@ -296,6 +298,7 @@ def average_precision(
     k = check_k(k)
     n_relevant = ranked.per_list(ranked.values)
     hits = ranked.per_tie(ranked.values)
+    # Expected relevant rows among those of the block that come before.
     fellows = (ranked.place - 1) * (hits - 1) / np.maximum(ranked.n_tied - 1, 1)
     precision = (_hits_above(ranked, n_relevant) + 1 + fellows) / ranked.position
     terms = hits / ranked.n_tied * precision
@@ -451,6 +454,7 @@ class _Case:
         values = np.where(nothing, filler, values)
         if reduction == "none":
             return Bunch(groups=self.lists.ids, value=values)
+        # A list of weight 0 must not hide that no other has anything to rank.
         kept = ~np.isnan(values) & (self.weights > 0)
         if not kept.any():
             warn_user(
@@ -460,6 +464,7 @@ class _Case:
                 UndefinedMetricWarning,
             )
             return float("nan")
+        # Scaled first, so that no sum of weights overflows.
         weights = self.weights[kept] / self.weights[kept].max()
         return float(np.average(values[kept], weights=weights))
 
@@ -505,6 +510,7 @@ def label_gains(labels: np.ndarray, gain) -> np.ndarray:
         If `gain` is unknown or gives what cannot be gains, or the gains overflow.
     """
     if callable(gain):
+        # A copy, as the user's function may write into what it is given.
         gains = np.asarray(gain(labels.copy()), dtype=np.float64)
         if gains.shape != labels.shape or not (gains >= 0).all():
             raise ValueError(
@@ -596,6 +602,7 @@ class _Ranked:
     def per_tie(self, terms: np.ndarray) -> np.ndarray:
         """Sum over each row's block, repeated on its rows."""
         starts = np.flatnonzero(self.first)
+        # No ties, as mostly with the scores of a model.
         if len(starts) == len(terms):
             return terms
         lengths = np.diff(starts, append=len(terms))
@@ -611,6 +618,7 @@ class _Ranked:
 def _rank(values: np.ndarray, scores: np.ndarray, lists: Lists, ties) -> _Ranked:
     """Order the rows of each list by descending score."""
     check_option("ties", ties, ("average", "pessimistic", "stable"))
+    # lexsort takes the last key first: by list, by score, least relevant first.
     if ties == "pessimistic":
         order = np.lexsort((values, -scores, lists.sort_keys))
     else:
@@ -650,6 +658,7 @@ def _cascade(ranked: _Ranked, read_on: np.ndarray, k: int | None) -> np.ndarray:
     `read_on` is the chance to read on past each row for a reader who came to it.
     """
     position = ranked.position
+    # Running products by doubling: log2 of the longest list steps, no loop over rows.
     reach = read_on.copy()
     step = 1
     while step < position.max():

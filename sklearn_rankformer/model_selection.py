@@ -110,6 +110,7 @@ def train_test_split(
     else:
         chosen = check_random_state(random_state).permutation(lists.n_lists)[:n_test]
     in_test = np.isin(lists.codes, chosen)
+    # Ascending, so that rows stay in the order in which they came.
     sides = np.flatnonzero(~in_test), np.flatnonzero(in_test)
     given = (X, y, groups, *arrays)
     return tuple(_safe_indexing(one, rows) for one in given for rows in sides)
@@ -218,6 +219,7 @@ class ListKFold(BaseCrossValidator):
         if self.shuffle:
             positions = check_random_state(self.random_state).permutation(positions)
         folds = np.empty(lists.n_lists, dtype=np.int64)
+        # Lists of equal value are dealt out in shuffled order, or in that of their ids.
         order = np.lexsort((positions, values))
         folds[order] = np.arange(lists.n_lists) % self.n_splits
         for fold in range(self.n_splits):
@@ -296,9 +298,11 @@ class TimeSeriesListSplit(BaseCrossValidator):
         _check_enough_lists(lists.n_lists, self.n_splits + 1, "TimeSeriesListSplit")
         first_rows = lists.reduce(np.minimum, np.arange(lists.n_rows))
         starts = first_rows if times is None else _list_times(times, lists)
+        # Lists of one time stay in the order of their rows.
         order = np.lexsort((first_rows, starts))
         for earlier, later in TimeSeriesSplit(self.n_splits).split(order):
             train, test = order[earlier], order[later]
+            # A list of the same time as a tested one is not the past.
             train = train[starts[train] < starts[test[0]]]
             if not len(train):
                 raise ValueError(
@@ -377,6 +381,7 @@ def _list_values(y, lists):
 def _list_times(times, lists):
     times = column_or_1d(plain_array(times, "times"))
     check_consistent_length(times, lists.codes)
+    # NaN and NaT differ from themselves.
     if times.dtype.kind not in "iufM" or (times != times).any():
         raise ValueError(
             f"times must be numbers or datetime64 and none may be missing, got dtype "

@@ -105,6 +105,7 @@ def save(ranker, path, *, optimizer=False):
     >>> bool((loaded.predict(X, groups) == ranker.predict(X, groups)).all())
     True
     """
+    # Not isinstance: a subclass may hold what the file would lose.
     if type(ranker) not in _CLASSES.values():
         raise TypeError(
             f"ranker must be one of {', '.join(_CLASSES)}, got "
@@ -161,6 +162,7 @@ def load(path, *, device="auto"):
     --------
     save : Write the file.
     """
+    # First, so that a wrong device is not reported as a damaged file.
     check_device(device)
     header, arrays = read_file(Path(path))
     try:

@@ -102,6 +102,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
             ensure_all_finite="allow-nan",
             reset=True,
         )
+        # For its checks: wrong ids should fail here, not in transform.
         resolve_groups(X, groups)
         if groups is None:
             warn_missing_groups("WithinListScaler.fit")
@@ -209,6 +210,7 @@ def _standardize(X, lists):
     centred = scaled - (_reduce(np.add, scaled, lists) / count)[lists.codes]
     squares = _reduce(np.add, np.where(there, centred, 0.0) ** 2, lists)
     std = np.sqrt(squares / count)
+    # Exactly 0 in constant lists, whatever rounding has left.
     varied = (highest > lowest)[lists.codes]
     relative = centred / np.where(std > 0, std, 1.0)[lists.codes]
     return np.where(there, np.where(varied, relative, 0.0), np.nan)
@@ -217,6 +219,7 @@ def _standardize(X, lists):
 def _ranks(X, lists):
     """Average rank within the list, scaled to [0, 1]; 0.5 in a list of one."""
     ranks = np.full(X.shape, np.nan)
+    # One by one, as each column lacks values of its own.
     for j in range(X.shape[1]):
         rows = np.flatnonzero(~np.isnan(X[:, j]))
         values, codes = X[rows, j], lists.codes[rows]

@@ -164,6 +164,7 @@ class RankingScorer:
         self.name = name
         self.kwargs = kwargs
         self.check_lists = check_lists
+        # Weights may be meant for fit alone: until the user says so, they raise.
         self._request = MetadataRequest(owner=repr(self))
         self._request.score.add_request(param="groups", alias=True)
         self._request.score.add_request(param="sample_weight", alias=None)
@@ -204,9 +205,11 @@ class RankingScorer:
         ValueError
             If there are no groups, or the metric refuses its input.
         """
+        # Pipelines and searches pass no groups to predict: the model itself is asked.
         model, X = model_and_its_input(estimator, X, groups)
         ids = self._groups_in(model, X) if groups is None else groups
         y_score = predict_with_groups(model, X, groups)
+        # Only rankers keep what they were fitted on.
         if self.check_lists and isinstance(model, RankerMixin):
             warn_cut_lists(model, check_groups(ids, len(y_score)))
         weight = {} if sample_weight is None else {"sample_weight": sample_weight}

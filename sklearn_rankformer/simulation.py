@@ -103,6 +103,7 @@ def simulate_implicit_feedback(
     ((40,), (20,))
     """
     y = _check_labels(y)
+    # Of all labels: the scale must not depend on which items happen to be shown.
     max_label = _check_max_label(y, max_label)
     rng = np.random.default_rng(rng)
     groups = check_groups(groups, len(y))
@@ -174,6 +175,7 @@ def sample_selections(groups, *, n_repeats=10, max_items=16, rng=None):
 
 
 def _sample_once(lists: Lists, max_items: int, rng) -> tuple[np.ndarray, np.ndarray]:
+    # Shuffled first, then sorted stably by list: random within each list.
     shuffled = rng.permutation(lists.n_rows)
     rows = shuffled[np.argsort(lists.codes[shuffled], kind="stable")]
     kept = _places(lists.lengths) < max_items
@@ -297,6 +299,7 @@ def simulate_clicks(
     intents = _draw_intents(best, purchase_intent, rng)
     intent = intents[lists.codes]
     p_click = click_noise + (1 - click_noise) * rho
+    # Two draws for each item, since a purchase needs no click.
     clicked = (intent >= CLICK) & (rng.random(len(y)) < p_click)
     purchased = (intent == PURCHASE) & (rng.random(len(y)) < rho)
     return Bunch(
@@ -313,6 +316,7 @@ def simulate_clicks(
 
 
 def _draw_intents(best: np.ndarray, purchase_intent: float, rng) -> np.ndarray:
+    # One draw decides both: those who purchase are among those with an intent.
     drawn = rng.random(len(best))
     intents = (drawn < best).astype(np.int64)
     return intents + (drawn < best * purchase_intent)
@@ -372,6 +376,7 @@ def examination_propensities(positions, *, eta=1.0, table=None):
     positions = _check_positions(positions)
     if table is None:
         _check_real(eta, "eta")
+        # Far down the chance is 0, which is an answer and no fault.
         with np.errstate(under="ignore"):
             return positions ** -float(eta)
     table = _check_probabilities(table, "table")
@@ -613,6 +618,7 @@ def estimate_propensities(positions, clicks, *, randomized=None):
     positions = _check_positions(positions)
     clicked = _check_labels(clicks, "clicks") > 0
     _check_same_length(clicks=clicked, positions=positions)
+    # Of all rows: the table must reach as far as the log.
     n_positions = positions.max(initial=1)
     if randomized is not None:
         chosen = _check_mask(randomized, len(positions))
@@ -747,6 +753,7 @@ def _check_same_length(**arrays: np.ndarray) -> None:
 
 
 def _check_distinct(positions: np.ndarray, codes: np.ndarray) -> None:
+    # Sorted by list and position, so that equal ones are neighbours.
     same = (np.diff(positions) == 0) & (np.diff(codes) == 0)
     if same.any():
         raise ValueError(
