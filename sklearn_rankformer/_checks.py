@@ -26,7 +26,7 @@ def check_labels(y: Any, name: str = "y", *, negative: bool = False) -> np.ndarr
     name : str, default="y"
         How error messages call the argument.
     negative : bool, default=False
-        Whether labels below 0 are let pass, as regressors may have them.
+        Whether labels below 0 are allowed, as regressors may have them.
 
     Returns
     -------
@@ -298,7 +298,7 @@ def check_weights(
         return None
     weights = check_numbers(sample_weight, name)
     if len(weights) != lists.n_rows:
-        # The likeliest slip, and the one that can be put right in a line.
+        # The likeliest slip, which one line can fix.
         one_per_list = len(weights) == lists.n_lists
         hint = (
             f"There are {lists.n_lists} lists: to repeat the weight of each list, in "

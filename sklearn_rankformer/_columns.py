@@ -44,7 +44,7 @@ class Columns:
         numbers on as they are.
     shifts : ndarray of shape (n_numeric,), int64, or None
         A value is multiplied by two to this power before it is compared with `knots`;
-        0 but for columns at the ends of float64's range.
+        0 except for columns at the ends of float64's range.
     """
 
     categories: Categories

@@ -62,7 +62,7 @@ def list_permutation_importance(
         the values of another list of about its length, the lowest to the item that had
         the lowest and so on: the order within the list stays, and what is lost is what
         the feature says about lists. A feature that is constant within lists (of a
-        query, say) has importance 0 in the first and all of it in the second.
+        query) has importance 0 in the first and all of it in the second.
     n_repeats : int, default=5
         Number of shuffles of each feature.
     random_state : int, RandomState instance or None, default=None

@@ -198,7 +198,7 @@ def digest_lists(lists: Lists) -> np.ndarray:
     -------
     digest : ndarray of shape (n_lists, 2), uint64
         A key made of the id, and the number of rows, in the order of the keys.
-        Integers and times are their own keys; those of texts differ but for chance.
+        Integers and times are their own keys; two texts share one only by chance.
     """
     digest = np.column_stack([_keys(lists.ids), lists.lengths.astype(np.uint64)])
     return digest[np.argsort(digest[:, 0], kind="stable")]

@@ -345,7 +345,7 @@ def fresh(estimator: Any) -> Any:
     """
     if library_of(estimator) != "catboost":
         return clone(estimator)
-    # CatBoost copies its list parameters, which clone takes for a defect, and its base
+    # CatBoost copies its list parameters, which clone treats as a defect, and its base
     # class wants all parameters in one dict.
     params = copy.deepcopy(estimator.get_params())
     in_one_dict = "params" in inspect.signature(type(estimator)).parameters

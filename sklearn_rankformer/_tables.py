@@ -27,7 +27,7 @@ def as_table(X: Any, name: str = "X") -> Any:
     ImportError
         If X is an Arrow table and pandas is not installed.
     TypeError
-        If X is a query that is yet to be run.
+        If X is a query that has not been run.
     """
     if np.ma.isMaskedArray(X):
         return _filled(X)

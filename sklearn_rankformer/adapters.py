@@ -428,7 +428,7 @@ def _catboost_pool(ranker, rows):
     from catboost import Pool
 
     params = ranker.get_params()
-    # A Pool does not ask the ranker which columns it takes for categories.
+    # A Pool does not ask the ranker which of its columns are categories.
     kinds = ["cat_features", "text_features", "embedding_features"]
     weights = check_list_weights(rows.weight, rows.lists)
     return Pool(

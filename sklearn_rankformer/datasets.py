@@ -14,7 +14,7 @@ one list id per row. `make_ranking` draws them:
 >>> from tempfile import TemporaryDirectory
 >>> folder = TemporaryDirectory()
 >>> path = Path(folder.name, "train.txt")
->>> size = path.write_text('''2 qid:7 1:0.5 3:2 # anything may stand here
+>>> size = path.write_text('''2 qid:7 1:0.5 3:2 # a comment
 ... 0 qid:7 2:1
 ... 1 qid:9 1:0.25
 ... ''')

@@ -13,7 +13,7 @@ before.
 >>> ranker.student_
 RankerAdapter(estimator=Ridge())
 
-Lists without labels will do for the student, as the teacher labels them:
+The student also learns from lists without labels, which the teacher labels:
 ``fit(..., X_unlabelled=..., groups_unlabelled=...)``.
 """
 

@@ -14,7 +14,7 @@ model.
 >>> ndcg_score(labels, scores, groups, k=10, reduction="none")
 {'groups': array(['a', 'b'], dtype='<U1'), 'value': array([0.586...,        nan])}
 
-The user guide has the arguments with which each other library's numbers come out.
+The user guide has the arguments that give the numbers of other libraries.
 
 Every metric follows the same path. The rows are ranked once, list after list, best
 score first (`_rank`); each row yields a term; the terms are summed per list and the

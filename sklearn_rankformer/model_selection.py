@@ -242,7 +242,7 @@ class TimeSeriesListSplit(BaseCrossValidator):
     Notes
     -----
     Lists are in the order in which their first rows come, unless ``split`` is given
-    ``times``. Of lists at the very time of the first tested one, none is trained on.
+    ``times``. Lists of the same time as the first tested one are not trained on.
 
     With metadata routing, ``groups`` and ``times`` are requested already:
     ``GridSearchCV(..., cv=TimeSeriesListSplit()).fit(X, y, groups=g, times=t)``.
@@ -339,8 +339,8 @@ def check_group_cv(cv, X, y=None, groups=None):
 
     Notes
     -----
-    A splitter that draws afresh at each call (``random_state=None``) is checked on one
-    of its draws.
+    A splitter that draws other lists at each call (``random_state=None``) is checked on
+    one of its draws.
 
     Examples
     --------

@@ -72,7 +72,7 @@ def save(ranker, path, *, optimizer=False):
     ranker : RankFormerRanker or MLPRanker
         The fitted ranker. A `random_state` that is a generator is saved as None.
     path : str or path-like
-        File to write, ``ranker.safetensors`` say. It is replaced in one step: whoever
+        File to write, such as ``ranker.safetensors``. It is replaced in one step: who
         reads it meanwhile gets the old one or the new one.
     optimizer : bool, default=False
         Whether to keep the state of the optimiser, without which `partial_fit` begins

@@ -38,7 +38,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     output : {"append", "replace"}, default="append"
-        Whether the relative features follow the original ones or stand in for them.
+        Whether the relative features follow the original ones or replace them.
     with_rank : bool, default=True
         Whether to add each feature's rank within its list, from 0 (lowest) to 1, ties
         averaged, beside its standardised value.
