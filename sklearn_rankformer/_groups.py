@@ -195,14 +195,14 @@ def find_groups(
         given = check_groups(given, _n_rows(X), name=name)
     if group_column is None:
         return given
-    held = _read_column(X, group_column)
+    ids = _read_column(X, group_column)
     # Routing hands over the splitter's groups although the column would do.
-    if given is not None and not np.array_equal(given, held):
+    if given is not None and not np.array_equal(given, ids):
         raise ValueError(
             f"{name} differs from the list ids in group_column={group_column!r}. "
             f"Leave out {name}, or set group_column=None and drop the column from X."
         )
-    return held
+    return ids
 
 
 def ids_in_column(X: Any, group_column: Any, owner: str) -> np.ndarray:

@@ -35,9 +35,9 @@ class RankerMixin:
         Gain of a label in `score`. A parameter of this name takes the place of the
         default ``"exp"``.
     trained_lists_ : ndarray of shape (n_lists, 2), uint64, or None
-        What `fit` keeps of its list ids (16 bytes a list), by which `score` notices
-        in a cross-validation that lists were cut: see `CutListsWarning`. None if
-        `fit` keeps nothing, or was given no ids.
+        What the rankers of this package keep of their list ids, 16 bytes a list. By
+        it `score` and the scorers notice that a cross-validation cuts lists: see
+        `CutListsWarning`. None if ``fit`` kept nothing, or was given no ids.
 
     See Also
     --------

@@ -279,7 +279,7 @@ def refuse_hidden_ranker(estimator: Any) -> None:
     Parameters
     ----------
     estimator : estimator
-        Any that is about to be put behind a `RankerAdapter`.
+        Any that is about to be fitted on behalf of a ranker.
 
     Raises
     ------
@@ -319,12 +319,18 @@ def _refuse_regressor_that_ranks(estimator: Any) -> None:
 
 def _parts_that_predict(estimator: Any) -> list[Any]:
     """Estimators inside an estimator, at any depth, as ``get_params`` names them."""
-    if not hasattr(estimator, "get_params"):
+    if isinstance(estimator, RankerMixin) or not hasattr(estimator, "get_params"):
         return []
+    params = estimator.get_params(deep=True)
+    # What lies inside one of our rankers, such as an adapter, is that ranker's affair.
+    closed = tuple(
+        f"{n}__" for n, part in params.items() if isinstance(part, RankerMixin)
+    )
     return [
         part
-        for part in estimator.get_params(deep=True).values()
-        if hasattr(part, "fit")
+        for name, part in params.items()
+        if not name.startswith(closed)
+        and hasattr(part, "fit")
         and hasattr(part, "predict")
         and not isinstance(part, type)
     ]

@@ -38,12 +38,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ._checks import (
-    check_labels,
-    check_list_weights,
-    check_weights,
-    warn_no_order,
-)
+from ._checks import check_labels, check_list_weights, check_weights, warn_no_order
 from ._groups import refuse_list_sizes, resolve_groups
 from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
@@ -69,7 +64,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
     ----------
     estimator : LGBMRanker, XGBRanker, CatBoostRanker or any regressor
         What is fitted, as a clone. Regressors learn the labels row by row, without
-        regard to lists.
+        regard to lists. An estimator whose own ``fit`` takes ``groups`` is given them.
+        One that would keep list ids from a ranker inside it is refused.
     early_stopping_rounds : int, default=None
         Stop a ranker once this many rounds have brought no better validation metric
         (LightGBM: NDCG@10; the others: the metric they are set to). It needs
@@ -91,15 +87,16 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
 
     See Also
     --------
-    RankFormerRanker : The transformer with the same interface.
+    RankFormerRanker : The transformer of this package.
+    RankerMixin : For rankers that you write yourself.
 
     Notes
     -----
     Without ``early_stopping_rounds``, LightGBM and XGBoost only record the validation
     metric, while CatBoost always keeps the best iteration.
 
-    Scores of these estimators do not depend on the other items of the list:
-    ``predict`` checks ``groups`` and then ignores them.
+    Scores of library rankers and regressors do not depend on the other items of the
+    list: ``predict`` checks ``groups`` and then ignores them.
 
     With scikit-learn's metadata routing, ``groups``, ``qid``, ``X_val``, ``y_val``
     and ``groups_val`` are requested already; ``sample_weight`` is asked for as usual,
@@ -173,8 +170,9 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If shapes, ids, labels or weights are not what the library can take, or
-            validation data are given to an estimator that cannot use them.
+            If shapes, ids, labels or weights are not what the library can take,
+            validation data are given to an estimator that cannot use them, or list
+            ids do not reach what needs them.
         """
         self._check_estimator()
         ranks = learns_from_lists(self.estimator)
@@ -200,8 +198,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         X : array-like, sparse matrix or frame of shape (n_rows, n_features)
             Features.
         groups, qid : array-like of shape (n_rows,), default=None
-            List id of each row. They are checked, and then ignored, except by
-            estimators whose own ``predict`` takes them.
+            List id of each row. They are checked, and handed to an estimator whose
+            own ``predict`` takes them; all others need none.
 
         Returns
         -------
@@ -221,13 +219,12 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         return tags
 
     def __sklearn_clone__(self):
-        # scikit-learn's clone refuses CatBoost's estimators, so that one is copied
-        # apart.
+        # scikit-learn's own cloning would stumble over CatBoost's parameters.
         shell = copy.copy(self)
         shell.estimator = None
-        twin = super(RankerAdapter, shell).__sklearn_clone__()
-        twin.estimator = fresh(self.estimator)
-        return twin
+        copied = super(RankerAdapter, shell).__sklearn_clone__()
+        copied.estimator = fresh(self.estimator)
+        return copied
 
     def _check_estimator(self):
         if is_classifier(self.estimator):
@@ -319,19 +316,19 @@ def _bring_together(X, y, groups, sample_weight, *, name="y"):
     check_consistent_length(X, y)
     lists = lists_of(groups, len(y))
     weight = check_weights(sample_weight, lists)
-    # Libraries want lists as they lie in X, not in the order of their ids.
+    # The libraries take lists in the order in which they lie, not in that of their ids.
     by_place = np.argsort(lists.starts)
     sizes = lists.lengths[by_place]
     in_place = Lists(lists.ids[by_place], np.cumsum(sizes) - sizes, sizes, None)
-    # None if each list lies in one piece: then nothing is moved or copied.
     rows = lists.order
-    if rows is None:
+    if rows is None:  # each list lies in one piece already: nothing is copied
         return _Rows(X, y, weight, in_place)
     weight = None if weight is None else weight[rows]
     return _Rows(_safe_indexing(X, rows), y[rows], weight, in_place)
 
 
 def _fit(estimator, train, val, rounds):
+    # First of all: a class derived from a library's may take groups besides.
     library = library_of(estimator)
     if library is not None and is_library_ranker(estimator):
         return _FIT_LIBRARY[library](estimator, train, val, rounds)
@@ -360,8 +357,7 @@ def _fit_lightgbm(ranker, train, val, rounds):
 
 def _check_lightgbm_labels(ranker, y, name):
     params = ranker.get_params()
-    # An objective of the user's own looks up no table.
-    if callable(params.get("objective")):
+    if callable(params.get("objective")):  # looks up no gains
         return
     gains = params.get("label_gain")
     n_gains = 31
@@ -379,8 +375,7 @@ def _check_lightgbm_labels(ranker, y, name):
 
 def _fit_xgboost(ranker, train, val, rounds):
     options = {}
-    if rounds is not None:
-        # This is a fresh copy: the user's ranker keeps its parameters.
+    if rounds is not None:  # on the clone: fit no longer takes it
         ranker.set_params(early_stopping_rounds=rounds)
     if val is not None:
         options = {"eval_set": [(val.X, val.y)], "eval_qid": [val.qid]}
@@ -427,8 +422,8 @@ def _fit_catboost(ranker, train, val, rounds):
 def _catboost_pool(ranker, rows):
     from catboost import Pool
 
+    # A pool is built here for the ids, and has to carry what fit knows otherwise.
     params = ranker.get_params()
-    # A Pool does not ask the ranker which of its columns are categories.
     kinds = ["cat_features", "text_features", "embedding_features"]
     weights = check_list_weights(rows.weight, rows.lists)
     return Pool(

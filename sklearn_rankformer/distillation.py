@@ -37,6 +37,7 @@ from ._models import (
     group_column_of,
     is_library_ranker,
     predict_scores,
+    refuse_hidden_ranker,
     takes_groups,
     unwrap,
 )
@@ -243,10 +244,10 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         check_is_fitted(self)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
         X = self._check_X(X)
-        # As in fit, all rows are one list: a student that needs ids gets some.
+        # A student that learned one list may be asked for one list again.
         if groups is None and not self.fitted_with_groups_:
             groups = one_list(X.shape[0]).codes
-        return self.student_.predict(X, groups=groups)
+        return predict_scores(self.student_, X, groups)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -272,6 +273,8 @@ class DistilledRanker(RankerMixin, BaseEstimator):
                     f"column. Set group_column on {type(self).__name__} and leave it "
                     f"None on the {role}."
                 )
+            if not _is_frozen(member):
+                refuse_hidden_ranker(member)
         if _is_frozen(self.student):
             raise TypeError(
                 "student is frozen and would learn nothing. Give it unfrozen."
@@ -334,9 +337,9 @@ class DistilledRanker(RankerMixin, BaseEstimator):
     def _fit_student(self, labelled, more, val):
         soft, codes, X = self._soften(labelled), labelled.lists.codes, labelled.X
         if more is not None:
+            # Under ids of their own: both may number their lists from 0.
             X = _append_rows(X, more.X)
             soft = np.concatenate([soft, self._soften(more)])
-            # Unlabelled lists are lists of their own, even where an id occurs in both.
             codes = np.concatenate([codes, more.lists.codes + labelled.lists.n_lists])
         options = {}
         if val is not None:
@@ -360,6 +363,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         if kind == "auto":
             kind = _kind_of(self.student)
         if kind == "scores":
+            # What the teacher adds to all scores of a list is no order.
             return _centred(scores, rows.lists)
         gains = _soft_gains(scores / self.temperature, rows.lists, self.n_grades - 1)
         return gains if kind == "gains" else np.rint(gains).astype(np.int64)
@@ -389,7 +393,7 @@ def _is_frozen(estimator):
 
 
 def _as_ranker(estimator):
-    """An unfitted copy whose ``fit`` and ``predict`` take groups."""
+    """An unfitted copy whose ``fit`` takes groups."""
     copied = fresh(estimator)
     return copied if takes_groups(copied, "fit") else RankerAdapter(copied)
 

@@ -34,7 +34,7 @@ from ._explanations import (
     list_permutation_importance,
 )
 from ._groups import check_groups, find_groups
-from ._lists import split_lists
+from ._lists import lists_of, split_lists
 from ._models import predict_scores
 from .metrics import ndcg_score
 
@@ -411,7 +411,7 @@ class ListValueDisplay:
         proba = value.proba[:, ranker.levels_ >= min_label].sum(axis=1)
         y = check_labels(y)
         check_consistent_length(X, y)
-        lists = split_lists(find_groups(X, groups, None, ranker.group_column))
+        lists = lists_of(find_groups(X, groups, None, ranker.group_column), len(y))
         is_good = lists.reduce(np.maximum, y) >= min_label
         # Summed chances may pass 1 by rounding, which calibration_curve refuses.
         return cls(is_good, np.clip(proba, 0, 1), n_bins=n_bins).plot(ax)

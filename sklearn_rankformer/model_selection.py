@@ -161,7 +161,7 @@ class ListKFold(BaseCrossValidator):
     Lists are sorted by value and dealt out like cards. The numbers of lists in two
     folds, of each value and in all, thus differ by one at most.
 
-    With metadata routing, ``groups`` is requested already.
+    With metadata routing, ``groups`` is requested by default.
 
     Examples
     --------
@@ -244,7 +244,7 @@ class TimeSeriesListSplit(BaseCrossValidator):
     Lists are in the order in which their first rows come, unless ``split`` is given
     ``times``. Lists of the same time as the first tested one are not trained on.
 
-    With metadata routing, ``groups`` and ``times`` are requested already:
+    With metadata routing, ``groups`` and ``times`` are requested by default:
     ``GridSearchCV(..., cv=TimeSeriesListSplit()).fit(X, y, groups=g, times=t)``.
     Without routing, pass ``cv=list(TimeSeriesListSplit().split(X, y, g, t))``.
 
@@ -339,8 +339,8 @@ def check_group_cv(cv, X, y=None, groups=None):
 
     Notes
     -----
-    A splitter that draws other lists at each call (``random_state=None``) is checked on
-    one of its draws.
+    A splitter that draws again at each call (``random_state=None``) is checked on one
+    of its draws.
 
     Examples
     --------
@@ -400,8 +400,8 @@ def _list_times(times, lists):
 def _count_test_lists(test_size, n_lists):
     if isinstance(test_size, Integral) and not isinstance(test_size, bool):
         n_test = int(test_size)
-    elif isinstance(test_size, Real) and 0 < test_size < 1:
-        n_test = int(np.ceil(test_size * n_lists))
+    elif isinstance(test_size, Real) and 0 < float(test_size) < 1:
+        n_test = int(np.ceil(float(test_size) * n_lists))
     else:
         raise ValueError(
             f"test_size must be a share between 0 and 1 or a number of lists, got "

@@ -26,8 +26,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_rankformer import (
     CutListsWarning,
     DistilledRanker,
+    MLPRanker,
     RankerAdapter,
     RankerMixin,
+    RankFormerRanker,
 )
 from sklearn_rankformer._groups import check_groups
 from sklearn_rankformer._lists import any_cut, digest_lists, split_lists
@@ -102,6 +104,8 @@ RANKERS = {
     "adapter": RankerAdapter(Ridge()),
     "distilled": DistilledRanker(Ridge(), Ridge()),
     "own": ByFirstColumn(),
+    "mlp": MLPRanker(max_epochs=1, n_members=1, hidden_layer_sizes=(4,)),
+    "rankformer": RankFormerRanker(max_epochs=1, n_members=1, d_model=8, nhead=1),
     "pipeline": make_pipeline(StandardScaler(), RankerAdapter(Ridge())),
 }
 CUTTING = {
@@ -211,7 +215,7 @@ def test_other_data_with_the_same_ids_may_be_scored(data):
     X, y, groups = data
     others, labels, ids = make_lists(n_lists=60, seed=1)
     names = np.array([f"query {one}" for one in ids])
-    for name in ("adapter", "distilled", "own"):
+    for name in ("adapter", "distilled", "own", "mlp"):
         ranker = clone(RANKERS[name]).fit(X, y, groups=groups)
         ranker.score(others, labels, groups=names)
         get_scorer("map")(ranker, others, labels, groups=names)

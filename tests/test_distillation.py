@@ -350,6 +350,18 @@ def test_a_librarys_ranker_inside_a_pipeline_is_refused(role, lists):
         DistilledRanker(**members).fit(*lists)
 
 
+def test_a_pipeline_that_routes_groups_to_another_step_is_refused_too(lists, routing):
+    lightgbm = pytest.importorskip("lightgbm")
+    hidden = make_pipeline(WithinListScaler(), lightgbm.LGBMRanker(verbosity=-1))
+    with pytest.raises(TypeError, match="keeps list ids from the LGBMRanker inside"):
+        DistilledRanker(Ridge(), hidden).fit(*lists)
+    way_out = make_pipeline(
+        WithinListScaler(), RankerAdapter(lightgbm.LGBMRanker(verbosity=-1))
+    )
+    ranker = DistilledRanker(FirstColumn(), way_out).fit(*lists)
+    assert ranker.score(*lists) > 0
+
+
 @pytest.mark.parametrize("role", ["teacher", "student"])
 def test_a_regressor_with_a_ranking_objective_is_refused(role, lists):
     xgboost = pytest.importorskip("xgboost")

@@ -98,6 +98,16 @@ def test_a_missing_id_of_polars_is_called_so():
             check_groups(polars.Series(ids), 3)
 
 
+def test_a_missing_id_in_a_column_of_X_is_called_so():
+    pandas = pytest.importorskip("pandas")
+    for ids in (["a", np.nan, "b"], [1.0, np.nan, 2.0], ["a", None, "b"]):
+        frame = pandas.DataFrame({"x": [0.1, 0.2, 0.3], "qid": ids})
+        with pytest.raises(
+            ValueError, match=r"'qid' contains .*: row 1 has no"
+        ):
+            resolve_groups(frame, group_column="qid")
+
+
 def test_a_masked_array_without_masked_entries_holds_ids():
     ids = np.ma.masked_array([3, 1, 3], mask=False)
     np.testing.assert_array_equal(check_groups(ids, 3), [3, 1, 3])

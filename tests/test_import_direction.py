@@ -109,6 +109,33 @@ def own_modules(tree, known):
     return {rest[0] for top, *rest in parts if top == NAME and rest} & known
 
 
+def foreign_private_names(tree, known):
+    """Return what is taken from the package's other modules that is private there.
+
+    Private modules may be imported, as layers of the package; their private names may
+    not, neither by an import nor as attributes.
+    """
+    modules, taken = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= {a.asname for a in node.names if a.name.startswith(NAME + ".")}
+        elif isinstance(node, ast.ImportFrom):
+            own = node.level or (node.module or "").partition(".")[0] == NAME
+            for alias in node.names if own else ():
+                if alias.name in known:
+                    modules.add(alias.asname or alias.name)
+                elif alias.name.startswith("_") and alias.name != "__version__":
+                    taken.add(alias.name)
+    attributes = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    return taken | {
+        node.attr
+        for node in attributes
+        if isinstance(node.value, ast.Name)
+        and node.value.id in modules
+        and node.attr.startswith("_")
+    }
+
+
 def outside_packages(tree):
     """Return the top-level packages of others that are imported with the module."""
     tops = {name.split(".")[0] for name, at_import in imports(tree) if at_import}
@@ -128,6 +155,12 @@ def test_module_has_its_place(path):
 def test_module_imports_only_from_below(path):
     known = set(MAY_IMPORT) | {one.stem for one in MODULES}
     assert own_modules(parse(path), known) <= MAY_IMPORT[path.stem]
+
+
+@each_module
+def test_module_takes_no_private_names_from_others(path):
+    known = set(MAY_IMPORT) | {one.stem for one in MODULES}
+    assert not foreign_private_names(parse(path), known)
 
 
 @each_module
@@ -172,6 +205,23 @@ def test_every_form_of_import_is_seen():
         "inspection",
     }
     assert outside_packages(tree) == {"torch", "pandas"}
+
+
+def test_private_names_of_others_are_seen_however_they_are_taken():
+    tree = ast.parse(
+        """
+from . import __version__, _training as training, metrics
+from ._groups import check_groups
+from .adapters import _fresh, RankerAdapter
+from sklearn_rankformer.scoring import _predict as predict
+import sklearn_rankformer._lists as lists
+from sklearn.base import _fit_context
+
+training.train, training._loop, metrics._gains, lists._keys, RankerAdapter._private
+"""
+    )
+    expected = {"_fresh", "_predict", "_loop", "_gains", "_keys"}
+    assert foreign_private_names(tree, set(MAY_IMPORT)) == expected
 
 
 def test_what_needs_no_network_loads_no_torch():

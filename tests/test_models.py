@@ -194,6 +194,14 @@ def test_a_librarys_ranker_inside_is_refused(wrap, path):
         refuse_hidden_ranker(wrap(ranker))
 
 
+@pytest.mark.parametrize("path", RANKERS)
+def test_a_librarys_ranker_behind_its_adapter_is_not_refused(path, routing):
+    adapter = RankerAdapter(make(path))
+    refuse_hidden_ranker(adapter)
+    refuse_hidden_ranker(make_pipeline(StandardScaler(), adapter))
+    refuse_hidden_ranker(GridSearchCV(make_pipeline(StandardScaler(), adapter), {}))
+
+
 def test_a_ranker_inside_is_refused_until_routing_reaches_it(routing):
     from sklearn import config_context
 

@@ -25,7 +25,13 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_rankformer import DistilledRanker, RankerAdapter, RankerMixin
+from sklearn_rankformer import (
+    DistilledRanker,
+    MLPRanker,
+    RankerAdapter,
+    RankerMixin,
+    WithinListScaler,
+)
 from sklearn_rankformer.metrics import ndcg_score
 from sklearn_rankformer.scoring import get_scorer
 
@@ -49,11 +55,17 @@ adapter, distilled = RankerAdapter(Ridge()), DistilledRanker(Ridge(), Ridge())
 pipeline, ranker = make_pipeline(StandardScaler(), Ranker()), Ranker()
 search = GridSearchCV(ranker, {"sign": [-1, 1]}, cv=3)
 nothing = np.zeros(30)
+scaled = make_pipeline(StandardScaler(), adapter)
+network = MLPRanker(max_epochs=1, n_members=1, hidden_layer_sizes=(4,))
 for one in (adapter, pipeline, ranker):
     one.fit(X, y)
 
 CALLS = [
     lambda: distilled.fit(X, y),
+    lambda: network.fit(X, y),
+    lambda: network.fit(X, y, groups=np.arange(30)),
+    lambda: network.partial_fit(X, y),
+    lambda: make_pipeline(WithinListScaler(), network).fit(X, y),
     lambda: adapter.score(X, y),
     lambda: ranker.score(X, y),
     lambda: pipeline.score(X, y),
@@ -66,6 +78,8 @@ CALLS = [
 ROUTED = [
     lambda: cross_val_score(ranker, X, nothing, params=ids, cv=GroupKFold(2)),
     lambda: search.set_params(cv=GroupKFold(2)).fit(X, nothing, groups=groups),
+    lambda: cross_val_score(network, X, y, params=ids, cv=4),
+    lambda: GridSearchCV(scaled, {}, cv=4).fit(X, y, groups=groups),
 ]
 
 
@@ -101,16 +115,18 @@ def test_every_warning_names_a_line_of_the_users_file(tmp_path):
     )
     assert run.returncode == 0, run.stderr
     assert set(run.stdout.split()) == {
+        "CutListsWarning",
         "DataConversionWarning",
         "MissingGroupsWarning",
         "UndefinedMetricWarning",
+        "UserWarning",
     }
 
 
 def test_no_warning_is_raised_past_the_one_way():
     package = Path(sklearn_rankformer.__file__).parent
     for path in package.glob("*.py"):
-        if path.stem not in {"_warnings", "_training"}:
+        if path.stem != "_warnings":
             assert "warnings.warn(" not in path.read_text(encoding="utf-8"), path
 
 
