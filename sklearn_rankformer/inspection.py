@@ -7,10 +7,9 @@ when something is drawn. What is computed without drawing comes from `_explanati
 
 import numpy as np
 from sklearn.calibration import calibration_curve
-from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from ._checks import check_labels, check_option
+from ._checks import check_labels, check_length, check_option
 from ._explanations import (
     attention_maps,
     explain_pair,
@@ -389,7 +388,7 @@ class ListValueDisplay:
         value = ranker.predict_list_value(X, groups=groups)
         proba = value.proba[:, ranker.levels_ >= min_label].sum(axis=1)
         y = check_labels(y)
-        check_consistent_length(X, y)
+        check_length(y, "y", _num_samples(X))
         lists = lists_of(find_groups(X, groups, None, ranker.group_column), len(y))
         is_good = lists.reduce(np.maximum, y) >= min_label
         return cls(is_good, np.clip(proba, 0, 1), n_bins=n_bins).plot(ax)

@@ -307,7 +307,7 @@ def test_pipelines_and_regressors_are_explained(routing):
         ({"n_repeats": 0}, "n_repeats must be"),
         ({"scoring": "ndgc"}, "Did you mean 'ndcg'"),
         ({"groups": [1, 2]}, "groups has 2 entries"),
-        ({"y": [1, 2]}, "inconsistent"),
+        ({"y": [1, 2]}, "y has 2 entries for .* rows"),
         ({"X": np.zeros(3)}, "X must be 2-D"),
     ],
 )
