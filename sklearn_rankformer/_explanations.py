@@ -13,10 +13,10 @@ from numbers import Integral
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import Bunch, check_consistent_length, check_random_state
+from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._checks import check_count, check_option
+from ._checks import check_count, check_length, check_option
 from ._groups import check_groups
 from ._lists import Lists, split_lists
 from ._models import group_column_of, predict_scores
@@ -106,7 +106,7 @@ def list_permutation_importance(
     n_repeats = check_count(n_repeats, "n_repeats")
     scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
     X = _two_dimensional(X)
-    check_consistent_length(X, y)
+    check_length(y, "y", X.shape[0])
     groups = check_groups(groups, X.shape[0])
     lists = split_lists(groups)
     random = check_random_state(random_state)

@@ -30,7 +30,7 @@ from sklearn.base import (
     _fit_context,
     is_classifier,
 )
-from sklearn.utils import _safe_indexing, check_consistent_length, get_tags
+from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import (
     check_is_fitted,
@@ -38,7 +38,13 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ._checks import check_labels, check_list_weights, check_weights, warn_no_order
+from ._checks import (
+    check_labels,
+    check_length,
+    check_list_weights,
+    check_weights,
+    warn_no_order,
+)
 from ._groups import refuse_list_sizes, resolve_groups
 from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
@@ -313,7 +319,7 @@ class _Rows:
 
 def _bring_together(X, y, groups, sample_weight, *, name="y"):
     y = check_labels(y, name, negative=True)
-    check_consistent_length(X, y)
+    check_length(y, name, X.shape[0])
     lists = lists_of(groups, len(y))
     weight = check_weights(sample_weight, lists)
     # The libraries take lists in the order in which they lie, not in that of their ids.

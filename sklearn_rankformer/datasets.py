@@ -41,14 +41,14 @@ are needed:
 import math
 import os
 import tempfile
-from numbers import Integral, Real
 from pathlib import Path
 from tokenize import TokenError
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import Bunch, check_random_state, check_scalar
+from sklearn.utils import Bunch, check_random_state
 
+from ._checks import check_count, check_real
 from ._letor import Reader, fitted, read_files, typed_ids, typed_labels
 
 _ROLES = 6  # Columns that the context of `make_ranking` reads one by one.
@@ -165,15 +165,15 @@ def make_ranking(
     (20, 50, [0, 1, 2])
     """
     low, high = _check_list_size(list_size)
-    check_scalar(n_lists, "n_lists", Integral, min_val=1)
-    check_scalar(n_informative, "n_informative", Integral, min_val=_ROLES)
-    check_scalar(n_features, "n_features", Integral, min_val=n_informative)
-    _check_real(context_strength, "context_strength")
-    _check_real(list_signal, "list_signal", largest=1)
-    _check_real(list_share, "list_share", largest=1)
-    _check_real(empty_share, "empty_share", largest=1)
-    check_scalar(n_levels, "n_levels", Integral, min_val=2)
-    _check_real(noise, "noise")
+    check_count(n_lists, "n_lists")
+    check_count(n_informative, "n_informative", _ROLES)
+    check_count(n_features, "n_features", n_informative)
+    check_real(context_strength, "context_strength")
+    check_real(list_signal, "list_signal", largest=1)
+    check_real(list_share, "list_share", largest=1)
+    check_real(empty_share, "empty_share", largest=1)
+    check_count(n_levels, "n_levels", 2)
+    check_real(noise, "noise")
 
     # A seed's world depends on the order of these draws: never change it.
     random = check_random_state(random_state)
@@ -411,17 +411,10 @@ def _check_list_size(list_size) -> tuple[int, int]:
     sizes = list_size if isinstance(list_size, tuple | list) else (list_size,) * 2
     if len(sizes) != 2:
         raise ValueError(f"list_size must be an int or (low, high), got {list_size!r}.")
-    for size in sizes:
-        check_scalar(size, "list_size", Integral, min_val=1)
-    if sizes[0] > sizes[1]:
+    low, high = (check_count(size, "list_size") for size in sizes)
+    if low > high:
         raise ValueError(f"list_size must be (low, high), got {list_size!r}.")
-    return int(sizes[0]), int(sizes[1])
-
-
-def _check_real(value, name: str, largest=None) -> None:
-    check_scalar(value, name, Real, min_val=0, max_val=largest)
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value}.")
+    return low, high
 
 
 def _latent_features(
@@ -487,7 +480,7 @@ def _as_measured(z: np.ndarray) -> np.ndarray:
 def _reader(n_features, zero_based, dtype) -> Reader:
     if n_features is not None:
         # More would not fit into the 64 bits of a position in a block.
-        check_scalar(n_features, "n_features", Integral, min_val=1, max_val=2**31 - 1)
+        n_features = check_count(n_features, "n_features", largest=2**31 - 1)
     if not (isinstance(zero_based, bool) or zero_based == "auto"):
         raise ValueError(
             f"zero_based must be True, False or 'auto', got {zero_based!r}."
@@ -501,7 +494,7 @@ def _reader(n_features, zero_based, dtype) -> Reader:
 def _fold_directory(directory: Path, fold) -> Path:
     if fold is None:
         return directory
-    check_scalar(fold, "fold", Integral, min_val=1)
+    check_count(fold, "fold")
     for name in (f"Fold{fold}", f"fold{fold}"):
         if (directory / name).is_dir():
             return directory / name

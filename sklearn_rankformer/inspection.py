@@ -24,10 +24,9 @@ something is drawn. What is computed without drawing comes from `_explanations`.
 
 import numpy as np
 from sklearn.calibration import calibration_curve
-from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from ._checks import check_labels, check_option
+from ._checks import check_labels, check_length, check_option
 from ._explanations import (
     attention_maps,
     explain_pair,
@@ -410,7 +409,7 @@ class ListValueDisplay:
         value = ranker.predict_list_value(X, groups=groups)
         proba = value.proba[:, ranker.levels_ >= min_label].sum(axis=1)
         y = check_labels(y)
-        check_consistent_length(X, y)
+        check_length(y, "y", _num_samples(X))
         lists = lists_of(find_groups(X, groups, None, ranker.group_column), len(y))
         is_good = lists.reduce(np.maximum, y) >= min_label
         # Summed chances may pass 1 by rounding, which calibration_curve refuses.

@@ -32,9 +32,12 @@ from sklearn.utils import Bunch
 
 from ._checks import (
     check_k,
+    check_length,
     check_list_weights,
+    check_max_label,
     check_numbers,
     check_option,
+    refuse_empty,
     refuse_negative,
 )
 from ._groups import check_groups
@@ -473,13 +476,8 @@ def _check(y_true, y_score, groups, sample_weight) -> _Case:
     labels = check_numbers(y_true, "y_true")
     refuse_negative(labels, "y_true")
     scores = check_numbers(y_score, "y_score")
-    if not len(labels):
-        raise ValueError("y_true is empty. Give at least one row.")
-    if len(scores) != len(labels):
-        raise ValueError(
-            f"y_score has {len(scores)} entries, y_true has {len(labels)}. Give one "
-            f"score per label."
-        )
+    refuse_empty(labels, "y_true")
+    check_length(scores, "y_score", len(labels))
     lists = split_lists(check_groups(groups, len(labels)))
     return _Case(labels, scores, lists, _weights(sample_weight, lists))
 
@@ -548,12 +546,7 @@ def _relevant(labels: np.ndarray, min_label) -> np.ndarray:
 
 def _stop_chances(labels: np.ndarray, max_label, gain) -> np.ndarray:
     check_option("gain", gain, ("exp", "linear"))
-    top = labels.max() if max_label is None else float(max_label)
-    if not labels.max() <= top < np.inf:
-        raise ValueError(
-            f"max_label is {max_label!r}, but y_true goes up to {labels.max():g}. "
-            f"Give the top of the label scale."
-        )
+    top = check_max_label(max_label, labels, "y_true")
     if gain == "linear":
         return labels / top if top else labels
     # (2**y - 1) / 2**top, written so that no power can overflow.

@@ -25,15 +25,10 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, TimeSeriesSplit, check_cv
-from sklearn.utils import (
-    _safe_indexing,
-    check_consistent_length,
-    check_random_state,
-    indexable,
-)
-from sklearn.utils.validation import _num_samples, column_or_1d
+from sklearn.utils import _safe_indexing, check_random_state, indexable
+from sklearn.utils.validation import _num_samples
 
-from ._checks import check_count, check_labels, plain_array
+from ._checks import check_count, check_labels, check_length, plain_column
 from ._groups import check_groups
 from ._lists import split_lists
 
@@ -379,8 +374,8 @@ def _list_values(y, lists):
 
 
 def _list_times(times, lists):
-    times = column_or_1d(plain_array(times, "times"))
-    check_consistent_length(times, lists.codes)
+    times = plain_column(times, "times")
+    check_length(times, "times", lists.n_rows)
     # NaN and NaT differ from themselves.
     if times.dtype.kind not in "iufM" or (times != times).any():
         raise ValueError(

@@ -21,7 +21,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ._groups import resolve_groups
+from ._checks import check_option
+from ._groups import refuse_list_sizes, resolve_groups
 from ._lists import lists_of
 from ._tables import as_table
 from ._warnings import warn_missing_groups
@@ -74,6 +75,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         self.output = output
         self.with_rank = with_rank
 
+    @refuse_list_sizes
     def fit(self, X, y=None, groups=None):
         """Check the input; nothing is learned.
 
@@ -91,10 +93,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         self : WithinListScaler
             The scaler.
         """
-        if self.output not in ("append", "replace"):
-            raise ValueError(
-                f"output must be 'append' or 'replace', got {self.output!r}."
-            )
+        check_option("output", self.output, ("append", "replace"))
         X = validate_data(
             self,
             as_table(X),

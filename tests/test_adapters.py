@@ -356,7 +356,7 @@ def test_negative_weights_raise(data):
     [
         ({"groups": [1, 2]}, "groups has 2 entries for"),
         ({"qid": [1, 2]}, "qid has 2 entries for"),
-        ({"y": [1, 2]}, "inconsistent numbers of samples"),
+        ({"y": [1, 2]}, "y has 2 entries for .* rows"),
         ({"y": None}, "requires y to be passed, but the target y is None"),
     ],
 )

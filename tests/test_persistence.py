@@ -4,6 +4,7 @@ import pickle
 import struct
 import subprocess
 import sys
+from functools import partial
 
 import joblib
 import numpy as np
@@ -19,7 +20,6 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
 from sklearn_rankformer import (
-    MLPRanker,
     RankFormerRanker,
     WithinListScaler,
     persistence,
@@ -27,21 +27,13 @@ from sklearn_rankformer import (
 from sklearn_rankformer._files import read_file, write_file
 from sklearn_rankformer.metrics import ndcg_score
 
+from . import factories
 from .conftest import make_lists
 
-SMALL = {"n_members": 2, "n_bins": 4, "max_epochs": 4, "random_state": 0}
-CELLS = {"d_model": 16, "nhead": 2, "dim_feedforward": 16}
-
-
-def rankformer(**params):
-    return RankFormerRanker(**{**SMALL, **CELLS, **params})
-
-
-def mlp(**params):
-    return MLPRanker(**{**SMALL, "hidden_layer_sizes": (16, 8), **params})
-
-
-both = pytest.mark.parametrize("make", [rankformer, mlp])
+# Four epochs: fits are to be broken off in each of them.
+rankformer = partial(factories.rankformer, max_epochs=4)
+mlp = partial(factories.mlp, max_epochs=4)
+both = pytest.mark.parametrize("make", [rankformer, mlp], ids=["rankformer", "mlp"])
 
 
 @pytest.fixture(scope="module")
