@@ -269,5 +269,7 @@ def _check_stored_tables(columns: Columns) -> None:
         raise ValueError("knots do not match the numeric columns")
     if scores.shape != knots.shape or shifts.shape != (n_numeric,):
         raise ValueError("scores or shifts do not match the knots")
-    if shifts.dtype != np.int64:
-        raise ValueError("shifts are no whole numbers")
+    if (knots.dtype, scores.dtype, shifts.dtype) != (float, float, np.int64):
+        raise ValueError("tables of another dtype")
+    if (np.diff(knots) < 0).any() or (np.diff(scores) < 0).any():
+        raise ValueError("knots or scores that fall")

@@ -74,7 +74,14 @@ def config_from_dict(kind: type[NetworkConfig], values: dict) -> NetworkConfig:
     inputs = values.get("inputs")
     if type(inputs) is not dict:
         raise ValueError("a network without inputs")
-    return _checked(kind, {**values, "inputs": _checked(InputConfig, inputs)})
+    config = _checked(kind, {**values, "inputs": _checked(InputConfig, inputs)})
+    if config.inputs.n_bins and not config.inputs.n_numeric:
+        raise ValueError("bins of no column")
+    if kind is RankFormerConfig and config.d_model % config.nhead:
+        raise ValueError(f"nhead={config.nhead} does not divide {config.d_model}")
+    if kind is MLPConfig and not config.hidden_sizes:
+        raise ValueError("an MLP without a hidden layer")
+    return config
 
 
 def _checked(kind: type, values: dict) -> Any:

@@ -82,7 +82,8 @@ def read_file(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
             f"those with joblib, from sources that you trust."
         ) from error
     if written_as != FORMAT:
-        by = header.get("versions", {}).get("sklearn_rankformer", "unknown")
+        versions = header.get("versions")
+        by = versions.get(_KEY) if type(versions) is dict else "an unknown version"
         raise ValueError(
             f"{path} has format {written_as!r}, of sklearn_rankformer {by}; this "
             f"version, {__version__}, reads format {FORMAT}. Load it with that version "
