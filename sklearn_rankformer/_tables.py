@@ -50,12 +50,13 @@ def _filled(X: np.ma.MaskedArray) -> np.ndarray:
     """The values of a masked array, missing where it is masked."""
     if not np.ma.getmaskarray(X).any():
         return np.ma.getdata(X)
-    values = np.ma.getdata(X)
-    # Integers have no value that means missing.
-    if X.dtype.kind in "biu":
-        values = values.astype(np.float64)
-    missing: Any = np.nan if values.dtype.kind == "f" else None
-    return np.where(np.ma.getmaskarray(X), missing, values).astype(values.dtype)
+    kind = X.dtype.kind
+    # Integers have no value that means missing, and text of fixed width none either.
+    values = np.ma.getdata(X).astype(
+        X.dtype if kind == "f" else np.float64 if kind in "biu" else object
+    )
+    values[np.ma.getmaskarray(X)] = np.nan if kind in "biuf" else None
+    return values
 
 
 def _arrow_to_pandas(X: Any, name: str) -> Any:
