@@ -4,7 +4,7 @@ A config is compared, stored and read back; `_network.build` makes the network o
 """
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 # Numbers of a config that may be 0; the others begin at 1.
 MAY_BE_ZERO = ("n_numeric", "n_flags", "n_bins", "n_thresholds")
@@ -53,6 +53,9 @@ class RankFormerConfig:
 @dataclass(frozen=True)
 class MLPConfig:
     """All that the shape of an `MLP` follows from; as in `MLPRanker`."""
+
+    # Scored one by one, items say nothing of their list.
+    n_thresholds: ClassVar[int] = 0
 
     inputs: InputConfig
     n_members: int

@@ -1,10 +1,13 @@
 """Where networks run: the device, its precision, and the processes that train together.
 
-Nothing here knows a network or an estimator; torch only.
+Nothing here knows a network or an estimator.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 import torch.distributed as dist
 
@@ -102,3 +105,15 @@ def use_threads_that_exist() -> None:
     """
     if _is_forked and torch.get_num_threads() > 1:
         torch.set_num_threads(1)
+
+
+@contextmanager
+def ordinary_torch() -> Iterator[None]:
+    """Build and train as usual, whatever mode of torch or numpy the caller has set."""
+    use_threads_that_exist()
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        np.errstate(all="ignore"),
+    ):
+        yield

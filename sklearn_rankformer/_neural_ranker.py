@@ -25,20 +25,13 @@ from ._checks import check_labels, check_weights, warn_no_order
 from ._columns import Columns, learn_columns
 from ._config import InputConfig, NetworkConfig, config_from_dict
 from ._device import agreed, pick_device, pick_precision, usable_device
-from ._fit import (
-    Model,
-    TrainingConfig,
-    model_from_arrays,
-    model_to_arrays,
-    start,
-    train_model,
-    train_one_epoch,
-)
+from ._fit import TrainingConfig, start, train_model, train_one_epoch
 from ._groups import refuse_list_sizes, resolve_groups
 from ._inference import Predictions
 from ._lists import Lists, digest_lists, lists_of
 from ._losses import LOSSES, pick_loss
 from ._mixin import RankerMixin
+from ._model import Model, model_from_arrays, model_to_arrays
 from ._rows import Levels, Rows, find_levels, make_rows
 from ._warnings import warn_missing_groups, warn_user
 
@@ -364,7 +357,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         )
         levels = find_levels(rows.list_values)
         network = self._network_config(columns, levels)
-        return start(columns, levels, network, config)
+        return start(rows, columns, levels, network, config)
 
     def _copy_to_fit(self):
         """A shallow copy to check and to fit, so that self stays as it is meanwhile."""

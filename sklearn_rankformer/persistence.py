@@ -31,7 +31,7 @@ from skorch.callbacks import Callback
 from . import __version__
 from ._device import check_device, process_rank
 from ._files import decode, encode, prefixed, read_file, without, write_file
-from ._fit import model_to_arrays
+from ._model import model_to_arrays
 from ._ranker import MLPRanker, RankFormerRanker
 from ._rows import Rows, digest_arrays
 from ._training import Origin, make_history, net_from_arrays, net_to_arrays

@@ -32,14 +32,14 @@ PARTS = {
     "simulation",
     "datasets",
 }
-DATA = {"_network", "_columns", "_rows"}
+DATA = {"_network", "_columns", "_rows", "_calibration"}
 TOOLS = {"model_selection"}
 SCORING = {"scoring"}
 MIXIN = {"_mixin"}
 MODELS = {"_models"}
 ADAPTERS = {"adapters"}
 # From the network up to a trained model, each knows those before it.
-LOOP = ["_batching", "_inference", "_callbacks", "_training", "_fit"]
+LOOP = ["_batching", "_inference", "_callbacks", "_training", "_model", "_fit"]
 BASE = {"_neural_ranker"}
 RANKER = {"_ranker"}
 EXTRAS = {"distillation", "persistence", "export"}
@@ -59,6 +59,7 @@ MAY_IMPORT = {
     "_network": {"_config"},
     "_columns": {"_categories"},
     "_rows": BOTTOM | {"metrics"},
+    "_calibration": BOTTOM | {"_rows"},
     **dict.fromkeys(TOOLS, BOTTOM | PARTS),
     **dict.fromkeys(MIXIN, BOTTOM | PARTS),
     **dict.fromkeys(MODELS, MIXIN),
