@@ -105,6 +105,7 @@ def check_numbers(values: Any, name: str, *, hint: str = "") -> np.ndarray:
     """
     column = plain_column(values, name)
     try:
+        # astype would drop imaginary parts, and count times in their units.
         if column.dtype.kind in "cmM":
             raise TypeError(f"{column.dtype} is not real")
         numbers = column.astype(np.float64)
@@ -217,6 +218,28 @@ def check_length(values: Any, name: str, n_rows: int) -> None:
     if len(values) != n_rows:
         raise ValueError(
             f"{name} has {len(values)} entries for {n_rows} rows. Give one per row."
+        )
+
+
+def refuse_without_X(X: Any, y: Any, groups: Any, suffix: str) -> None:
+    """Refuse labels or list ids of rows that are not there.
+
+    Parameters
+    ----------
+    X, y, groups : object or None
+        What the caller gave of further rows.
+    suffix : str
+        How the names of these arguments end, such as ``"_val"``.
+
+    Raises
+    ------
+    ValueError
+        If there are labels or ids, but no X.
+    """
+    if X is None and (y is not None or groups is not None):
+        given = "y" if y is not None else "groups"
+        raise ValueError(
+            f"{given}{suffix} means nothing without X{suffix}. Give both, or neither."
         )
 
 
@@ -349,6 +372,7 @@ def check_real(
         If it is out of range or not finite.
     """
     check_scalar(value, name, Real, min_val=smallest, max_val=largest)
+    # NaN passes every comparison with a bound.
     if not np.isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {value}.")
     return float(value)
@@ -417,6 +441,7 @@ def check_weights(
         )
     if len(weights) and weights.min() < 0:
         raise ValueError(f"{name} contains the negative weight {weights.min():g}.")
+    # A mean over these weights would be 0 / 0.
     if len(weights) and not weights.any():
         raise ValueError(f"{name} is zero on all rows. Give some of them a weight.")
     return weights
@@ -451,6 +476,7 @@ def check_list_weights(
         return None
     low, high = (lists.reduce(ufunc, weights) for ufunc in (np.minimum, np.maximum))
     if (low != high).any():
+        # As Python shows it: NumPy would name the type besides.
         example = lists.ids[low != high].tolist()[0]
         raise ValueError(
             f"{name} differs within the list {example!r}, but whole lists are "

@@ -83,6 +83,7 @@ def _checked(kind: type, values: dict) -> Any:
     if values.keys() != types.keys():
         raise ValueError(f"{kind.__name__} of {sorted(values)}")
     for name, value in values.items():
+        # By type() and not isinstance(): True is an int, and not what was written.
         if types[name] is bool:
             sound = type(value) is bool
         elif types[name] is int:

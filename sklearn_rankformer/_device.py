@@ -35,6 +35,7 @@ def pick_device(device: str | torch.device) -> torch.device:
 def check_device(device: str | torch.device) -> None:
     """Raise ValueError unless this machine has the device."""
     try:
+        # Tried, as torch does not say of every kind of device whether it is there.
         torch.empty(0, device=pick_device(device))
     except (AssertionError, RuntimeError) as error:
         raise ValueError(
@@ -70,6 +71,8 @@ def agreed(value: float, device: torch.device) -> float:
     """Return the first process's value in all processes that train together."""
     if process_rank()[1] == 1:
         return value
+    # Each process rounds in its own way. One that stopped training by its own number
+    # would leave the others waiting for it.
     shared = torch.tensor(value, dtype=torch.float64, device=device)
     dist.broadcast(shared, src=0)
     return shared.item()
@@ -85,6 +88,7 @@ def _note_fork() -> None:
     _is_forked = True
 
 
+# Windows has no forks.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
 

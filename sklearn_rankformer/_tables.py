@@ -6,6 +6,7 @@ They are turned into plain ones here, or refused with the call that does it. Lib
 are known by name, so that none has to be installed.
 """
 
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,17 @@ def as_table(X: Any, name: str = "X") -> Any:
         )
     if library == "torch" and hasattr(X, "detach"):
         tensor = X.detach().cpu()
+        # NumPy has no bfloat16.
         return (tensor if tensor.element_size() > 2 else tensor.float()).numpy()
     return X
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a Python object stands for a missing value."""
+    # pandas.NA cannot be compared with itself, NaN of any kind differs from itself.
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, Number | np.generic) and bool(value != value)
 
 
 def _filled(X: np.ma.MaskedArray) -> np.ndarray:

@@ -83,6 +83,7 @@ def to_onnx(ranker, path):
     _import_onnx()
     graph = RankerGraph(ranker).eval()
     path = Path(path)
+    # On the same disk, where replacing a file is one step.
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         unfinished = os.path.join(folder, "graph.onnx")
         _export(graph, unfinished)
@@ -118,6 +119,7 @@ class NormalScores(nn.Module):
             n_numeric, self.n_knots = columns.knots.shape
             # Searched by halves, a table needs one place less than a power of two.
             self.width = 2 ** self.n_knots.bit_length() - 1
+            # Filled up with infinity, which no value passes.
             knots = np.full((n_numeric, self.width), np.inf)
             # X is float32 here, whose range needs no shift.
             knots[:, : self.n_knots] = np.ldexp(columns.knots, -columns.shifts[:, None])
@@ -151,6 +153,7 @@ class NormalScores(nn.Module):
         left = self.starts + (n_below - 1).clamp(min=0)
         right = self.starts + n_below.clamp(max=self.n_knots - 1)
         low, gap = self.knots[left], self.knots[right] - self.knots[left]
+        # Beyond the outermost knots, left and right are the same one.
         share = ((x - low) / gap).masked_fill(gap <= 0.0, 0.0)
         scores = self.scores[left] + share * (self.scores[right] - self.scores[left])
         return scores.masked_fill(x.isnan(), 0.0)
@@ -174,10 +177,11 @@ class RankerGraph(nn.Module):
         probe = torch.zeros(1, 1, columns.n_columns)
         with torch.no_grad():
             logits = self.module.eval()(probe, torch.ones(1, 1, dtype=torch.bool))[1]
+        # Which heads there are is seen from what comes out.
         self.outputs = ["scores"] if logits is None else ["scores", "list_proba"]
 
     def forward(self, X: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
-        rows, mask = _padded(lengths)
+        rows, mask = _place_items(lengths)
         scores, logits = self.module(self.transform(X)[rows], mask)
         # What padding scores goes to a place after the last row, and is cut off.
         n_rows = X.shape[0]
@@ -188,7 +192,7 @@ class RankerGraph(nn.Module):
         return flat[:n_rows], _level_proba(logits.sigmoid().mean(0))
 
 
-def _padded(lengths: Tensor) -> tuple[Tensor, Tensor]:
+def _place_items(lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Row index and mask of each item: (n_lists, list_size)."""
     # torch.export cannot prove sizes that depend on values, hence at least 2.
     size = lengths.max().clamp(min=2)

@@ -178,6 +178,7 @@ class NDCGPerListDisplay:
             The display, drawn.
         """
         each = ndcg_score(y_true, y_score, groups, k=k, gain=gain, reduction="none")
+        # In the order of np.unique(groups), as the values are.
         sizes = split_lists(check_groups(groups, len(y_score))).lengths
         return cls(each.groups, sizes, each.value, k=k).plot(kind=kind, ax=ax)
 
@@ -198,6 +199,7 @@ class NDCGPerListDisplay:
         sizes, values = self.sizes[ranked], self.values[ranked]
         if not len(sizes):
             return sizes.astype(float), values
+        # Where many lists are of one size, quantiles coincide.
         edges = np.unique(np.quantile(sizes, np.arange(n_bins) / n_bins))
         bins = np.searchsorted(edges, sizes, side="right") - 1
         count = np.bincount(bins)
@@ -295,7 +297,8 @@ class AttentionDisplay:
         names = [str(row) for row in maps.rows] if item_names is None else item_names
         if len(names) != len(maps.rows):
             raise ValueError(
-                f"item_names has {len(names)} entries for {len(maps.rows)} items."
+                f"item_names has {len(names)} entries for {len(maps.rows)} items. Give "
+                f"one per item, in the order of their rows."
             )
         return cls(maps.weights, names).plot(layer=layer, head=head, ax=ax)
 
@@ -391,6 +394,7 @@ class ListValueDisplay:
         check_length(y, "y", _num_samples(X))
         lists = lists_of(find_groups(X, groups, None, ranker.group_column), len(y))
         is_good = lists.reduce(np.maximum, y) >= min_label
+        # Sums of float32 may exceed 1 by rounding.
         return cls(is_good, np.clip(proba, 0, 1), n_bins=n_bins).plot(ax)
 
     def plot(self, ax=None):
@@ -408,6 +412,7 @@ class ListValueDisplay:
         """
         self.ax_ = ax = _axes(ax)
         self.figure_ = ax.figure
+        # Bins of equal width would stay nearly empty where few lists are good.
         share, chance = calibration_curve(
             self.is_good, self.proba, n_bins=self.n_bins, strategy="quantile"
         )
@@ -477,6 +482,7 @@ class PermutationImportanceDisplay:
         self.ax_ = ax = _axes(ax)
         self.figure_ = ax.figure
         means = np.array([result.importances_mean for result in self.results])
+        # Bars are drawn from below: the most important comes last.
         shown = np.argsort(np.abs(means).max(axis=0))[-max_features:]
         height = 0.8 / len(self.results)
         for i, result in enumerate(self.results):
@@ -495,6 +501,7 @@ class PermutationImportanceDisplay:
 
 def _axes(ax):
     try:
+        # Not needed for the numbers alone.
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(

@@ -30,6 +30,7 @@ from ._checks import (
 )
 from ._groups import check_groups
 from ._lists import Lists, rank_rows, split_lists
+from ._pairs import dense_ranks, discordant_pairs, tied_pairs
 from ._warnings import warn_user
 
 __all__ = [
@@ -116,6 +117,7 @@ def ndcg_score(
     gains = label_gains(case.labels, gain)
     k = check_k(k)
     dcg = _dcg(_rank(gains, case.scores, case.lists, ties), k)
+    # Ties are ties of gains here, whose order makes no difference.
     best = _dcg(_rank(gains, gains, case.lists, "stable"), k)
     # Rounding of the mean over ties may lift a perfect list a hair above 1.
     values = np.minimum(dcg / np.where(best > 0, best, 1), 1)
@@ -192,6 +194,7 @@ def mean_reciprocal_rank(
     relevant = _relevant(case.labels, min_label)
     ranked = _rank(relevant, case.scores, case.lists, ties)
     unseen = ranked.n_tied - ranked.place + 1
+    # Once all irrelevant ones of a block are seen, the next is relevant for certain.
     irrelevant = np.maximum(unseen - ranked.per_tie(ranked.values), 0)
     values = _cascade(ranked, irrelevant / unseen, check_k(k))
     nothing = case.lists.reduce(np.maximum, relevant) == 0
@@ -387,13 +390,14 @@ def kendall_tau(
     """
     case = _check(y_true, y_score, groups, sample_weight)
     codes = case.lists.codes
-    labels, scores = _dense_ranks(case.labels, codes), _dense_ranks(case.scores, codes)
+    labels, scores = dense_ranks(case.labels, codes), dense_ranks(case.scores, codes)
     all_pairs = case.lists.lengths * (case.lists.lengths - 1) // 2
-    label_ties = _tied_pairs(codes, labels)
-    score_ties = _tied_pairs(codes, scores)
-    both_tied = _tied_pairs(codes, labels, scores)
-    discordant = _discordant_pairs(codes, labels, scores)
+    label_ties = tied_pairs(codes, labels)
+    score_ties = tied_pairs(codes, scores)
+    both_tied = tied_pairs(codes, labels, scores)
+    discordant = discordant_pairs(codes, labels, scores)
     surplus = all_pairs - label_ties - score_ties + both_tied - 2 * discordant
+    # Two roots: the product of two numbers of pairs may not fit into 64 bits.
     norm = np.sqrt(all_pairs - label_ties) * np.sqrt(all_pairs - score_ties)
     values = np.clip(surplus / np.where(norm > 0, norm, 1), -1, 1)
     return case.reduce(values, all_pairs == label_ties, empty, reduction)
@@ -451,6 +455,7 @@ class _Case:
                 UndefinedMetricWarning,
             )
             return float("nan")
+        # Weights close to the largest float would overflow in the sum.
         weights = self.weights[kept] / self.weights[kept].max()
         return float(np.average(values[kept], weights=weights))
 
@@ -491,6 +496,7 @@ def label_gains(labels: np.ndarray, gain) -> np.ndarray:
         If `gain` is unknown or gives what cannot be gains, or the gains overflow.
     """
     if callable(gain):
+        # A copy, as the function may write into it. NaN is not above 0 either.
         gains = np.asarray(gain(labels.copy()), dtype=np.float64)
         if gains.shape != labels.shape or not (gains >= 0).all():
             raise ValueError(
@@ -593,6 +599,7 @@ def _rank(values: np.ndarray, scores: np.ndarray, lists: Lists, ties) -> _Ranked
     """Order the rows of each list by descending score."""
     check_option("ties", ties, ("average", "pessimistic", "stable"))
     if ties == "pessimistic":
+        # Of equal scores, the least relevant first.
         order = np.lexsort((values, -scores, lists.sort_keys))
     else:
         order = rank_rows(scores, lists)
@@ -631,6 +638,8 @@ def _cascade(ranked: _Ranked, read_on: np.ndarray, k: int | None) -> np.ndarray:
     `read_on` is the chance to read on past each row for a reader who came to it.
     """
     position = ranked.position
+    # Products by doubling: a running product over all rows could not begin anew with
+    # each list, and would fade to 0.
     reach = read_on.copy()
     step = 1
     while step < position.max():
@@ -684,51 +693,3 @@ def _mixed_ties(ranked: _Ranked, k: int | None) -> tuple[np.ndarray, ...]:
 def _previous(chances: np.ndarray, place: np.ndarray) -> np.ndarray:
     """Value one row earlier, 1 in front of the first place."""
     return np.where(place > 1, np.roll(chances, 1), 1)
-
-
-def _dense_ranks(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Ranks of the values within their lists, from 0, ties sharing one rank."""
-    order = np.lexsort((values, codes))
-    values, codes = values[order], codes[order]
-    starts = np.diff(codes, prepend=-1) != 0
-    new = np.concatenate([[True], values[1:] != values[:-1]]) | starts
-    count = np.cumsum(new)
-    ranks = np.empty(len(values), dtype=np.int64)
-    ranks[order] = count - count[starts][codes]
-    return ranks
-
-
-def _tied_pairs(codes: np.ndarray, *keys: np.ndarray) -> np.ndarray:
-    """Number of pairs per list that agree in all the keys."""
-    order = np.lexsort((*keys, codes))
-    new = np.zeros(len(codes), dtype=bool)
-    for key in (codes, *keys):
-        new |= np.diff(key[order], prepend=-1) != 0
-    starts = np.flatnonzero(new)
-    sizes = np.diff(starts, append=len(codes))
-    return np.add.reduceat(
-        sizes * (sizes - 1) // 2,
-        np.flatnonzero(np.diff(codes[order[starts]], prepend=-1)),
-    )
-
-
-def _discordant_pairs(codes, labels, scores) -> np.ndarray:
-    """Number of pairs per list whose scores contradict their labels.
-
-    The rows stand by label, so these are the inversions of the scores. Two scores
-    first differ in some bit: from the highest bit down, count the 1s that stand in
-    front of 0s where all higher bits agree, then part the rows by that bit.
-    """
-    order = np.lexsort((scores, labels, codes))
-    n_bits = int(scores.max()).bit_length()
-    keys = (codes[order] << n_bits) | scores[order]
-    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-    discordant = np.zeros(len(starts), dtype=np.int64)
-    for bit in reversed(range(n_bits)):
-        one = keys >> bit & 1
-        ones = np.cumsum(one) - one
-        segment = np.diff(keys >> (bit + 1), prepend=-1) != 0
-        ones -= np.maximum.accumulate(np.where(segment, ones, 0))
-        discordant += np.add.reduceat(np.where(one, 0, ones), starts)
-        keys = keys[np.argsort(keys >> bit, kind="stable")]
-    return discordant

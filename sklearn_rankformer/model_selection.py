@@ -201,6 +201,7 @@ class ListKFold(BaseCrossValidator):
         if self.shuffle:
             positions = check_random_state(self.random_state).permutation(positions)
         folds = np.empty(lists.n_lists, dtype=np.int64)
+        # Shuffled within a value only, then dealt out in turn.
         order = np.lexsort((positions, values))
         folds[order] = np.arange(lists.n_lists) % self.n_splits
         for fold in range(self.n_splits):
@@ -279,6 +280,7 @@ class TimeSeriesListSplit(BaseCrossValidator):
         _check_enough_lists(lists.n_lists, self.n_splits + 1, "TimeSeriesListSplit")
         first_rows = lists.reduce(np.minimum, np.arange(lists.n_rows))
         starts = first_rows if times is None else _list_times(times, lists)
+        # Ids say nothing of time: lists of one time stay in the order of their rows.
         order = np.lexsort((first_rows, starts))
         for earlier, later in TimeSeriesSplit(self.n_splits).split(order):
             train, test = order[earlier], order[later]
@@ -360,6 +362,7 @@ def _list_values(y, lists):
 def _list_times(times, lists):
     times = plain_column(times, "times")
     check_length(times, "times", lists.n_rows)
+    # NaN and NaT differ from themselves.
     if times.dtype.kind not in "iufM" or (times != times).any():
         raise ValueError(
             f"times must be numbers or datetime64 and none may be missing, got dtype "
