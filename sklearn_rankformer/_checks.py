@@ -26,7 +26,7 @@ def check_labels(y: Any, name: str = "y", *, negative: bool = False) -> np.ndarr
     name : str, default="y"
         How error messages call the argument.
     negative : bool, default=False
-        Whether labels below 0 are let pass, as regressors may have them.
+        Whether labels below 0 are allowed, as regressors may have them.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def check_numbers(values: Any, name: str, *, hint: str = "") -> np.ndarray:
     """
     column = plain_column(values, name)
     try:
-        # astype would drop imaginary parts, and count times in their units.
+        # numpy would make numbers of these: half of a complex one, ticks of a time.
         if column.dtype.kind in "cmM":
             raise TypeError(f"{column.dtype} is not real")
         numbers = column.astype(np.float64)
@@ -428,6 +428,7 @@ def check_weights(
         return None
     weights = check_numbers(sample_weight, name)
     if len(weights) != lists.n_rows:
+        # The likeliest slip, which one line can fix.
         one_per_list = len(weights) == lists.n_lists
         hint = (
             f"There are {lists.n_lists} lists: to repeat the weight of each list, in "

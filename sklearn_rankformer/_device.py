@@ -35,7 +35,7 @@ def pick_device(device: str | torch.device) -> torch.device:
 def check_device(device: str | torch.device) -> None:
     """Raise ValueError unless this machine has the device."""
     try:
-        # Tried, as torch does not say of every kind of device whether it is there.
+        # Only an allocation shows whether the device can be used.
         torch.empty(0, device=pick_device(device))
     except (AssertionError, RuntimeError) as error:
         raise ValueError(
@@ -45,6 +45,7 @@ def check_device(device: str | torch.device) -> None:
 
 def usable_device(device: str | torch.device) -> torch.device:
     """Return the device, or the best one of this machine where it has no such."""
+    # What was fitted on a GPU must load where there is none.
     try:
         check_device(device)
     except ValueError:
@@ -71,8 +72,7 @@ def agreed(value: float, device: torch.device) -> float:
     """Return the first process's value in all processes that train together."""
     if process_rank()[1] == 1:
         return value
-    # Each process rounds in its own way. One that stopped training by its own number
-    # would leave the others waiting for it.
+    # In float64: a seed has more digits than float32 holds.
     shared = torch.tensor(value, dtype=torch.float64, device=device)
     dist.broadcast(shared, src=0)
     return shared.item()
@@ -88,7 +88,7 @@ def _note_fork() -> None:
     _is_forked = True
 
 
-# Windows has no forks.
+# Windows has no fork.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
 

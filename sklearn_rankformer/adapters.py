@@ -1,9 +1,20 @@
 """Other people's rankers behind this package's interface: list ids in, scores out.
 
 Each library wants its lists in a form of its own: LightGBM sizes, XGBoost sorted ids,
-CatBoost ids in one piece. `RankerAdapter` takes ids in any order and gives each what
-it wants. A library is found by the name of the estimator's class, and none of them
-is imported before one of its own estimators is fitted.
+CatBoost ids in one piece. `RankerAdapter` takes ids, rows in any order, and gives each
+what it wants.
+
+>>> from sklearn.linear_model import Ridge
+>>> from sklearn_rankformer import RankerAdapter
+>>> X, y, groups = [[0.1], [0.9], [0.3], [0.2]], [0, 2, 1, 0], [7, 5, 7, 5]
+>>> ranker = RankerAdapter(Ridge()).fit(X, y, groups=groups)  # or LGBMRanker(), ...
+>>> ranker.rank(X, groups=groups, k=1).tolist()
+[1, 2]
+>>> ranker.score(X, y, groups=groups)
+1.0
+
+A library is found by the name of the estimator's class, and none of them is imported
+before one of its own estimators is fitted.
 """
 
 import copy
@@ -153,8 +164,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
             List id of each row, in any order, under the one name or the other.
             Rankers warn when there are none and take all rows for one list.
         sample_weight : array-like of shape (n_rows,), default=None
-            Weights. XGBoost and CatBoost want the same weight on all rows of a list,
-            LightGBM and regressors take any.
+            Weights. XGBoost and CatBoost take one weight per list, the same on all of
+            its rows; LightGBM and regressors take any.
         X_val, y_val, groups_val : like X, y and groups, default=None
             Validation data, for early stopping.
 
@@ -321,6 +332,7 @@ def _fit_lightgbm(ranker, train, val, rounds):
     options = {}
     if val is not None:
         _check_lightgbm_labels(ranker, val.y, "y_val")
+        # It is to stop by what `score` measures.
         options = {"eval_group": [val.sizes], "eval_at": (10,)}
         if has_fit_parameter(ranker, "eval_X"):  # LightGBM 4.7 deprecates eval_set
             options |= {"eval_X": val.X, "eval_y": val.y}
@@ -360,6 +372,7 @@ def _fit_xgboost(ranker, train, val, rounds):
     if val is not None:
         options = {"eval_set": [(val.X, val.y)], "eval_qid": [val.qid]}
     params = ranker.get_params()
+    # NDCG's gain 2**label limits the labels: as objective, or as validation metric.
     measures_ndcg = val is not None or params.get("objective") == "rank:ndcg"
     if measures_ndcg and params.get("ndcg_exp_gain") is not False:
         for rows, name in [(train, "y"), (val, "y_val")]:

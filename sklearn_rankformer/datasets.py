@@ -8,13 +8,13 @@ one list id per row. `make_ranking` draws them:
 >>> X.shape, groups.tolist()
 ((12, 20), [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2])
 
-`load_letor` reads the text files that ranking research passes round:
+`load_letor` reads the text files in which ranking data are published:
 
 >>> from pathlib import Path
 >>> from tempfile import TemporaryDirectory
 >>> folder = TemporaryDirectory()
 >>> path = Path(folder.name, "train.txt")
->>> size = path.write_text('''2 qid:7 1:0.5 3:2 # anything may stand here
+>>> size = path.write_text('''2 qid:7 1:0.5 3:2 # a comment
 ... 0 qid:7 2:1
 ... 1 qid:9 1:0.25
 ... ''')
@@ -25,8 +25,9 @@ one list id per row. `make_ranking` draws them:
 >>> y.tolist(), groups.tolist()
 ([2, 0, 1], [7, 7, 9])
 
-`load_letor_fold` reads the parts of a benchmark's fold alike. Files too large for
-memory become arrays on disk, once, from which rows are read as they are needed:
+`load_letor_fold` reads the three parts of a benchmark's fold with the same columns.
+Files too large for memory become arrays on disk, once, from which rows are read as they
+are needed:
 
 >>> from sklearn_rankformer.datasets import convert_letor, load_converted
 >>> paths = convert_letor(path, Path(folder.name, "arrays"))
@@ -92,8 +93,8 @@ def make_ranking(
         Weight of the context beside the item's own relevance, which has weight 1.
     list_signal : float, default=0.5
         Share, from 0 to 1, of the variance of the list's value that follows from how
-        good its items are on average. The rest is drawn at random, and no feature
-        tells it.
+        good its items are on average. The rest is drawn at random, and shows in no
+        feature.
     list_share : float, default=0.3
         Share, from 0 to 1, of the variance of the features that the items of a list
         have in common. Lists much alike inside and unlike one another are those where
@@ -109,7 +110,7 @@ def make_ranking(
         Standard deviation of the noise in the utility, which has standard deviation 1
         within lists.
     return_utility : bool, default=False
-        Also return the utility without its noise: the best scores that there can be.
+        Also return the utility without its noise: no scores can rank better.
     random_state : int, RandomState instance or None, default=None
         Seed. Another seed is another world with other weights: draw training and test
         lists together, and split them by ``groups``.
@@ -142,11 +143,11 @@ def make_ranking(
 
     - item relevance :math:`a = v^T z + w^T |z|` over the informative features;
     - typical price :math:`c_1 = -|z_2 - m_j(z_2)|`: standing within the list, which
-      features standardised within the list do tell;
+      features standardised within the list do show;
     - taste :math:`c_2 = \\tanh(3 m_j(z_0 z_1)) (z_3 + z_4)`: which way two features
       count is seen only from the items together;
     - crowding :math:`c_3 = -m_j(\\cos(1.5 (z_5 - z_{5j})))`: items unlike the others
-      in one respect are worth more, so that near-duplicates devalue each other.
+      in one respect are more relevant, so that near-duplicates devalue each other.
 
     Scaled to unit variance, these give :math:`c = (c_1 + \\sqrt 2 c_2 + c_3) / 2` and
     :math:`u = a + s c`, s the context strength. Its part within the list, scaled to
@@ -154,7 +155,7 @@ def make_ranking(
     :math:`\\sqrt\\lambda\\, m_j(u) + \\sqrt{1 - \\lambda}\\, h_j`, both terms scaled to
     variance 1, :math:`\\lambda` the list signal and h normal. What makes an item good
     thus makes its list good, and labels are utility plus noise cut at thresholds that
-    hold for all lists: a list without positives tells what bad items look like.
+    hold for all lists: a list without positives shows what bad items look like.
 
     Examples
     --------
@@ -174,6 +175,7 @@ def make_ranking(
     check_count(n_levels, "n_levels", 2)
     check_real(noise, "noise")
 
+    # A seed's world depends on the order of these draws: never change it.
     random = check_random_state(random_state)
     lengths = random.randint(low, high + 1, n_lists)
     world = _World(np.repeat(np.arange(n_lists), lengths), lengths)
@@ -344,6 +346,7 @@ def convert_letor(path, directory, *, n_features=None, zero_based="auto"):
     # Inside the directory, so that moving the files cannot cross file systems.
     with tempfile.TemporaryDirectory(dir=directory, prefix=".converting-") as unready:
         _write_arrays(sources, Path(unready), *readers)
+        # Another process may have written here meanwhile.
         _check_free(directory)
         for name in _CONVERTED:
             os.replace(Path(unready) / name, directory / name)
@@ -420,6 +423,7 @@ def _latent_features(
     n_lists, n_rows = len(world.lengths), len(world.groups)
     z = random.standard_normal((n_rows, n_features))
     shared = random.standard_normal((n_lists, n_features - 2))
+    # The first two share nothing but the sign of their correlation.
     z[:, 2:] *= math.sqrt(1 - list_share)
     z[:, 2:] += math.sqrt(list_share) * shared[world.groups]
     correlation = np.where(random.uniform(size=n_lists) < 0.5, -0.7, 0.7)[world.groups]
@@ -523,6 +527,7 @@ def _write_arrays(sources: list, directory: Path, reader: Reader, again: Reader)
     first, width = reader.layout()
     labels, ids = (np.concatenate(column) for column in zip(*blocks, strict=True))
     n_rows, same = 0, True
+    # The header needs the shape, which only a first reading of the text can give.
     with open(directory / "X.npy", "wb") as file:
         header = np.lib.format.header_data_from_array_1_0(np.empty((0, 0), np.float32))
         # Of all rows, before the first: they come block by block.

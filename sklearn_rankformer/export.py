@@ -2,6 +2,14 @@
 
 Input transform, padding, network and the mean over the members all lie in the graph, so
 that serving needs onnxruntime and nothing else: no torch, no scikit-learn, no Python.
+Writing needs onnx:
+
+>>> import onnxruntime  # doctest: +SKIP
+>>> from sklearn_rankformer.export import to_onnx
+>>> to_onnx(ranker, "ranker.onnx")  # doctest: +SKIP
+>>> session = onnxruntime.InferenceSession("ranker.onnx")  # doctest: +SKIP
+>>> given = {"X": X.astype("float32"), "lengths": [3, 5]}  # doctest: +SKIP
+>>> scores, list_proba = session.run(None, given)  # doctest: +SKIP
 """
 
 import json
@@ -83,7 +91,7 @@ def to_onnx(ranker, path):
     _import_onnx()
     graph = RankerGraph(ranker).eval()
     path = Path(path)
-    # On the same disk, where replacing a file is one step.
+    # Beside its final place: replacing a file cannot cross file systems.
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         unfinished = os.path.join(folder, "graph.onnx")
         _export(graph, unfinished)
@@ -119,7 +127,6 @@ class NormalScores(nn.Module):
             n_numeric, self.n_knots = columns.knots.shape
             # Searched by halves, a table needs one place less than a power of two.
             self.width = 2 ** self.n_knots.bit_length() - 1
-            # Filled up with infinity, which no value passes.
             knots = np.full((n_numeric, self.width), np.inf)
             # X is float32 here, whose range needs no shift.
             knots[:, : self.n_knots] = np.ldexp(columns.knots, -columns.shifts[:, None])
@@ -174,6 +181,7 @@ class RankerGraph(nn.Module):
         columns = ranker._model.columns
         self.transform = NormalScores(columns)
         self.module = deepcopy(ranker.module_).cpu()
+        # Whether there is a list head shows in what the network returns.
         probe = torch.zeros(1, 1, columns.n_columns)
         with torch.no_grad():
             logits = self.module.eval()(probe, torch.ones(1, 1, dtype=torch.bool))[1]

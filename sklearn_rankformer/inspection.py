@@ -1,8 +1,25 @@
 """Why a list is ranked as it is: importances, pairs, attention, and displays of them.
 
+Shuffled within lists, a feature loses what it says about items; shuffled between them,
+what it says about lists. One order of two items is explained by what would change it.
+
+>>> import numpy as np
+>>> from sklearn.linear_model import Ridge
+>>> from sklearn_rankformer import RankerAdapter
+>>> from sklearn_rankformer.inspection import explain_pair, list_permutation_importance
+>>> X = np.array([[1.0, 9], [2, 9], [3, 9], [1, 4], [4, 4], [2, 4]])
+>>> y, groups = [0, 1, 2, 0, 2, 1], [7, 7, 7, 8, 8, 8]
+>>> ranker = RankerAdapter(Ridge()).fit(X, y, groups=groups)
+>>> within = list_permutation_importance(ranker, X, y, groups, random_state=0)
+>>> within.importances_mean.round(2).tolist()
+[0.22, 0.0]
+>>> why = explain_pair(ranker, X, groups, above=2, below=0)
+>>> round(why.difference, 2), why.swap.round(2).tolist()
+(1.3, [2.61, 0.0])
+
 The displays follow scikit-learn's: ``from_estimator`` computes and draws, ``plot``
-draws again, and ``ax_`` and ``figure_`` are there to be changed. matplotlib is imported
-when something is drawn. What is computed without drawing comes from `_explanations`.
+draws again, and ``ax_`` and ``figure_`` may be changed. matplotlib is imported when
+something is drawn. What is computed without drawing comes from `_explanations`.
 """
 
 import numpy as np
@@ -97,6 +114,7 @@ class TrainingCurveDisplay:
         ax.plot(epochs, [e["train_loss"] for e in self.history])
         ax.set(xlabel="epoch", ylabel="training loss")
         for measure, name in self._MEASURES.items():
+            # One of them at most, and none where no list was held out.
             if measure in self.history[-1]:
                 self.measure_ax_ = right = ax.twinx()
                 right.plot(epochs, [e[measure] for e in self.history], color="C1")
@@ -178,7 +196,7 @@ class NDCGPerListDisplay:
             The display, drawn.
         """
         each = ndcg_score(y_true, y_score, groups, k=k, gain=gain, reduction="none")
-        # In the order of np.unique(groups), as the values are.
+        # Both in the order of np.unique(groups).
         sizes = split_lists(check_groups(groups, len(y_score))).lengths
         return cls(each.groups, sizes, each.value, k=k).plot(kind=kind, ax=ax)
 
@@ -199,7 +217,7 @@ class NDCGPerListDisplay:
         sizes, values = self.sizes[ranked], self.values[ranked]
         if not len(sizes):
             return sizes.astype(float), values
-        # Where many lists are of one size, quantiles coincide.
+        # Where many lists have one size, edges coincide and bins are fewer.
         edges = np.unique(np.quantile(sizes, np.arange(n_bins) / n_bins))
         bins = np.searchsorted(edges, sizes, side="right") - 1
         count = np.bincount(bins)
@@ -324,6 +342,7 @@ class AttentionDisplay:
         shown = self.weights[:, layer].mean(0)
         shown = shown.mean(0) if head is None else shown[head]
         self.image_ = ax.imshow(shown, vmin=0, cmap="Blues")
+        # Position 0 is the [CLS] token, which stands for the list.
         ticks, names = np.arange(len(shown)), ["list", *self.item_names]
         ax.set_xticks(ticks, names, rotation=90)
         ax.set_yticks(ticks, names)
@@ -394,7 +413,7 @@ class ListValueDisplay:
         check_length(y, "y", _num_samples(X))
         lists = lists_of(find_groups(X, groups, None, ranker.group_column), len(y))
         is_good = lists.reduce(np.maximum, y) >= min_label
-        # Sums of float32 may exceed 1 by rounding.
+        # Summed chances may pass 1 by rounding, which calibration_curve refuses.
         return cls(is_good, np.clip(proba, 0, 1), n_bins=n_bins).plot(ax)
 
     def plot(self, ax=None):
@@ -482,7 +501,7 @@ class PermutationImportanceDisplay:
         self.ax_ = ax = _axes(ax)
         self.figure_ = ax.figure
         means = np.array([result.importances_mean for result in self.results])
-        # Bars are drawn from below: the most important comes last.
+        # By size, whatever the sign: a feature that misleads is of interest, too.
         shown = np.argsort(np.abs(means).max(axis=0))[-max_features:]
         height = 0.8 / len(self.results)
         for i, result in enumerate(self.results):

@@ -1,7 +1,7 @@
 """Features that know their list.
 
-`WithinListScaler` is an ordinary scikit-learn transformer which gives any model, a GBDT
-say, the context of the list: each feature standardised and ranked within it.
+`WithinListScaler` is an ordinary scikit-learn transformer that gives any model, such as
+a GBDT, the context of the list: each feature standardised and ranked within it.
 
 >>> import numpy as np
 >>> from sklearn_rankformer.preprocessing import WithinListScaler
@@ -39,7 +39,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     output : {"append", "replace"}, default="append"
-        Whether the relative features follow the original ones or stand in for them.
+        Whether the relative features follow the original ones or replace them.
     with_rank : bool, default=True
         Whether to add each feature's rank within its list, from 0 (lowest) to 1, ties
         averaged, beside its standardised value.
@@ -101,7 +101,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
             ensure_all_finite="allow-nan",
             reset=True,
         )
-        # Checked at once: ids that fit no rows should not be found only later.
+        # For its checks: wrong ids should fail here, not in transform.
         resolve_groups(X, groups)
         if groups is None:
             warn_missing_groups("WithinListScaler.fit")
@@ -209,6 +209,7 @@ def _standardize(X, lists):
     centred = scaled - (lists.reduce(np.add, scaled) / count)[lists.codes]
     squares = lists.reduce(np.add, np.where(there, centred, 0.0) ** 2)
     std = np.sqrt(squares / count)
+    # Exactly 0 in constant lists, whatever rounding has left.
     varied = (highest > lowest)[lists.codes]
     relative = centred / np.where(std > 0, std, 1.0)[lists.codes]
     return np.where(there, np.where(varied, relative, 0.0), np.nan)
@@ -217,6 +218,7 @@ def _standardize(X, lists):
 def _rank_in_list(X, lists):
     """Average rank within the list, scaled to [0, 1]; 0.5 in a list of one."""
     ranks = np.full(X.shape, np.nan)
+    # One by one, as each column lacks values of its own.
     for j in range(X.shape[1]):
         rows = np.flatnonzero(~np.isnan(X[:, j]))
         rows = rows[np.lexsort((X[rows, j], lists.codes[rows]))]

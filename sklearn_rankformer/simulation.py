@@ -14,9 +14,9 @@ the whole list, so that a list without clicks says something about the list.
 
 Train on ``X[shown.rows]``, ``shown.labels`` and ``shown.groups``, and judge by ``y``.
 
-Beyond it stand two models of how far a user reads, position bias and the cascade.
-They say how likely each item was to be seen; clicks weighted by one over that make up
-for those that the others miss.
+Two further models are of how far a user reads: position bias and the cascade. They say
+how likely each item was to be seen; a click weighted by one over that counts for the
+clicks that were missed as well.
 
 >>> from sklearn_rankformer.simulation import (
 ...     inverse_propensity_weights,
@@ -110,8 +110,7 @@ def simulate_implicit_feedback(
     ((40,), (20,))
     """
     y = _some_labels(y, "y")
-    # The scale is that of all rows: those shown may lack its top. And one generator
-    # serves both steps: a seed handed on would draw the same numbers twice.
+    # Of all labels: the scale must not depend on which items happen to be shown.
     max_label = check_max_label(max_label, y, "y")
     rng = np.random.default_rng(rng)
     groups = check_groups(groups, len(y))
@@ -185,8 +184,8 @@ def sample_selections(groups, *, n_repeats=10, max_items=16, rng=None):
 
 
 def _sample_once(lists: Lists, max_items: int, rng) -> tuple[np.ndarray, np.ndarray]:
+    # Shuffled first, then sorted stably by list: random within each list.
     shuffled = rng.permutation(lists.n_rows)
-    # A stable sort by list leaves the rows of each list shuffled.
     rows = shuffled[np.argsort(lists.codes[shuffled], kind="stable")]
     kept = places(lists.lengths) < max_items
     return rows[kept], np.repeat(np.arange(lists.n_lists), lists.lengths)[kept]
@@ -234,7 +233,7 @@ def simulate_clicks(
     purchase_label=2,
     rng=None,
 ):
-    """Let one user click and purchase in each list, as one intent has it.
+    """Let one user click and purchase in each list, with one intent for all items.
 
     Parameters
     ----------
@@ -308,6 +307,7 @@ def simulate_clicks(
     best = lists.reduce(np.maximum, rho)
     intents = _draw_intents(best, purchase_intent, rng)
     intent = intents[lists.codes]
+    # Two draws for each item, since a purchase needs no click.
     clicked = (intent >= CLICK) & (rng.random(len(rho)) < p_click)
     purchased = (intent == PURCHASE) & (rng.random(len(rho)) < rho)
     return Bunch(
@@ -324,8 +324,8 @@ def simulate_clicks(
 
 
 def _draw_intents(best: np.ndarray, purchase_intent: float, rng) -> np.ndarray:
+    # One draw decides both: those who purchase are among those with an intent.
     drawn = rng.random(len(best))
-    # One number decides both, so that purchases are a share of the intents.
     intents = (drawn < best).astype(np.int64)
     return intents + (drawn < best * purchase_intent)
 
@@ -384,7 +384,7 @@ def examination_propensities(positions, *, eta=1.0, table=None):
     positions = _check_positions(positions)
     if table is None:
         check_real(eta, "eta")
-        # Where it is too small for a float, a probability is 0.
+        # Far down the chance is 0, which is an answer and no fault.
         with np.errstate(under="ignore"):
             return positions ** -float(eta)
     table = _check_probabilities(table, "table")
@@ -430,7 +430,7 @@ def simulate_position_biased_clicks(
         ``labels`` : ndarray of shape (n_rows,), int64
             1 for a click, else 0.
         ``examined`` : ndarray of shape (n_rows,), bool
-            Whether the user looked at the item, which no log would tell.
+            Whether the user looked at the item, which no log would show.
         ``propensities`` : ndarray of shape (n_rows,), float64
             Probability of being examined.
         ``click_probabilities`` : ndarray of shape (n_rows,), float64
@@ -514,8 +514,8 @@ def simulate_cascade_clicks(
 
     Examples
     --------
-    Where one good item on top is enough, few users see what stands below it; where
-    several are wanted, most do:
+    Where one good item on top is enough, few users see what is below it; where several
+    are wanted, most do:
 
     >>> from sklearn_rankformer.simulation import simulate_cascade_clicks
     >>> y, groups, positions = [4, 0, 2], [7, 7, 7], [1, 2, 3]
@@ -552,7 +552,7 @@ def simulate_cascade_clicks(
 
 
 def inverse_propensity_weights(labels, propensities, *, max_weight=None):
-    """Weights which undo that some items had less of a chance to be clicked.
+    """Weights that make up for unequal chances of being seen.
 
     Parameters
     ----------
@@ -626,6 +626,7 @@ def estimate_propensities(positions, clicks, *, randomized=None):
     positions = _check_positions(positions)
     clicked = _some_labels(clicks, "clicks") > 0
     check_length(clicked, "clicks", len(positions))
+    # Of all rows: the table must reach as far as the log.
     n_positions = positions.max(initial=1)
     if randomized is not None:
         chosen = _check_mask(randomized, len(positions))
@@ -708,6 +709,7 @@ def _check_mask(mask, n_rows: int) -> np.ndarray:
 
 
 def _check_distinct(positions: np.ndarray, codes: np.ndarray) -> None:
+    # Sorted by list and position, so that equal ones are neighbours.
     same = (np.diff(positions) == 0) & (np.diff(codes) == 0)
     if same.any():
         raise ValueError(

@@ -337,7 +337,7 @@ def test_swap_names_the_feature_that_matters():
     assert_array_equal(result.removal, 0)
 
 
-def test_removal_shows_company_that_counts():
+def test_removal_shows_others_that_count():
     X = np.array([[0.0], [1.0], [9.0], [5.0]])
     groups = np.array(["a", "a", "a", "b"])
     result = explain_pair(InList(), X, groups, 0, 1)

@@ -286,17 +286,17 @@ def own_gain(y):
 
 
 @pytest.mark.parametrize(
-    ("params", "mend"),
+    ("params", "way_out"),
     [
         ({"loss": lambda scores, *rest: scores.sum(-1)}, 'loss="softmax"'),
         ({"gain": own_gain}, 'gain="exp"'),
         ({"callbacks": [Callback()]}, "callbacks=None"),
     ],
 )
-def test_functions_and_objects_are_refused_with_a_mend(params, mend, lists, path):
+def test_functions_and_objects_are_refused_with_a_way_out(params, way_out, lists, path):
     X, y, groups = lists
     ranker = rankformer(**params, max_epochs=1).fit(X, y, groups=groups)
-    with pytest.raises(ValueError, match=f"{next(iter(params))}=.*{mend}"):
+    with pytest.raises(ValueError, match=f"{next(iter(params))}=.*{way_out}"):
         persistence.save(ranker, path)
     assert not path.exists()
 

@@ -153,7 +153,7 @@ def test_order_of_training_rows_changes_nothing(lists):
     )
 
 
-def test_a_score_depends_on_the_company(fitted):
+def test_a_score_depends_on_its_list(fitted):
     X, _, groups = make_lists(seed=1)
     together = fitted.predict(X, groups=np.zeros(len(X)))
     assert np.abs(together - fitted.predict(X, groups=groups)).max() > 1e-3

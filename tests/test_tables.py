@@ -10,6 +10,7 @@ from sklearn_rankformer import (
     RankerAdapter,
     WithinListScaler,
 )
+from sklearn_rankformer._tables import as_table
 
 from .conftest import make_lists
 from .factories import mlp, rankformer
@@ -78,6 +79,12 @@ def test_masked_features_are_missing_ones(dtype):
     np.testing.assert_array_equal(
         scores(rankformer(), masked(X, hidden), y, groups), expected
     )
+
+
+def test_masked_text_is_missing():
+    text = np.array([["u"], ["v"]])
+    hidden = np.array([[True], [False]])
+    assert as_table(np.ma.masked_array(text, mask=hidden)).tolist() == [[None], ["v"]]
 
 
 def test_masked_features_are_missing_where_they_are_measured_and_scaled():
