@@ -221,6 +221,28 @@ def check_length(values: Any, name: str, n_rows: int) -> None:
         )
 
 
+def refuse_without_X(X: Any, y: Any, groups: Any, suffix: str) -> None:
+    """Refuse labels or list ids of rows that are not there.
+
+    Parameters
+    ----------
+    X, y, groups : object or None
+        What the caller gave of further rows.
+    suffix : str
+        How the names of these arguments end, such as ``"_val"``.
+
+    Raises
+    ------
+    ValueError
+        If there are labels or ids, but no X.
+    """
+    if X is None and (y is not None or groups is not None):
+        given = "y" if y is not None else "groups"
+        raise ValueError(
+            f"{given}{suffix} means nothing without X{suffix}. Give both, or neither."
+        )
+
+
 def check_max_label(max_label: Any, labels: np.ndarray, name: str) -> float:
     """Return the top of the scale of labels.
 
@@ -350,6 +372,7 @@ def check_real(
         If it is out of range or not finite.
     """
     check_scalar(value, name, Real, min_val=smallest, max_val=largest)
+    # NaN passes every comparison with a bound.
     if not np.isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {value}.")
     return float(value)
@@ -419,6 +442,7 @@ def check_weights(
         )
     if len(weights) and weights.min() < 0:
         raise ValueError(f"{name} contains the negative weight {weights.min():g}.")
+    # A mean over these weights would be 0 / 0.
     if len(weights) and not weights.any():
         raise ValueError(f"{name} is zero on all rows. Give some of them a weight.")
     return weights
@@ -453,6 +477,7 @@ def check_list_weights(
         return None
     low, high = (lists.reduce(ufunc, weights) for ufunc in (np.minimum, np.maximum))
     if (low != high).any():
+        # As Python shows it: NumPy would name the type besides.
         example = lists.ids[low != high].tolist()[0]
         raise ValueError(
             f"{name} differs within the list {example!r}, but whole lists are "

@@ -188,8 +188,8 @@ def learn_columns(
         categories,
         np.array(varied, dtype=np.int64),
         flagged,
-        _padded([tables[j][0] for j in varied], width),
-        _padded([tables[j][1] for j in varied], width),
+        _in_one_table([tables[j][0] for j in varied], width),
+        _in_one_table([tables[j][1] for j in varied], width),
         np.array([tables[j][2] for j in varied], dtype=np.int64),
     )
 
@@ -229,7 +229,7 @@ def _find_shift(values: np.ndarray) -> int:
     return MAX_EXPONENT - int(np.frexp(largest)[1])
 
 
-def _padded(rows: list[np.ndarray], width: int) -> np.ndarray:
+def _in_one_table(rows: list[np.ndarray], width: int) -> np.ndarray:
     table = np.empty((len(rows), width))
     for i, row in enumerate(rows):
         table[i, : len(row)] = row

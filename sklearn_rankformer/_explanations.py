@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._checks import check_count, check_length, check_option
 from ._groups import check_groups
-from ._lists import Lists, split_lists
+from ._lists import Lists, split_lists, tied_places
 from ._models import group_column_of, predict_scores
 from ._tables import as_table
 from .scoring import get_scorer
@@ -142,7 +142,9 @@ def _shuffled_rows(keys, lists: Lists, how, random) -> np.ndarray:
     by_value = np.lexsort((keys, lists.codes))
     ends = np.cumsum(lists.lengths)
     donor = _draw_donors(lists.lengths, random)[lists.codes[by_value]]
-    at = _middle_rank(keys[by_value], lists.codes[by_value]) * lists.lengths[donor]
+    # The middle of each place as a share of the list: lists differ in length.
+    middle = tied_places(keys[by_value], lists.codes[by_value]) + 0.5
+    at = middle / lists.lengths[lists.codes[by_value]] * lists.lengths[donor]
     source[by_value] = by_value[(ends - lists.lengths)[donor] + at.astype(np.int64)]
     return source
 
@@ -159,21 +161,6 @@ def _draw_donors(lengths, random) -> np.ndarray:
     donors = np.empty(len(order), dtype=np.int64)
     donors[order] = order[dealt]
     return donors
-
-
-def _middle_rank(keys, codes) -> np.ndarray:
-    """Rank in the list as a share of its length, in (0, 1); ties share one.
-
-    Rows come sorted by list and key.
-    """
-    new_list = np.diff(codes, prepend=-1) != 0
-    new = new_list | np.r_[True, keys[1:] != keys[:-1]]
-    starts = np.flatnonzero(new)
-    sizes = np.diff(starts, append=len(keys))
-    first = np.flatnonzero(new_list)
-    lengths = np.diff(first, append=len(keys))
-    place = starts - np.repeat(first, lengths)[starts]
-    return np.repeat((place + sizes / 2) / np.repeat(lengths, lengths)[starts], sizes)
 
 
 def explain_pair(ranker, X, groups, above, below):
@@ -396,6 +383,7 @@ def _sort_keys(X, j) -> np.ndarray:
         column = series.to_numpy()
     else:
         column = X[:, j]
+    # Missing values among texts do not compare with them.
     if column.dtype.kind == "O":
         column = column.astype(str)
     return np.unique(column, return_inverse=True)[1]

@@ -115,6 +115,7 @@ def split_lists(groups: np.ndarray) -> Lists:
     run_starts = np.flatnonzero(first)
     ids, run_codes = np.unique(groups[run_starts], return_inverse=True)
     run_lengths = np.diff(run_starts, append=n_rows)
+    # As many runs as ids: every list lies in one piece.
     if len(ids) == len(run_starts):
         by_id = np.argsort(run_codes)
         return Lists(ids, run_starts[by_id], run_lengths[by_id], None)
@@ -179,11 +180,45 @@ def rank_rows(scores: np.ndarray, lists: Lists, k: int | None = None) -> np.ndar
     """
     # In float64, as unsigned integers have no negative.
     rows = np.lexsort((-np.asarray(scores, dtype=np.float64), lists.sort_keys))
-    if k is None:
-        return rows
-    ends = np.cumsum(lists.lengths)
-    rank = np.arange(len(rows)) - np.repeat(ends - lists.lengths, lists.lengths)
-    return rows[rank < k]
+    return rows if k is None else rows[places(lists.lengths) < k]
+
+
+def places(lengths: np.ndarray) -> np.ndarray:
+    """Count 0, 1, ... within each of consecutive lists.
+
+    Parameters
+    ----------
+    lengths : ndarray of shape (n_lists,)
+        Number of rows of each list.
+
+    Returns
+    -------
+    places : ndarray of shape (lengths.sum(),), int64
+        Place of each row in its list.
+    """
+    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+
+def tied_places(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Count as `places` does, with ties sharing the mean of their places.
+
+    Parameters
+    ----------
+    values, codes : ndarray of shape (n_rows,)
+        Value and list of each row; rows come sorted by list, then by value.
+
+    Returns
+    -------
+    places : ndarray of shape (n_rows,), float64
+        Place of each row in its list.
+    """
+    new_list = np.diff(codes, prepend=-1) != 0
+    new = new_list.copy()
+    new[1:] |= values[1:] != values[:-1]
+    starts = np.flatnonzero(new)
+    n_tied = np.diff(starts, append=len(codes))
+    lengths = np.diff(np.flatnonzero(new_list), append=len(codes))
+    return np.repeat(places(lengths)[starts] + (n_tied - 1) / 2, n_tied)
 
 
 def digest_lists(lists: Lists) -> np.ndarray:

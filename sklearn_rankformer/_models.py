@@ -13,7 +13,9 @@ from sklearn import get_config
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import get_routing_for_object
+from sklearn.utils.validation import validate_data
 
 from ._mixin import RankerMixin
 
@@ -334,6 +336,38 @@ def _parts_that_predict(estimator: Any) -> list[Any]:
         and hasattr(part, "predict")
         and not isinstance(part, type)
     ]
+
+
+def check_features(owner: Any, X: Any, *, reset: bool) -> Any:
+    """Check features for an estimator that leaves the reading of them to others.
+
+    Parameters
+    ----------
+    owner : estimator
+        Is given, or has, the number and names of the features. Its tags say what may
+        be in X.
+    X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+        Features.
+    reset : bool
+        Whether X is what `owner` is fitted on.
+
+    Returns
+    -------
+    X : ndarray, CSR matrix or frame of shape (n_rows, n_features)
+        Frames as they came: what is in them is checked by those who read them.
+    """
+    if hasattr(X, "columns"):
+        validate_data(owner, X, reset=reset, skip_check_array=True)
+        return X
+    tags = get_tags(owner).input_tags
+    return validate_data(
+        owner,
+        X,
+        reset=reset,
+        dtype=None if tags.categorical else "numeric",
+        accept_sparse="csr" if tags.sparse else False,
+        ensure_all_finite=not tags.allow_nan,
+    )
 
 
 def fresh(estimator: Any) -> Any:

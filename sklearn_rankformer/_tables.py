@@ -6,6 +6,7 @@ They are turned into plain ones here, or refused with the call that does it. Lib
 are known by name, so that none has to be installed.
 """
 
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,14 @@ def as_table(X: Any, name: str = "X") -> Any:
         tensor = X.detach().cpu()
         return (tensor if tensor.element_size() > 2 else tensor.float()).numpy()
     return X
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a Python object stands for a missing value."""
+    # pandas.NA cannot be compared with itself, NaN of any kind differs from itself.
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, Number | np.generic) and bool(value != value)
 
 
 def _filled(X: np.ma.MaskedArray) -> np.ndarray:

@@ -35,7 +35,6 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import (
     check_is_fitted,
     has_fit_parameter,
-    validate_data,
 )
 
 from ._checks import (
@@ -43,12 +42,14 @@ from ._checks import (
     check_length,
     check_list_weights,
     check_weights,
+    refuse_without_X,
     warn_no_order,
 )
-from ._groups import refuse_list_sizes, resolve_groups
+from ._groups import refuse_list_sizes, refuse_missing_groups, resolve_groups
 from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
 from ._models import (
+    check_features,
     fresh,
     groups_for,
     is_library_ranker,
@@ -190,7 +191,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         if ranks:
             warn_no_order(train.y, train.lists)
         val = self._validation_rows(X_val, y_val, groups_val)
-        self.estimator_ = _fit(
+        self.estimator_ = _fit_estimator(
             fresh(self.estimator), train, val, self.early_stopping_rounds
         )
         self.trained_lists_ = None if groups is None else digest_lists(train.lists)
@@ -249,28 +250,15 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
             )
 
     def _check_X(self, X, *, reset=False):
-        # The library reads the dtypes of a frame itself, categories above all.
-        if hasattr(X, "columns"):
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            return X
-        tags = get_tags(self.estimator).input_tags
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype=None if tags.categorical else "numeric",
-            accept_sparse="csr" if tags.sparse else False,
-            ensure_all_finite=not tags.allow_nan,
-        )
+        X = check_features(self, X, reset=reset)
         if issparse(X):
             # LightGBM and CatBoost read no sparse arrays, CatBoost no 64-bit indices.
             return csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)
         return X
 
     def _validation_rows(self, X_val, y_val, groups_val):
+        refuse_without_X(X_val, y_val, groups_val, "_val")
         if X_val is None:
-            if y_val is not None or groups_val is not None:
-                raise ValueError("y_val and groups_val mean nothing without X_val.")
             if self.early_stopping_rounds is not None:
                 raise ValueError(
                     f"early_stopping_rounds={self.early_stopping_rounds} needs "
@@ -280,17 +268,15 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         X_val, groups_val = resolve_groups(
             X_val, groups_val, group_column=self.group_column, name="groups_val"
         )
-        if groups_val is None and learns_from_lists(self.estimator):
-            raise ValueError(
-                "X_val came without groups_val. Give one list id per row of X_val."
-            )
+        if learns_from_lists(self.estimator):
+            refuse_missing_groups(groups_val, "_val")
         return _bring_together(
             self._check_X(X_val), y_val, groups_val, None, name="y_val"
         )
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _WholeLists:
     """Rows in which each list lies in one piece.
 
     Attributes
@@ -328,12 +314,12 @@ def _bring_together(X, y, groups, sample_weight, *, name="y"):
     in_place = Lists(lists.ids[by_place], np.cumsum(sizes) - sizes, sizes, None)
     rows = lists.order
     if rows is None:  # each list lies in one piece already: nothing is copied
-        return _Rows(X, y, weight, in_place)
+        return _WholeLists(X, y, weight, in_place)
     weight = None if weight is None else weight[rows]
-    return _Rows(_safe_indexing(X, rows), y[rows], weight, in_place)
+    return _WholeLists(_safe_indexing(X, rows), y[rows], weight, in_place)
 
 
-def _fit(estimator, train, val, rounds):
+def _fit_estimator(estimator, train, val, rounds):
     # First of all: a class derived from a library's may take groups besides.
     library = library_of(estimator)
     if library is not None and is_library_ranker(estimator):

@@ -49,7 +49,7 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
 from ._checks import check_count, check_real
-from ._letor import Reader, fitted, read_files, typed_ids, typed_labels
+from ._letor import Reader, read_files, to_layout, typed_ids, typed_labels
 
 _ROLES = 6  # Columns that the context of `make_ranking` reads one by one.
 _CONVERTED = ("X.npy", "y.npy", "groups.npy")
@@ -459,6 +459,7 @@ def _cut_into_levels(
 ) -> np.ndarray:
     best = np.sort(np.maximum.reduceat(utility, world.starts))
     n_empty = round(empty_share * len(best))
+    # Nothing up to the best item of the last empty list counts as positive.
     lowest = best[n_empty - 1] if n_empty else np.nextafter(best[0], -np.inf)
     positive = utility[utility > lowest]
     if not len(positive):
@@ -529,10 +530,12 @@ def _write_arrays(sources: list, directory: Path, reader: Reader, again: Reader)
     # The header needs the shape, which only a first reading of the text can give.
     with open(directory / "X.npy", "wb") as file:
         header = np.lib.format.header_data_from_array_1_0(np.empty((0, 0), np.float32))
+        # Of all rows, before the first: they come block by block.
         header["shape"] = len(labels), width
         np.lib.format.write_array_header_1_0(file, header)
         for block in (block for path in sources for block in again.read(path)):
-            fitted(block.X, first, width).tofile(file)
+            to_layout(block.X, first, width).tofile(file)
+            # Of a file that changes meanwhile, X would get the labels of other rows.
             same &= np.array_equal(block.labels, labels[n_rows : n_rows + len(block.X)])
             n_rows += len(block.X)
     if not same or again != reader or n_rows != len(labels):

@@ -27,12 +27,14 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from ._groups import refuse_list_sizes, resolve_groups
+from ._checks import refuse_without_X
+from ._groups import refuse_list_sizes, refuse_missing_groups, resolve_groups
 from ._lists import Lists, digest_lists, lists_of, one_list
 from ._mixin import RankerMixin
 from ._models import (
+    check_features,
     fresh,
     group_column_of,
     is_library_ranker,
@@ -137,6 +139,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         "student": [HasMethods(["fit", "predict"])],
         "soft_labels": [StrOptions({"auto", "scores", "gains", "grades"})],
         "temperature": [Interval(Real, 0, None, closed="neither")],
+        # The table of gains of LightGBM ends at the label 30.
         "n_grades": [Interval(Integral, 2, 31, closed="both")],
         "group_column": [str, Integral, None],
     }
@@ -212,11 +215,12 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         # All that can be refused is refused before the teacher, which takes long.
         self._check_members(y, sample_weight)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
+        # Set before the other rows are read: they must come with ids if these do.
         self.fitted_with_groups_ = groups is not None
         if groups is None:
             warn_missing_groups(f"{type(self).__name__}.fit")
-        X = self._check_X(X, reset=True)
-        labelled = _Given(X, y, lists_of(groups, X.shape[0]))
+        X = check_features(self, X, reset=True)
+        labelled = _Part(X, y, lists_of(groups, X.shape[0]))
         more = self._other_rows(X_unlabelled, None, groups_unlabelled, "_unlabelled")
         val = self._other_rows(X_val, y_val, groups_val, "_val")
         self.teacher_ = self._fit_teacher(labelled, val, sample_weight)
@@ -243,7 +247,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
-        X = self._check_X(X)
+        X = check_features(self, X, reset=False)
         # A student that learned one list may be asked for one list again.
         if groups is None and not self.fitted_with_groups_:
             groups = one_list(X.shape[0]).codes
@@ -292,36 +296,18 @@ class DistilledRanker(RankerMixin, BaseEstimator):
                 f"None. Give labels, or a fitted teacher as FrozenEstimator(teacher)."
             )
 
-    def _check_X(self, X, *, reset=False):
-        if hasattr(X, "columns"):
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            return X
-        tags = self.__sklearn_tags__().input_tags
-        return validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype=None if tags.categorical else "numeric",
-            accept_sparse="csr" if tags.sparse else False,
-            ensure_all_finite="allow-nan" if tags.allow_nan else True,
-        )
-
     def _other_rows(self, X, y, groups, suffix):
         """Rows besides the labelled ones, or None if there are none."""
+        refuse_without_X(X, y, groups, suffix)
         if X is None:
-            if y is not None or groups is not None:
-                given = "y" if y is not None else "groups"
-                raise ValueError(f"{given}{suffix} means nothing without X{suffix}.")
             return None
         X, groups = resolve_groups(
             X, groups, group_column=self.group_column, name=f"groups{suffix}"
         )
-        if groups is None and self.fitted_with_groups_:
-            raise ValueError(
-                f"X{suffix} came without groups{suffix}. Give one list id per row."
-            )
-        X = self._check_X(X)
-        return _Given(X, y, lists_of(groups, X.shape[0]))
+        if self.fitted_with_groups_:
+            refuse_missing_groups(groups, suffix)
+        X = check_features(self, X, reset=False)
+        return _Part(X, y, lists_of(groups, X.shape[0]))
 
     def _fit_teacher(self, labelled, val, sample_weight):
         if _is_frozen(self.teacher):
@@ -370,7 +356,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
 
 
 @dataclass(frozen=True)
-class _Given:
+class _Part:
     """Checked rows of one kind: labelled, unlabelled or for validation.
 
     Attributes
@@ -401,6 +387,7 @@ def _as_ranker(estimator):
 def _kind_of(student):
     """The soft labels that suit the student."""
     _, model = unwrap(student)
+    # The fit of an adapter takes groups, whatever it adapts.
     if isinstance(model, RankerAdapter):
         return _kind_of(model.estimator)
     if is_library_ranker(model):

@@ -163,6 +163,7 @@ class NormalScores(nn.Module):
         left = self.starts + (n_below - 1).clamp(min=0)
         right = self.starts + n_below.clamp(max=self.n_knots - 1)
         low, gap = self.knots[left], self.knots[right] - self.knots[left]
+        # Beyond the outermost knots, left and right are the same one.
         share = ((x - low) / gap).masked_fill(gap <= 0.0, 0.0)
         scores = self.scores[left] + share * (self.scores[right] - self.scores[left])
         return scores.masked_fill(x.isnan(), 0.0)
@@ -224,7 +225,7 @@ class RankerGraph(nn.Module):
         return share * log_share[:, :, None] + of_list[:, None] + intercept
 
 
-def _padded(lengths: Tensor) -> tuple[Tensor, Tensor]:
+def _place_items(lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Row index and mask of each item: (n_lists, list_size)."""
     # torch.export cannot prove sizes that depend on values, hence at least 2.
     size = lengths.max().clamp(min=2)

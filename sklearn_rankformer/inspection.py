@@ -315,7 +315,8 @@ class AttentionDisplay:
         names = [str(row) for row in maps.rows] if item_names is None else item_names
         if len(names) != len(maps.rows):
             raise ValueError(
-                f"item_names has {len(names)} entries for {len(maps.rows)} items."
+                f"item_names has {len(names)} entries for {len(maps.rows)} items. Give "
+                f"one per item, in the order of their rows."
             )
         return cls(maps.weights, names).plot(layer=layer, head=head, ax=ax)
 
@@ -430,6 +431,7 @@ class ListValueDisplay:
         """
         self.ax_ = ax = _axes(ax)
         self.figure_ = ax.figure
+        # Bins of equal width would stay nearly empty where few lists are good.
         share, chance = calibration_curve(
             self.is_good, self.proba, n_bins=self.n_bins, strategy="quantile"
         )
@@ -518,6 +520,7 @@ class PermutationImportanceDisplay:
 
 def _axes(ax):
     try:
+        # Not needed for the numbers alone.
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(

@@ -42,6 +42,7 @@ from ._checks import (
 )
 from ._groups import check_groups
 from ._lists import Lists, rank_rows, split_lists
+from ._pairs import dense_ranks, discordant_pairs, tied_pairs
 from ._warnings import warn_user
 
 __all__ = [
@@ -402,13 +403,14 @@ def kendall_tau(
     """
     case = _check(y_true, y_score, groups, sample_weight)
     codes = case.lists.codes
-    labels, scores = _dense_ranks(case.labels, codes), _dense_ranks(case.scores, codes)
+    labels, scores = dense_ranks(case.labels, codes), dense_ranks(case.scores, codes)
     all_pairs = case.lists.lengths * (case.lists.lengths - 1) // 2
-    label_ties = _tied_pairs(codes, labels)
-    score_ties = _tied_pairs(codes, scores)
-    both_tied = _tied_pairs(codes, labels, scores)
-    discordant = _discordant_pairs(codes, labels, scores)
+    label_ties = tied_pairs(codes, labels)
+    score_ties = tied_pairs(codes, scores)
+    both_tied = tied_pairs(codes, labels, scores)
+    discordant = discordant_pairs(codes, labels, scores)
     surplus = all_pairs - label_ties - score_ties + both_tied - 2 * discordant
+    # Two roots: the product of two numbers of pairs may not fit into 64 bits.
     norm = np.sqrt(all_pairs - label_ties) * np.sqrt(all_pairs - score_ties)
     values = np.clip(surplus / np.where(norm > 0, norm, 1), -1, 1)
     return case.reduce(values, all_pairs == label_ties, empty, reduction)
@@ -705,51 +707,3 @@ def _mixed_ties(ranked: _Ranked, k: int | None) -> tuple[np.ndarray, ...]:
 def _previous(chances: np.ndarray, place: np.ndarray) -> np.ndarray:
     """Value one row earlier, 1 in front of the first place."""
     return np.where(place > 1, np.roll(chances, 1), 1)
-
-
-def _dense_ranks(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Ranks of the values within their lists, from 0, ties sharing one rank."""
-    order = np.lexsort((values, codes))
-    values, codes = values[order], codes[order]
-    starts = np.diff(codes, prepend=-1) != 0
-    new = np.concatenate([[True], values[1:] != values[:-1]]) | starts
-    count = np.cumsum(new)
-    ranks = np.empty(len(values), dtype=np.int64)
-    ranks[order] = count - count[starts][codes]
-    return ranks
-
-
-def _tied_pairs(codes: np.ndarray, *keys: np.ndarray) -> np.ndarray:
-    """Number of pairs per list that agree in all the keys."""
-    order = np.lexsort((*keys, codes))
-    new = np.zeros(len(codes), dtype=bool)
-    for key in (codes, *keys):
-        new |= np.diff(key[order], prepend=-1) != 0
-    starts = np.flatnonzero(new)
-    sizes = np.diff(starts, append=len(codes))
-    return np.add.reduceat(
-        sizes * (sizes - 1) // 2,
-        np.flatnonzero(np.diff(codes[order[starts]], prepend=-1)),
-    )
-
-
-def _discordant_pairs(codes, labels, scores) -> np.ndarray:
-    """Number of pairs per list whose scores contradict their labels.
-
-    The rows stand by label, so these are the inversions of the scores. Two scores
-    first differ in some bit: from the highest bit down, count the 1s that stand in
-    front of 0s where all higher bits agree, then part the rows by that bit.
-    """
-    order = np.lexsort((scores, labels, codes))
-    n_bits = int(scores.max()).bit_length()
-    keys = (codes[order] << n_bits) | scores[order]
-    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-    discordant = np.zeros(len(starts), dtype=np.int64)
-    for bit in reversed(range(n_bits)):
-        one = keys >> bit & 1
-        ones = np.cumsum(one) - one
-        segment = np.diff(keys >> (bit + 1), prepend=-1) != 0
-        ones -= np.maximum.accumulate(np.where(segment, ones, 0))
-        discordant += np.add.reduceat(np.where(one, 0, ones), starts)
-        keys = keys[np.argsort(keys >> bit, kind="stable")]
-    return discordant

@@ -225,6 +225,7 @@ class Checkpoint(Callback):
                 "set_params(callbacks=None)."
             )
         self.path_ = Path(self.directory) / self.FILE
+        # Before anything is resumed: the weights to start from are part of it.
         self.fingerprint_ = _fingerprint(net.plan.origin, net_to_arrays(net))
         for unfinished in self.path_.parent.glob(f"{self.FILE}.*.tmp"):
             unfinished.unlink(missing_ok=True)  # of a process killed while it wrote
@@ -236,7 +237,7 @@ class Checkpoint(Callback):
             return  # of processes that train together, one writes
         header = {
             "fingerprint": self.fingerprint_,
-            "history": [_plain_values(epoch) for epoch in net.history],
+            "history": [_encode_epoch(epoch) for epoch in net.history],
             "stopped": net.plan.stopped,
         }
         arrays = prefixed("net.", net_to_arrays(net))
@@ -285,7 +286,7 @@ def _decode_table(table):
     return {name: decode(value) for name, value in table.items()}
 
 
-def _plain_values(epoch):
+def _encode_epoch(epoch):
     """What of one epoch of skorch's history fits into a file."""
     return {
         name: encode(value)
@@ -391,7 +392,9 @@ def _fingerprint(origin: Origin, weights: dict[str, np.ndarray]) -> dict[str, st
         )
     free = ("callbacks", "device", "verbose")
     return {
-        **{k: _show(v) for k, v in origin.parameters.items() if k not in free},
+        **{
+            k: _show_parameter(v) for k, v in origin.parameters.items() if k not in free
+        },
         "training data": _digest_rows([origin.rows]),
         "validation data": _digest_rows([] if origin.held is None else [origin.held]),
         "starting weights": digest_arrays(weights[name] for name in sorted(weights)),
@@ -403,7 +406,7 @@ def _digest_rows(parts: Iterable[Rows]) -> str:
     return " ".join(rows.digest() for rows in parts) or "none"
 
 
-def _show(value):
+def _show_parameter(value):
     if callable(value):
         return f"{value.__module__}.{getattr(value, '__qualname__', type(value))}"
     if hasattr(value, "__array__"):

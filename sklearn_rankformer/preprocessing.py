@@ -23,7 +23,7 @@ from sklearn.utils.validation import (
 
 from ._checks import check_option
 from ._groups import refuse_list_sizes, resolve_groups
-from ._lists import lists_of
+from ._lists import lists_of, tied_places
 from ._tables import as_table
 from ._warnings import warn_missing_groups
 
@@ -167,7 +167,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         parts = [X] if self.output == "append" else []
         parts.append(_standardize(X, lists))
         if self.with_rank:
-            parts.append(_ranks(X, lists))
+            parts.append(_rank_in_list(X, lists))
         return np.hstack(parts)
 
     def get_feature_names_out(self, input_features=None):
@@ -198,16 +198,16 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
 def _standardize(X, lists):
     """(value - mean of its list) / standard deviation of its list; 0 if constant."""
     there = ~np.isnan(X)
-    highest = _reduce(np.maximum, np.where(there, X, -np.inf), lists)
-    lowest = _reduce(np.minimum, np.where(there, X, np.inf), lists)
+    highest = lists.reduce(np.maximum, np.where(there, X, -np.inf))
+    lowest = lists.reduce(np.minimum, np.where(there, X, np.inf))
     # From 0 to 1 first (in halves, whose range is finite): then neither large offsets
     # nor large units cost digits, and squares neither overflow nor vanish.
     span = np.where(highest > lowest, highest / 2 - lowest / 2, 1.0)
     start = np.where(highest >= lowest, lowest, 0.0) / 2
     scaled = np.where(there, (X / 2 - start[lists.codes]) / span[lists.codes], 0.0)
-    count = np.maximum(_reduce(np.add, there.astype(float), lists), 1.0)
-    centred = scaled - (_reduce(np.add, scaled, lists) / count)[lists.codes]
-    squares = _reduce(np.add, np.where(there, centred, 0.0) ** 2, lists)
+    count = np.maximum(lists.reduce(np.add, there.astype(float)), 1.0)
+    centred = scaled - (lists.reduce(np.add, scaled) / count)[lists.codes]
+    squares = lists.reduce(np.add, np.where(there, centred, 0.0) ** 2)
     std = np.sqrt(squares / count)
     # Exactly 0 in constant lists, whatever rounding has left.
     varied = (highest > lowest)[lists.codes]
@@ -215,32 +215,15 @@ def _standardize(X, lists):
     return np.where(there, np.where(varied, relative, 0.0), np.nan)
 
 
-def _ranks(X, lists):
+def _rank_in_list(X, lists):
     """Average rank within the list, scaled to [0, 1]; 0.5 in a list of one."""
     ranks = np.full(X.shape, np.nan)
     # One by one, as each column lacks values of its own.
     for j in range(X.shape[1]):
         rows = np.flatnonzero(~np.isnan(X[:, j]))
-        values, codes = X[rows, j], lists.codes[rows]
-        order = np.lexsort((values, codes))
-        values, codes = values[order], codes[order]
-        count = np.bincount(codes, minlength=lists.n_lists)
-        place = np.arange(len(rows)) - (np.cumsum(count) - count)[codes]
-        tie = np.cumsum(
-            np.r_[True, (values[1:] != values[:-1]) | (codes[1:] != codes[:-1])][
-                : len(rows)
-            ]
-        )
-        mean_place = (np.bincount(tie, place) / np.maximum(np.bincount(tie), 1))[tie]
-        last = (count - 1)[codes]
-        ranks[rows[order], j] = np.where(
-            last > 0, mean_place / np.maximum(last, 1), 0.5
-        )
+        rows = rows[np.lexsort((X[rows, j], lists.codes[rows]))]
+        codes = lists.codes[rows]
+        last = (np.bincount(codes, minlength=lists.n_lists) - 1)[codes]
+        place = tied_places(X[rows, j], codes)
+        ranks[rows, j] = np.where(last > 0, place / np.maximum(last, 1), 0.5)
     return ranks
-
-
-def _reduce(ufunc, values, lists):
-    """Reduce each column within each list: (n_lists, n_columns)."""
-    rows = lists.rows(np.arange(lists.n_lists))
-    starts = np.cumsum(lists.lengths) - lists.lengths
-    return ufunc.reduceat(values[rows], starts, axis=0)

@@ -66,6 +66,7 @@ def get_scorer(name):
     if not at:
         return make_ranking_scorer(METRICS[base], name=name)
     has_k = "k" in inspect.signature(METRICS[base]).parameters
+    # int() would also take "+5" and "1_0".
     if not has_k or not re.fullmatch("[1-9][0-9]*", k):
         raise ValueError(f"No scorer is called {name!r}. {_names_text()}")
     return make_ranking_scorer(METRICS[base], name=name, k=int(k))
@@ -212,6 +213,7 @@ class RankingScorer:
         # Only rankers keep what they were fitted on.
         if self.check_lists and isinstance(model, RankerMixin):
             warn_cut_lists(model, check_groups(ids, len(y_score)))
+        # A metric of the user may know no sample_weight.
         weight = {} if sample_weight is None else {"sample_weight": sample_weight}
         return self.metric(y, y_score, ids, **weight, **self.kwargs)
 

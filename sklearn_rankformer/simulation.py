@@ -46,7 +46,7 @@ from ._checks import (
     refuse_empty,
 )
 from ._groups import check_groups
-from ._lists import Lists, rank_rows, split_lists
+from ._lists import Lists, places, rank_rows, split_lists
 
 SEEN, CLICK, PURCHASE = 0, 1, 2
 
@@ -187,7 +187,7 @@ def _sample_once(lists: Lists, max_items: int, rng) -> tuple[np.ndarray, np.ndar
     # Shuffled first, then sorted stably by list: random within each list.
     shuffled = rng.permutation(lists.n_rows)
     rows = shuffled[np.argsort(lists.codes[shuffled], kind="stable")]
-    kept = _places(lists.lengths) < max_items
+    kept = places(lists.lengths) < max_items
     return rows[kept], np.repeat(np.arange(lists.n_lists), lists.lengths)[kept]
 
 
@@ -214,6 +214,7 @@ def relevance_probability(y, max_label=None):
     """
     y = _some_labels(y, "y")
     max_label = check_max_label(max_label, y, "y")
+    # All labels are 0, and so would be the divisor.
     if max_label == 0:
         return np.zeros(len(y))
     # Divided by 2^max on both sides, which stays finite for labels of any size.
@@ -352,7 +353,7 @@ def rank_positions(scores, groups):
     scores = check_numbers(scores, "scores")
     lists = split_lists(check_groups(groups, len(scores)))
     positions = np.empty(len(scores), dtype=np.int64)
-    positions[rank_rows(scores, lists)] = _places(lists.lengths) + 1
+    positions[rank_rows(scores, lists)] = places(lists.lengths) + 1
     return positions
 
 
@@ -642,17 +643,13 @@ def estimate_propensities(positions, clicks, *, randomized=None):
     rates = (hits[known] + clicked.mean()) / counts
     falling = IsotonicRegression(increasing=False)
     rates = falling.fit_transform(known, rates, sample_weight=counts)
+    # Only ratios can be known: how relevant items are on average is not.
     return np.interp(np.arange(n_positions), known, rates) / rates[0]
 
 
 def _click_probability(rho: np.ndarray, click_noise: float) -> np.ndarray:
     check_real(click_noise, "click_noise", largest=1)
     return click_noise + (1 - click_noise) * rho
-
-
-def _places(lengths: np.ndarray) -> np.ndarray:
-    """0, 1, ... within each of consecutive lists."""
-    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
 def _sum_above(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The synthetic world keeps its promises, and LETOR data come in whole or not."""
 
-import gzip
 import os
 from unittest import mock
 
@@ -19,24 +18,7 @@ from sklearn_rankformer.datasets import (
     make_ranking,
 )
 
-SMALL = """\
-2 qid:10 1:0.5 2:-1e-3 3:7 # docid = GX029-35 prob = 0.1
-0 qid:10 1:0.25 3:8
-
-1 qid:7 2:1.5
-"""
-
-
-def write(path, text, newline="\n"):
-    data = text if isinstance(text, bytes) else text.replace("\n", newline).encode()
-    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
-    return path
-
-
-@pytest.fixture(params=[1, 2**18], ids=["one row a block", "one block"])
-def blocks(request, monkeypatch):
-    """Blocks of one row, and then of all."""
-    monkeypatch.setattr(_letor, "_BLOCK_CELLS", request.param)
+from .letor_files import SMALL, write
 
 
 def empty_lists(y, groups):

@@ -17,7 +17,7 @@ NAME = PACKAGE.name
 
 # Each layer imports from those above it here; within a layer, only from what is named.
 NOTHING = frozenset()
-GROUND = {"_warnings", "_lists", "_tables"}
+GROUND = {"_warnings", "_lists", "_pairs", "_tables"}
 CHECKS = {"_checks", "_letor"}
 IDS = {"_groups"}
 BOTTOM = GROUND | CHECKS | IDS

@@ -20,7 +20,6 @@ from sklearn_rankformer import inspection as module
 from sklearn_rankformer._explanations import (
     MIN_DONORS,
     _draw_donors,
-    _middle_rank,
     _shuffled_rows,
     _sort_keys,
 )
@@ -164,13 +163,6 @@ def test_every_list_gives_its_values_to_one_list():
     assert_array_equal(np.sort(source), np.arange(150))
     assert (groups[source] != groups).any()
     assert_array_equal(keys[source] % 3, keys % 3)
-
-
-def test_middle_rank_lies_inside_the_list():
-    codes = np.array([0, 0, 0, 0, 1, 2, 2])
-    keys = np.array([1, 2, 2, 3, 5, 4, 4])
-    expected = [0.125, 0.5, 0.5, 0.875, 0.5, 0.5, 0.5]
-    assert_allclose(_middle_rank(keys, codes), expected)
 
 
 def tables(X):

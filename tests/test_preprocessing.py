@@ -13,17 +13,13 @@ from sklearn_rankformer import MissingGroupsWarning, WithinListScaler
 from sklearn_rankformer._lists import split_lists
 
 from . import references
-from .strategies import list_ids
+from .strategies import cells, list_ids
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn_rankformer.MissingGroupsWarning"
 )
 
 NAN = np.nan
-
-
-# Whole numbers and eighths: squares and cubes of them stay apart in float64.
-cells = st.integers(-80, 80).map(lambda i: i / 8)
 
 # WithinListScaler: numbers -----------------------------------------------------------
 

@@ -124,12 +124,15 @@ def test_cross_validate_with_several_scorers(data, routing):
     assert (result["test_err@5"] < 1).all()
 
 
+def sign_search(**options):
+    """A search that finds the right sign of the scores, in a pipeline."""
+    return GridSearchCV(pipeline(), {"listcentred__sign": [-1.0, 1.0]}, **options)
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_grid_search_over_pipeline_scores_with_groups(data, routing, n_jobs):
     X, y, groups = data
-    search = GridSearchCV(
-        pipeline(),
-        {"listcentred__sign": [-1.0, 1.0]},
+    search = sign_search(
         scoring=get_scorer("ndcg@3"),
         cv=GroupKFold(3),
         n_jobs=n_jobs,
@@ -143,9 +146,7 @@ def test_grid_search_over_pipeline_scores_with_groups(data, routing, n_jobs):
 
 def test_grid_search_with_dict_of_scorers_refits_the_named_one(data, routing):
     X, y, groups = data
-    search = GridSearchCV(
-        pipeline(),
-        {"listcentred__sign": [-1.0, 1.0]},
+    search = sign_search(
         scoring={"top": get_scorer("ndcg@1"), "tau": get_scorer("kendall_tau")},
         refit="tau",
         cv=GroupKFold(3),
@@ -157,9 +158,7 @@ def test_grid_search_with_dict_of_scorers_refits_the_named_one(data, routing):
 
 def test_nested_cross_validation(data, routing):
     X, y, groups = data
-    search = GridSearchCV(
-        pipeline(),
-        {"listcentred__sign": [-1.0, 1.0]},
+    search = sign_search(
         scoring=get_scorer("ndcg"),
         cv=GroupKFold(2),
     )
