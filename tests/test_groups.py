@@ -102,9 +102,7 @@ def test_a_missing_id_in_a_column_of_X_is_called_so():
     pandas = pytest.importorskip("pandas")
     for ids in (["a", np.nan, "b"], [1.0, np.nan, 2.0], ["a", None, "b"]):
         frame = pandas.DataFrame({"x": [0.1, 0.2, 0.3], "qid": ids})
-        with pytest.raises(
-            ValueError, match=r"'qid' contains .*: row 1 has no"
-        ):
+        with pytest.raises(ValueError, match=r"'qid' contains .*: row 1 has no"):
             resolve_groups(frame, group_column="qid")
 
 

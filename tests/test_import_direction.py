@@ -31,6 +31,7 @@ PARTS = {
     "preprocessing",
     "simulation",
     "datasets",
+    "calibration",
 }
 DATA = {"_network", "_columns", "_rows"}
 TOOLS = {"model_selection"}
@@ -226,7 +227,7 @@ training.train, training._loop, metrics._gains, lists._keys, RankerAdapter._priv
 
 def test_what_needs_no_network_loads_no_torch():
     light = ["metrics", "scoring", "adapters", "datasets", "model_selection"]
-    light += ["inspection"]
+    light += ["inspection", "calibration"]
     there = [name for name in light if (PACKAGE / f"{name}.py").exists()]
     code = f"import sys; from {NAME} import {', '.join(there)}; print(*sys.modules)"
     run = subprocess.run(
