@@ -6,7 +6,7 @@ needed, so chances of items, or of any classifier, will do as well.
 """
 
 import numpy as np
-from scipy.stats import beta
+from scipy.stats import beta, binom
 from sklearn.utils import Bunch
 
 from ._checks import check_numbers, check_real, plain_array
@@ -17,6 +17,9 @@ __all__ = ["answer_curve", "brier_by_segment", "pick_threshold"]
 # Thresholds tested one after the other: many small steps fail early by bad luck, few
 # large ones leave lists unanswered that could be.
 N_STEPS = 50
+# Shares of the lists at which the sequence starts anew. Where the precision of the
+# best lists is hardly above the wanted one, only many of them prove it.
+STARTS = (0.0, 0.1, 0.4)
 
 
 def brier_by_segment(y_true, y_prob, segment=None):
@@ -157,18 +160,8 @@ def answer_curve(y_true, y_score, *, confidence=0.95):
     >>> curve.precision.round(2)
     array([1.  , 0.67, 0.75, 0.6 ])
     """
-    hit, score = _check_pairs(y_true, y_score, "y_score")
     confidence = _check_share(confidence, "confidence")
-    thresholds, codes = np.unique(score, return_inverse=True)
-    answered = np.cumsum(np.bincount(codes)[::-1])
-    hits = np.cumsum(np.bincount(codes, hit)[::-1])
-    return Bunch(
-        threshold=thresholds[::-1],
-        n_answered=answered,
-        share=answered / len(hit),
-        precision=hits / answered,
-        low=precision_bounds(hits, answered, confidence)[0],
-    )
+    return _points(*_count(y_true, y_score), slice(None), confidence)
 
 
 def pick_threshold(y_true, y_score, *, precision, confidence=0.95):
@@ -215,11 +208,14 @@ def pick_threshold(y_true, y_score, *, precision, confidence=0.95):
 
     Notes
     -----
-    Learn then test [1]_ with the exact binomial test in a fixed sequence: thresholds
-    that answer one fiftieth of the lists, two fiftieths and so on are tested from the
-    strictest on, each at the level 1 - confidence, and the last before the first
-    failure is taken. Thresholds that answer too few lists to prove the precision even
-    if all were good are left out. Neither choice looks at an outcome.
+    Learn then test [1]_: thresholds that answer one fiftieth of the lists, two
+    fiftieths and so on are tested from the strictest on by the exact binomial test,
+    and the loosest that passes is taken. The fallback procedure [2]_ keeps the chance
+    of any false one below 1 - `confidence`: a third of that is handed out at the
+    first test, at a tenth and at two fifths of the lists; a test that passes hands
+    its level on to the next, one that fails loses it. Thresholds that answer too few
+    lists to pass even if all are good are left out. Nothing but the tests looks at
+    an outcome.
 
     The promise is for lists drawn independently from one population, today's being
     like tomorrow's: it does not hold for items, which come in lists, and needs one
@@ -232,11 +228,11 @@ def pick_threshold(y_true, y_score, *, precision, confidence=0.95):
     References
     ----------
     .. [1] Angelopoulos, Bates, Candès, Jordan and Lei (2021), "Learn then test:
-       calibrating predictive algorithms to achieve risk control", arXiv:2110.01052.
-       Bates, Angelopoulos, Lei, Malik and Jordan (2021), "Distribution-free,
-       risk-controlling prediction sets", Journal of the ACM 68 (6). Geifman and
-       El-Yaniv (2017), "Selective classification for deep neural networks", search
-       the same threshold with a union bound.
+       calibrating predictive algorithms to achieve risk control", arXiv:2110.01052,
+       after Bates, Angelopoulos, Lei, Malik and Jordan (2021), "Distribution-free,
+       risk-controlling prediction sets", Journal of the ACM 68 (6).
+    .. [2] Wiens and Dmitrienko (2005), "The fallback procedure for evaluating a
+       single family of hypotheses", Journal of Biopharmaceutical Statistics 15 (6).
 
     Examples
     --------
@@ -250,35 +246,68 @@ def pick_threshold(y_true, y_score, *, precision, confidence=0.95):
     (0.36, 0.832, 0.807)
     """
     wanted = _check_share(precision, "precision")
-    curve = answer_curve(y_true, y_score, confidence=confidence)
-    n_samples = curve.n_answered[-1]
-    steps = np.ceil(np.arange(1, N_STEPS + 1) * n_samples / N_STEPS)
-    points = np.unique(np.searchsorted(curve.n_answered, steps))
-    needed = np.log(1 - confidence) / np.log(wanted)
-    points = points[curve.n_answered[points] >= needed]
-    passed = points[np.logical_and.accumulate(curve.low[points] >= wanted)]
+    confidence = _check_share(confidence, "confidence")
+    _, answered, hits = counts = _count(y_true, y_score)
+    steps = np.ceil(np.arange(1, N_STEPS + 1) * answered[-1] / N_STEPS)
+    tested = np.unique(np.searchsorted(answered, steps))
+    needed = np.ceil(np.log((1 - confidence) / len(STARTS)) / np.log(wanted))
+    tested = tested[answered[tested] >= needed]
+    p_values = binom.sf(hits[tested] - 1, answered[tested], wanted)
+    shares = answered[tested] / answered[-1]
+    passed = tested[_passed(p_values, shares, 1 - confidence)]
+    points = _points(*counts, passed if len(passed) else tested, confidence)
     if len(passed):
-        return Bunch(**{name: of[passed[-1]].item() for name, of in curve.items()})
+        return Bunch(**{name: of[-1].item() for name, of in points.items()})
     warn_user(
         f"No threshold promises precision={wanted:g} with confidence={confidence:g}: "
-        f"{_why_none(curve, points, needed)}. The threshold is inf, which answers "
-        f"nothing. Give more lists, or ask for a lower precision or confidence."
+        f"{_why_none(points, needed, answered[-1])}. The threshold is inf, which "
+        f"answers nothing. Give more lists, or ask for a lower precision or confidence."
     )
     return Bunch(
         threshold=np.inf, n_answered=0, share=0.0, precision=np.nan, low=np.nan
     )
 
 
-def _why_none(curve, points, needed):
+def _passed(p_values, shares, allowed):
+    """Which tests reject, with errors of `allowed` in all: the fallback procedure."""
+    fresh = np.zeros(len(shares))
+    if len(shares):
+        np.add.at(fresh, np.searchsorted(shares, STARTS), allowed / len(STARTS))
+    passed, level = np.zeros(len(shares), dtype=bool), 0.0
+    for j, p_value in enumerate(p_values):
+        level += fresh[j]
+        passed[j] = p_value <= level
+        level *= passed[j]  # what a test was allowed is spent only if it fails
+    return passed
+
+
+def _count(y_true, y_score):
+    """Thresholds from the strictest on, how many lists each answers, and the hits."""
+    hit, score = _check_pairs(y_true, y_score, "y_score")
+    thresholds, codes = np.unique(score, return_inverse=True)
+    count, hits = np.bincount(codes), np.bincount(codes, hit)
+    return thresholds[::-1], np.cumsum(count[::-1]), np.cumsum(hits[::-1])
+
+
+def _points(thresholds, answered, hits, chosen, confidence):
+    """Chosen points of the curve."""
+    return Bunch(
+        threshold=thresholds[chosen],
+        n_answered=answered[chosen],
+        share=answered[chosen] / answered[-1],
+        precision=hits[chosen] / answered[chosen],
+        low=precision_bounds(hits[chosen], answered[chosen], confidence)[0],
+    )
+
+
+def _why_none(points, needed, n_samples):
     """Say what stands against any threshold."""
-    n_samples = curve.n_answered[-1]
-    if not len(points):
-        return f"that takes {np.ceil(needed):.0f} good lists, and {n_samples} came"
-    first = points[0]
+    if not len(points.low):
+        return f"that takes {needed:.0f} good lists, and {n_samples} came"
     return (
-        f"the strictest one tested answers {curve.n_answered[first]} of {n_samples} "
-        f"lists, {curve.precision[first]:.1%} of them good, which bounds the precision "
-        f"by {curve.low[first]:.1%} only"
+        f"the strictest one tested answers {points.n_answered[0]} of {n_samples} "
+        f"lists, {points.precision[0]:.1%} of them good, and its lower bound is "
+        f"{points.low[0]:.1%}"
     )
 
 
