@@ -188,7 +188,7 @@ def test_true_precision_falls_short_as_rarely_as_promised(
             good, score, precision=precision, confidence=confidence
         ).threshold
 
-    precisions, answered = simulate(pick, world, n_samples)
+    precisions, _ = simulate(pick, world, n_samples)
     error = np.sqrt(confidence * (1 - confidence) / len(precisions))
     short = (precisions < precision).mean()
     assert short <= 1 - confidence + 3 * error
