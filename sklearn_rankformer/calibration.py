@@ -41,7 +41,7 @@ def brier_by_segment(y_true, y_prob, segment=None):
     Returns
     -------
     result : Bunch
-        ndarrays of shape (n_segments,), in the order of ``np.unique(segment)``:
+        Arrays of shape (n_segments,), in the order of ``np.unique(segment)``:
         ``segment``; ``n_samples``; ``base_rate``, the share of good ones; ``brier``,
         the mean squared difference of chance and outcome; ``base_brier``, the same of
         the base rate. And for all samples together the floats ``total_brier``,
@@ -123,7 +123,7 @@ def answer_curve(y_true, y_score, *, confidence=0.95):
     Returns
     -------
     curve : Bunch
-        ndarrays of shape (n_thresholds,), the strictest threshold first:
+        Arrays of shape (n_thresholds,), the strictest threshold first:
         ``threshold``; ``n_answered``, int; ``share``, that number in all lists;
         ``precision``, the share of good ones among those answered; ``low``, the lower
         Clopper-Pearson bound of the precision.
@@ -219,10 +219,11 @@ def pick_threshold(y_true, y_score, *, precision, confidence=0.95):
 
     The promise is for lists drawn independently from one population, today's being
     like tomorrow's: it does not hold for items, which come in lists, and needs one
-    threshold for each segment that is to keep it. It is exact where the precision,
-    once below the wanted one, does not rise above it again as the threshold falls,
-    and no scores are tied; elsewhere the order statistics used as thresholds make it
-    an approximation. ``low`` is a bound of this point alone: beyond `precision` it
+    threshold for each segment that is to keep it. It is exact where no scores are
+    tied and lists that score below the point where the precision falls to the wanted
+    one are good at most that often, as when higher scores mean better lists.
+    Elsewhere the tested thresholds, which are scores of the lists given, make it an
+    approximation. ``low`` is a bound of this point alone: beyond `precision` it
     promises nothing.
 
     References
@@ -363,7 +364,7 @@ def segment_codes(segment, n_samples):
     if segment.shape != (n_samples,):
         raise ValueError(
             f"segment has shape {segment.shape}, expected ({n_samples},): one value "
-            f"for each chance."
+            f"for each row of the other arguments."
         )
     try:
         return np.unique(segment, return_inverse=True)

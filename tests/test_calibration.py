@@ -10,6 +10,7 @@ from sklearn.metrics import brier_score_loss, precision_score
 
 from sklearn_rankformer import calibration as module
 from sklearn_rankformer.calibration import (
+    _passed,
     answer_curve,
     brier_by_segment,
     pick_threshold,
@@ -200,6 +201,24 @@ def test_a_threshold_picked_by_measured_precision_would_fall_short():
         lambda good, score: measured_only(good, score, 0.7), rising, 300, n_draws=500
     )
     assert (precisions < 0.7).mean() > 0.4
+
+
+def test_a_test_that_passes_hands_its_level_on_and_one_that_fails_loses_it():
+    shares = np.array([0.05, 0.1, 0.2, 0.5])  # fresh levels .02, .02, none, .02
+    for p_values, expected in [
+        ([0.02, 0.04, 0.04, 0.06], [1, 1, 1, 1]),
+        ([0.03, 0.02, 0.03, 0.02], [0, 1, 0, 1]),
+        ([0.03, 0.03, 0.00, 0.03], [0, 0, 1, 0]),
+    ]:
+        passed = _passed(np.array(p_values) - 1e-9, shares, 0.06)
+        assert_array_equal(passed, np.array(expected, dtype=bool))
+
+
+def test_where_every_hypothesis_is_true_few_sequences_reject_any():
+    shares = np.arange(1, 51) / 50
+    p_values = np.random.default_rng(0).uniform(size=(4000, 50))
+    wrong = np.mean([_passed(each, shares, 0.2).any() for each in p_values])
+    assert 0.15 < wrong <= 0.2 + 3 * np.sqrt(0.2 * 0.8 / 4000)
 
 
 @pytest.mark.parametrize(("world", "precision"), WORLDS[:3])
