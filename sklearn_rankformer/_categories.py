@@ -177,7 +177,7 @@ def _check_numbers(X: Any, allow_nan: bool, owner: str) -> Any:
     options = {"estimator": owner, "input_name": "X"}
     numbers = check_array(X, accept_sparse="csr", ensure_all_finite=finite, **options)
     if numbers.dtype == object:
-        # Of polars frames scikit-learn converts no text, nor refuses it.
+        # In polars frames scikit-learn neither converts text nor refuses it.
         numbers = check_array(numbers, ensure_all_finite=finite, **options)
     if numbers.dtype.kind in "mM":
         raise TypeError(
@@ -215,7 +215,7 @@ def _known(column: Any) -> list:
         ) from error
     try:
         return sorted(values)
-    except TypeError:  # numbers beside text, say
+    except TypeError:  # such as numbers beside text
         return sorted(values, key=lambda v: (type(v).__name__, str(v)))
 
 

@@ -1,4 +1,4 @@
-"""From raw columns to those that a network sees, so that nobody has to scale anything.
+"""From raw columns to those that a network sees: users need not scale anything.
 
 Categories become codes (`_categories`). Numbers become normal scores: each goes through
 the empirical distribution function of its column, then through the inverse normal one.
@@ -44,7 +44,7 @@ class Columns:
         numbers on as they are.
     shifts : ndarray of shape (n_numeric,), int64, or None
         A value is multiplied by two to this power before it is compared with `knots`;
-        0 but for columns at the ends of float64's range.
+        0 except for columns at the ends of float64's range.
     """
 
     categories: Categories
@@ -182,7 +182,7 @@ def learn_columns(
         tables = {j: _normal_scores(X[:, j], N_KNOTS) for j in numeric}
     varied = [j for j in numeric if len(tables[j][0]) > 1]
     if not varied and not len(flagged) and not categories.mask.any():
-        varied = list(numeric[:1])  # nothing tells items apart, but there is a column
+        varied = list(numeric[:1])  # all are constant, but a network needs a column
     width = max((len(tables[j][0]) for j in varied), default=1)
     return Columns(
         categories,
@@ -269,5 +269,7 @@ def _check_stored_tables(columns: Columns) -> None:
         raise ValueError("knots do not match the numeric columns")
     if scores.shape != knots.shape or shifts.shape != (n_numeric,):
         raise ValueError("scores or shifts do not match the knots")
-    if shifts.dtype != np.int64:
-        raise ValueError("shifts are no whole numbers")
+    if (knots.dtype, scores.dtype, shifts.dtype) != (float, float, np.int64):
+        raise ValueError("tables of another dtype")
+    if (np.diff(knots) < 0).any() or (np.diff(scores) < 0).any():
+        raise ValueError("knots or scores that fall")

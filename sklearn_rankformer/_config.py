@@ -74,7 +74,14 @@ def config_from_dict(kind: type[NetworkConfig], values: dict) -> NetworkConfig:
     inputs = values.get("inputs")
     if type(inputs) is not dict:
         raise ValueError("a network without inputs")
-    return _checked(kind, {**values, "inputs": _checked(InputConfig, inputs)})
+    config = _checked(kind, {**values, "inputs": _checked(InputConfig, inputs)})
+    if config.inputs.n_bins and not config.inputs.n_numeric:
+        raise ValueError("bins of no column")
+    if kind is RankFormerConfig and config.d_model % config.nhead:
+        raise ValueError(f"nhead={config.nhead} does not divide {config.d_model}")
+    if kind is MLPConfig and not config.hidden_sizes:
+        raise ValueError("an MLP without a hidden layer")
+    return config
 
 
 def _checked(kind: type, values: dict) -> Any:
@@ -86,6 +93,7 @@ def _checked(kind: type, values: dict) -> Any:
         if types[name] is bool:
             sound = type(value) is bool
         elif types[name] is int:
+            # Not isinstance: True is an int.
             sound = type(value) is int and value >= (name not in MAY_BE_ZERO)
         elif types[name] is float:
             sound = type(value) in (int, float) and 0 <= value < 1

@@ -35,6 +35,7 @@ def pick_device(device: str | torch.device) -> torch.device:
 def check_device(device: str | torch.device) -> None:
     """Raise ValueError unless this machine has the device."""
     try:
+        # Only an allocation shows whether the device can be used.
         torch.empty(0, device=pick_device(device))
     except (AssertionError, RuntimeError) as error:
         raise ValueError(
@@ -44,6 +45,7 @@ def check_device(device: str | torch.device) -> None:
 
 def usable_device(device: str | torch.device) -> torch.device:
     """Return the device, or the best one of this machine where it has no such."""
+    # What was fitted on a GPU must load where there is none.
     try:
         check_device(device)
     except ValueError:
@@ -70,6 +72,7 @@ def agreed(value: float, device: torch.device) -> float:
     """Return the first process's value in all processes that train together."""
     if process_rank()[1] == 1:
         return value
+    # In float64: a seed has more digits than float32 holds.
     shared = torch.tensor(value, dtype=torch.float64, device=device)
     dist.broadcast(shared, src=0)
     return shared.item()
@@ -85,6 +88,7 @@ def _note_fork() -> None:
     _is_forked = True
 
 
+# Windows has no fork.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
 

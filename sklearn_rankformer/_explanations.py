@@ -1,7 +1,7 @@
 """Why a list is ranked as it is, in numbers.
 
-A feature can tell the items of a list apart, or one list from another, and shuffling
-within lists and between them tells which (`list_permutation_importance`). One order of
+A feature can separate the items of a list, or one list from another; shuffling within
+lists and between them shows which (`list_permutation_importance`). One order of
 two items is explained by what it takes to change it (`explain_pair`). Both ask any
 ranker that predicts with groups, GBDTs and pipelines included. `attention_maps` shows
 which items look at which. Users find these in `inspection`.
@@ -13,10 +13,10 @@ from numbers import Integral
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import Bunch, check_consistent_length, check_random_state
+from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._checks import check_count, check_option
+from ._checks import check_count, check_length, check_option
 from ._groups import check_groups
 from ._lists import Lists, split_lists
 from ._models import group_column_of, predict_scores
@@ -62,7 +62,7 @@ def list_permutation_importance(
         the values of another list of about its length, the lowest to the item that had
         the lowest and so on: the order within the list stays, and what is lost is what
         the feature says about lists. A feature that is constant within lists (of a
-        query, say) has importance 0 in the first and all of it in the second.
+        query) has importance 0 in the first and all of it in the second.
     n_repeats : int, default=5
         Number of shuffles of each feature.
     random_state : int, RandomState instance or None, default=None
@@ -106,7 +106,7 @@ def list_permutation_importance(
     n_repeats = check_count(n_repeats, "n_repeats")
     scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
     X = _two_dimensional(X)
-    check_consistent_length(X, y)
+    check_length(y, "y", X.shape[0])
     groups = check_groups(groups, X.shape[0])
     lists = split_lists(groups)
     random = check_random_state(random_state)
@@ -114,6 +114,7 @@ def list_permutation_importance(
     baseline = scorer(estimator, X, y, groups=groups)
     importances = np.empty((len(columns), n_repeats))
     for row, j in zip(importances, columns, strict=True):
+        # Sorted once a feature, not once a shuffle.
         keys = _sort_keys(X, j)
         for repeat in range(n_repeats):
             source = _shuffled_rows(keys, lists, how, random)
@@ -135,6 +136,7 @@ def _shuffled_rows(keys, lists: Lists, how, random) -> np.ndarray:
     by_list = lists.rows(np.arange(lists.n_lists))
     source = np.empty(n_rows, dtype=np.int64)
     if how == "within":
+        # Random keys, sorted within each list: a shuffle of all lists at once.
         source[by_list] = np.lexsort((random.random_sample(n_rows), lists.codes))
         return source
     by_value = np.lexsort((keys, lists.codes))
@@ -229,6 +231,7 @@ def explain_pair(ranker, X, groups, above, below):
     others = np.delete(np.arange(len(rows)), pair)
     without = [_take(table, np.delete(np.arange(len(rows)), item)) for item in others]
     scores = list(_score_lists(ranker, [table, *swapped, *without]))
+    # A list without an item is one shorter: a gap keeps the others in their places.
     for at, item in enumerate(others, start=1 + len(swapped)):
         scores[at] = np.insert(scores[at], item, np.nan)
     gap = np.array([s[pair[0]] - s[pair[1]] for s in scores], dtype=np.float64)

@@ -39,6 +39,7 @@ def write_file(path: Path, header: dict, arrays: dict[str, np.ndarray]) -> None:
     # safetensors takes the memory as it lies, so it must lie in C order.
     arrays = {name: np.array(array, order="C") for name, array in arrays.items()}
     content = to_safetensors(arrays, metadata)
+    # In the same folder, so that one step replaces; by process, as two may write.
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with open(unfinished, "wb") as file:
@@ -81,7 +82,8 @@ def read_file(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
             f"those with joblib, from sources that you trust."
         ) from error
     if written_as != FORMAT:
-        by = header.get("versions", {}).get("sklearn_rankformer", "unknown")
+        versions = header.get("versions")
+        by = versions.get(_KEY) if type(versions) is dict else "an unknown version"
         raise ValueError(
             f"{path} has format {written_as!r}, of sklearn_rankformer {by}; this "
             f"version, {__version__}, reads format {FORMAT}. Load it with that version "

@@ -400,8 +400,7 @@ def model_from_arrays(
     """
     arrays = dict(arrays)
     levels = Levels(arrays.pop("levels"), arrays.pop("level_starts"))
-    if levels.values.ndim != 1 or levels.values.shape != levels.starts.shape:
-        raise ValueError("levels do not match their starts")
+    _check_levels(levels)
     prefix = "columns."
     stored = {name: arrays.pop(name) for name in list(arrays) if prefix in name}
     columns = Columns.from_arrays(
@@ -412,8 +411,18 @@ def model_from_arrays(
         module = build(config, torch.Generator("cpu"))
         weights_from_arrays(module, arrays)
         module.to(device).eval()
-        optimizer = optimizer_from_arrays(arrays)
+        optimizer = optimizer_from_arrays(module, arrays)
     return Model(columns, levels, config, module, optimizer, device, precision)
+
+
+def _check_levels(levels: Levels) -> None:
+    values, starts = levels.values, levels.starts
+    if values.ndim != 1 or not len(values) or values.shape != starts.shape:
+        raise ValueError("levels do not match their starts")
+    if values.dtype != np.float64 or starts.dtype != np.float64:
+        raise ValueError("levels of another dtype")
+    if not (np.diff(values) > 0).all() or not (np.diff(starts) > 0).all():
+        raise ValueError("levels that do not rise")
 
 
 def _check_weights(
@@ -430,18 +439,23 @@ def _check_weights(
     )
     if seen != (inputs.n_numeric, inputs.n_flags, inputs.cardinalities):
         raise ValueError("the columns do not fit the network")
-    if isinstance(config, RankFormerConfig) and config.num_layers > len(arrays):
+    if isinstance(config, RankFormerConfig):
+        depth, n_thresholds = config.num_layers, config.n_thresholds
+    else:
+        depth, n_thresholds = len(config.hidden_sizes), 0
+    if n_thresholds not in (0, len(levels.values) - 1):
+        raise ValueError("the levels do not fit the network")
+    if depth > len(arrays):
         raise ValueError("fewer weights than layers")
     module = build(config, device="meta")
     weights = {
         f"module.{name}": tuple(t.shape) for name, t in module.state_dict().items()
     }
-    shapes = [tuple(parameter.shape) for parameter in module.parameters()]
-    found = {name: array.shape for name, array in arrays.items()}
-    for name in found.keys() - weights.keys():
-        kind, i, _ = name.split(".")
-        if kind != "optimizer" or found.pop(name) not in ((), shapes[int(i)]):
-            raise ValueError(f"{name} does not fit the network")
+    found = {
+        name: array.shape
+        for name, array in arrays.items()
+        if not name.startswith("optimizer.")
+    }
     if found != weights:
         wrong = sorted(dict(found.items() ^ weights.items()))[:3]
         raise ValueError(f"weights do not fit the network, such as {wrong}")

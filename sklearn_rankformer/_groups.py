@@ -290,6 +290,7 @@ def _without_column(X: Any, column: Any) -> Any:
     else:
         # Row by row in memory, as it came.
         rest = X.take(np.delete(np.arange(n_columns), index), axis=1)
+    # From objects back to the type of what is left.
     return np.asarray(rest.tolist()) if from_lists else rest
 
 

@@ -177,6 +177,7 @@ def rank_rows(scores: np.ndarray, lists: Lists, k: int | None = None) -> np.ndar
         Row indices, lists in the order of ``lists.ids``; equal scores in the order
         of their rows.
     """
+    # In float64, as unsigned integers have no negative.
     rows = np.lexsort((-np.asarray(scores, dtype=np.float64), lists.sort_keys))
     if k is None:
         return rows
@@ -197,7 +198,7 @@ def digest_lists(lists: Lists) -> np.ndarray:
     -------
     digest : ndarray of shape (n_lists, 2), uint64
         A key made of the id, and the number of rows, in the order of the keys.
-        Integers and times are their own keys; those of texts differ but for chance.
+        Integers and times are their own keys; two texts share one only by chance.
     """
     digest = np.column_stack([_keys(lists.ids), lists.lengths.astype(np.uint64)])
     return digest[np.argsort(digest[:, 0], kind="stable")]
@@ -219,6 +220,7 @@ def any_cut(digest: np.ndarray, lists: Lists) -> bool:
         False where the same lists are given once more, or others.
     """
     keys = _keys(lists.ids)
+    # A key beyond the last is compared with the last, and differs.
     place = np.minimum(np.searchsorted(digest[:, 0], keys), len(digest) - 1)
     known, n_rows = digest[place].T
     return bool(((known == keys) & (n_rows != lists.lengths.astype(np.uint64))).any())

@@ -174,8 +174,8 @@ def _is_search(estimator: Any) -> bool:
 def model_and_its_input(estimator: Any, X: Any, groups: Any) -> tuple[Any, Any]:
     """Return the model below pipelines and searches, and what X has become there.
 
-    A search takes no metadata at predict, and a pipeline is no way round it, so the
-    model at the bottom is called itself.
+    A search takes no metadata at predict, and neither does a pipeline around it, so
+    the model at the bottom is called directly.
 
     Parameters
     ----------
@@ -351,7 +351,7 @@ def fresh(estimator: Any) -> Any:
     """
     if library_of(estimator) != "catboost":
         return clone(estimator)
-    # CatBoost copies its list parameters, which clone takes for a defect, and its base
+    # CatBoost copies its list parameters, which clone treats as a defect, and its base
     # class wants all parameters in one dict.
     params = copy.deepcopy(estimator.get_params())
     in_one_dict = "params" in inspect.signature(type(estimator)).parameters

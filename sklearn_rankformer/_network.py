@@ -153,11 +153,14 @@ class InputMap(nn.Module):
         # The tails beyond the outermost bins saturate, as the leaves of a tree do.
         inner = torch.linspace(0, 1, config.n_bins + 1, dtype=torch.float64)[1:-1]
         edges = torch.special.ndtri(inner).to(FLOAT)
-        self.register_buffer("edges", F.pad(edges, (1, 0), value=-3.0))
-        self.register_buffer("widths", F.pad(edges, (0, 1), value=3.0) - self.edges)
         first_codes = (0, *config.cardinalities[:-1])
         offsets = torch.tensor(first_codes, dtype=torch.int64).cumsum(0)
-        self.register_buffer("offsets", offsets)
+        lower = F.pad(edges, (1, 0), value=-3.0)
+        # They follow from the config: stored, they could only contradict it.
+        self.register_buffer("edges", lower, persistent=False)
+        widths = F.pad(edges, (0, 1), value=3.0) - lower
+        self.register_buffer("widths", widths, persistent=False)
+        self.register_buffer("offsets", offsets, persistent=False)
         self.embedding = None
         if config.cardinalities:
             shape = n_members, sum(config.cardinalities), d_model

@@ -348,7 +348,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             n_numeric=len(columns.numeric),
             n_flags=len(columns.flagged),
             cardinalities=columns.categories.cardinalities,
-            n_bins=int(self.n_bins),
+            n_bins=int(self.n_bins) if len(columns.numeric) else 0,
             list_features=list_features,
             feature_dropout=float(self.feature_dropout),
         )

@@ -27,7 +27,7 @@ def as_table(X: Any, name: str = "X") -> Any:
     ImportError
         If X is an Arrow table and pandas is not installed.
     TypeError
-        If X is a query that is yet to be run.
+        If X is a query that has not been run.
     """
     if np.ma.isMaskedArray(X):
         return _filled(X)
@@ -40,6 +40,7 @@ def as_table(X: Any, name: str = "X") -> Any:
             f"{name}.collect()."
         )
     if library == "torch" and hasattr(X, "detach"):
+        # numpy has no bfloat16; all types of two bytes or fewer become float32 with it.
         tensor = X.detach().cpu()
         return (tensor if tensor.element_size() > 2 else tensor.float()).numpy()
     return X
@@ -49,11 +50,13 @@ def _filled(X: np.ma.MaskedArray) -> np.ndarray:
     """The values of a masked array, missing where it is masked."""
     if not np.ma.getmaskarray(X).any():
         return np.ma.getdata(X)
-    values = np.ma.getdata(X)
-    if X.dtype.kind in "biu":
-        values = values.astype(np.float64)
-    missing: Any = np.nan if values.dtype.kind == "f" else None
-    return np.where(np.ma.getmaskarray(X), missing, values).astype(values.dtype)
+    kind = X.dtype.kind
+    # Integers have no value that means missing, and text of fixed width none either.
+    values = np.ma.getdata(X).astype(
+        X.dtype if kind == "f" else np.float64 if kind in "biu" else object
+    )
+    values[np.ma.getmaskarray(X)] = np.nan if kind in "biuf" else None
+    return values
 
 
 def _arrow_to_pandas(X: Any, name: str) -> Any:

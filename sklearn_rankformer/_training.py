@@ -245,7 +245,7 @@ def net_to_arrays(net: Net) -> dict[str, np.ndarray]:
 def net_from_arrays(net: Net, arrays: dict[str, np.ndarray]) -> None:
     """Fill a net of the same shape with what `net_to_arrays` gave."""
     weights_from_arrays(net.module_, arrays)
-    set_optimizer_state(net, optimizer_from_arrays(arrays))
+    set_optimizer_state(net, optimizer_from_arrays(net.module_, arrays))
 
 
 def weights_to_arrays(module: nn.Module) -> dict[str, np.ndarray]:
@@ -268,6 +268,9 @@ def weights_from_arrays(module: nn.Module, arrays: dict[str, np.ndarray]) -> Non
 
 OptimizerState = dict[int, dict[str, Tensor]]
 
+# What AdamW keeps of each parameter, beside the number of its steps.
+SLOTS = ("exp_avg", "exp_avg_sq")
+
 
 def optimizer_to_arrays(state: OptimizerState) -> dict[str, np.ndarray]:
     """Slots of the optimiser as arrays named ``optimizer.<parameter>.<slot>``."""
@@ -278,15 +281,32 @@ def optimizer_to_arrays(state: OptimizerState) -> dict[str, np.ndarray]:
     }
 
 
-def optimizer_from_arrays(arrays: dict[str, np.ndarray]) -> OptimizerState:
-    """Return the state that gave these arrays by `optimizer_to_arrays`."""
+def optimizer_from_arrays(
+    module: nn.Module, arrays: dict[str, np.ndarray]
+) -> OptimizerState:
+    """Return the state that gave these arrays by `optimizer_to_arrays`.
+
+    Raises
+    ------
+    ValueError
+        If a slot is missing, unknown, or of another shape than its parameter: the
+        optimiser checks nothing, and would write beyond the end of an array.
+    """
+    found = {name: a for name, a in arrays.items() if name.startswith("optimizer.")}
     state: OptimizerState = {}
-    for name, array in arrays.items():
-        kind, _, rest = name.partition(".")
-        if kind == "optimizer":
-            i, slot = rest.split(".")
-            tensor = torch.from_numpy(np.array(array))
-            state.setdefault(int(i), {})[slot] = tensor
+    for i, parameter in enumerate(module.parameters()):
+        shapes = {slot: tuple(parameter.shape) for slot in SLOTS} | {"step": ()}
+        names = {slot: f"optimizer.{i}.{slot}" for slot in shapes}
+        if found.keys().isdisjoint(names.values()):
+            continue
+        slots = {slot: found.pop(name, None) for slot, name in names.items()}
+        state[i] = {}
+        for slot, array in slots.items():
+            if array is None or array.shape != shapes[slot]:
+                raise ValueError(f"{names[slot]} does not fit the network")
+            state[i][slot] = torch.from_numpy(np.array(array))
+    if found:
+        raise ValueError(f"{min(found)} belongs to no weight of the network")
     return state
 
 

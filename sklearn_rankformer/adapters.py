@@ -1,9 +1,20 @@
 """Other people's rankers behind this package's interface: list ids in, scores out.
 
 Each library wants its lists in a form of its own: LightGBM sizes, XGBoost sorted ids,
-CatBoost ids in one piece. `RankerAdapter` takes ids in any order and gives each what
-it wants. A library is found by the name of the estimator's class, and none of them
-is imported before one of its own estimators is fitted.
+CatBoost ids in one piece. `RankerAdapter` takes ids, rows in any order, and gives each
+what it wants.
+
+>>> from sklearn.linear_model import Ridge
+>>> from sklearn_rankformer import RankerAdapter
+>>> X, y, groups = [[0.1], [0.9], [0.3], [0.2]], [0, 2, 1, 0], [7, 5, 7, 5]
+>>> ranker = RankerAdapter(Ridge()).fit(X, y, groups=groups)  # or LGBMRanker(), ...
+>>> ranker.rank(X, groups=groups, k=1).tolist()
+[1, 2]
+>>> ranker.score(X, y, groups=groups)
+1.0
+
+A library is found by the name of the estimator's class, and none of them is imported
+before one of its own estimators is fitted.
 """
 
 import copy
@@ -19,7 +30,7 @@ from sklearn.base import (
     _fit_context,
     is_classifier,
 )
-from sklearn.utils import _safe_indexing, check_consistent_length, get_tags
+from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import (
     check_is_fitted,
@@ -27,7 +38,13 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ._checks import check_labels, check_list_weights, check_weights, warn_no_order
+from ._checks import (
+    check_labels,
+    check_length,
+    check_list_weights,
+    check_weights,
+    warn_no_order,
+)
 from ._groups import refuse_list_sizes, resolve_groups
 from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
@@ -146,8 +163,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
             List id of each row, in any order, under the one name or the other.
             Rankers warn when there are none and take all rows for one list.
         sample_weight : array-like of shape (n_rows,), default=None
-            Weights. XGBoost and CatBoost want the same weight on all rows of a list,
-            LightGBM and regressors take any.
+            Weights. XGBoost and CatBoost take one weight per list, the same on all of
+            its rows; LightGBM and regressors take any.
         X_val, y_val, groups_val : like X, y and groups, default=None
             Validation data, for early stopping.
 
@@ -232,6 +249,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
             )
 
     def _check_X(self, X, *, reset=False):
+        # The library reads the dtypes of a frame itself, categories above all.
         if hasattr(X, "columns"):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X
@@ -301,7 +319,7 @@ class _Rows:
 
 def _bring_together(X, y, groups, sample_weight, *, name="y"):
     y = check_labels(y, name, negative=True)
-    check_consistent_length(X, y)
+    check_length(y, name, X.shape[0])
     lists = lists_of(groups, len(y))
     weight = check_weights(sample_weight, lists)
     # The libraries take lists in the order in which they lie, not in that of their ids.
@@ -328,6 +346,7 @@ def _fit_lightgbm(ranker, train, val, rounds):
     options = {}
     if val is not None:
         _check_lightgbm_labels(ranker, val.y, "y_val")
+        # It is to stop by what `score` measures.
         options = {"eval_group": [val.sizes], "eval_at": (10,)}
         if has_fit_parameter(ranker, "eval_X"):  # LightGBM 4.7 deprecates eval_set
             options |= {"eval_X": val.X, "eval_y": val.y}
@@ -367,6 +386,7 @@ def _fit_xgboost(ranker, train, val, rounds):
     if val is not None:
         options = {"eval_set": [(val.X, val.y)], "eval_qid": [val.qid]}
     params = ranker.get_params()
+    # NDCG's gain 2**label limits the labels: as objective, or as validation metric.
     measures_ndcg = val is not None or params.get("objective") == "rank:ndcg"
     if measures_ndcg and params.get("ndcg_exp_gain") is not False:
         for rows, name in [(train, "y"), (val, "y_val")]:

@@ -1,8 +1,20 @@
 """A fast student that learns what a slow teacher says, rather than the labels.
 
 A RankFormer sees whole lists and takes its time. The paper puts it into production by
-letting a GBDT learn its scores: the student scores items one by one at the price it
-always had. Lists without labels will do for the student, as the teacher labels them.
+letting a GBDT learn its scores: the student scores items one by one, as cheaply as
+before.
+
+>>> from sklearn.linear_model import Ridge
+>>> from sklearn_rankformer import DistilledRanker, MLPRanker
+>>> from sklearn_rankformer.datasets import make_ranking
+>>> X, y, groups = make_ranking(n_lists=30, random_state=0)
+>>> teacher = MLPRanker(max_epochs=1, n_members=1, random_state=0)
+>>> ranker = DistilledRanker(teacher, Ridge()).fit(X, y, groups=groups)
+>>> ranker.student_
+RankerAdapter(estimator=Ridge())
+
+The student also learns from lists without labels, which the teacher labels:
+``fit(..., X_unlabelled=..., groups_unlabelled=...)``.
 """
 
 from dataclasses import dataclass
@@ -197,6 +209,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         TypeError, ValueError
             If any argument is invalid; the message says which and how to fix it.
         """
+        # All that can be refused is refused before the teacher, which takes long.
         self._check_members(y, sample_weight)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
         self.fitted_with_groups_ = groups is not None
@@ -208,6 +221,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         val = self._other_rows(X_val, y_val, groups_val, "_val")
         self.teacher_ = self._fit_teacher(labelled, val, sample_weight)
         self.student_ = self._fit_student(labelled, more, val)
+        # Of the others there are no labels, so none of them can be scored.
         self.trained_lists_ = None if groups is None else digest_lists(labelled.lists)
         return self
 
@@ -238,6 +252,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         teacher, student = get_tags(self.teacher), get_tags(self.student)
+        # Both are given the same X: what one cannot take, neither gets.
         for name in ("sparse", "allow_nan", "categorical"):
             both = getattr(teacher.input_tags, name) and getattr(
                 student.input_tags, name
@@ -398,6 +413,7 @@ def _centred(scores: np.ndarray, lists: Lists) -> np.ndarray:
 
 
 def _soft_gains(scores: np.ndarray, lists: Lists, highest: int) -> np.ndarray:
+    # Relative to the best of the list, so that no exponential overflows.
     relative = np.exp(scores - lists.reduce(np.maximum, scores)[lists.codes])
     return np.log2(1 + (2**highest - 1) * relative)
 
@@ -408,6 +424,7 @@ def _append_rows(X, more):
         return sparse.vstack([X, more], format="csr")
     if not hasattr(X, "columns"):
         return np.concatenate([X, more])
+    # Joined as they are, categories of unequal types would turn into text unnoticed.
     if type(X) is not type(more) or list(X.dtypes) != list(more.dtypes):
         raise TypeError(
             "X_unlabelled must be a frame with the same column types as X, categories "

@@ -2,6 +2,14 @@
 
 Input transform, padding, network and the mean over the members all lie in the graph, so
 that serving needs onnxruntime and nothing else: no torch, no scikit-learn, no Python.
+Writing needs onnx:
+
+>>> import onnxruntime  # doctest: +SKIP
+>>> from sklearn_rankformer.export import to_onnx
+>>> to_onnx(ranker, "ranker.onnx")  # doctest: +SKIP
+>>> session = onnxruntime.InferenceSession("ranker.onnx")  # doctest: +SKIP
+>>> given = {"X": X.astype("float32"), "lengths": [3, 5]}  # doctest: +SKIP
+>>> scores, list_proba = session.run(None, given)  # doctest: +SKIP
 """
 
 import json
@@ -83,6 +91,7 @@ def to_onnx(ranker, path):
     _import_onnx()
     graph = RankerGraph(ranker).eval()
     path = Path(path)
+    # Beside its final place: replacing a file cannot cross file systems.
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         unfinished = os.path.join(folder, "graph.onnx")
         _export(graph, unfinished)
@@ -171,6 +180,7 @@ class RankerGraph(nn.Module):
         columns = ranker._model.columns
         self.transform = NormalScores(columns)
         self.module = deepcopy(ranker.module_).cpu()
+        # Whether there is a list head shows in what the network returns.
         probe = torch.zeros(1, 1, columns.n_columns)
         with torch.no_grad():
             logits = self.module.eval()(probe, torch.ones(1, 1, dtype=torch.bool))[1]

@@ -1,15 +1,31 @@
 """Why a list is ranked as it is: importances, pairs, attention, and displays of them.
 
+Shuffled within lists, a feature loses what it says about items; shuffled between them,
+what it says about lists. One order of two items is explained by what would change it.
+
+>>> import numpy as np
+>>> from sklearn.linear_model import Ridge
+>>> from sklearn_rankformer import RankerAdapter
+>>> from sklearn_rankformer.inspection import explain_pair, list_permutation_importance
+>>> X = np.array([[1.0, 9], [2, 9], [3, 9], [1, 4], [4, 4], [2, 4]])
+>>> y, groups = [0, 1, 2, 0, 2, 1], [7, 7, 7, 8, 8, 8]
+>>> ranker = RankerAdapter(Ridge()).fit(X, y, groups=groups)
+>>> within = list_permutation_importance(ranker, X, y, groups, random_state=0)
+>>> within.importances_mean.round(2).tolist()
+[0.22, 0.0]
+>>> why = explain_pair(ranker, X, groups, above=2, below=0)
+>>> round(why.difference, 2), why.swap.round(2).tolist()
+(1.3, [2.61, 0.0])
+
 The displays follow scikit-learn's: ``from_estimator`` computes and draws, ``plot``
-draws again, and ``ax_`` and ``figure_`` are there to be changed. matplotlib is imported
-when something is drawn. What is computed without drawing comes from `_explanations`.
+draws again, and ``ax_`` and ``figure_`` may be changed. matplotlib is imported when
+something is drawn. What is computed without drawing comes from `_explanations`.
 """
 
 import numpy as np
-from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from ._checks import check_count, check_labels, check_option
+from ._checks import check_count, check_labels, check_length, check_option
 from ._explanations import (
     attention_maps,
     explain_pair,
@@ -109,6 +125,7 @@ class TrainingCurveDisplay:
         ax.plot(epochs, [e["train_loss"] for e in self.history])
         ax.set(xlabel="epoch", ylabel="training loss")
         for measure, name in self._MEASURES.items():
+            # One of them at most, and none where no list was held out.
             if measure in self.history[-1]:
                 self.measure_ax_ = right = ax.twinx()
                 right.plot(epochs, [e[measure] for e in self.history], color="C1")
@@ -190,6 +207,7 @@ class NDCGPerListDisplay:
             The display, drawn.
         """
         each = ndcg_score(y_true, y_score, groups, k=k, gain=gain, reduction="none")
+        # Both in the order of np.unique(groups).
         sizes = split_lists(check_groups(groups, len(y_score))).lengths
         return cls(each.groups, sizes, each.value, k=k).plot(kind=kind, ax=ax)
 
@@ -327,6 +345,7 @@ class AttentionDisplay:
         shown = self.weights[:, layer].mean(0)
         shown = shown.mean(0) if head is None else shown[head]
         self.image_ = ax.imshow(shown, vmin=0, cmap="Blues")
+        # Position 0 is the [CLS] token, which stands for the list.
         ticks, names = np.arange(len(shown)), ["list", *self.item_names]
         ax.set_xticks(ticks, names, rotation=90)
         ax.set_yticks(ticks, names)
@@ -477,7 +496,7 @@ class ListValueDisplay(_ReliabilityDisplay):
             A list is good if its highest label is at least this.
         n_bins : int, default=10
             At most this many bins for each segment, of about equally many lists, 20 or
-        more.
+            more.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
 
@@ -544,7 +563,7 @@ class ItemValueDisplay(_ReliabilityDisplay):
             An item is good if its label is at least this.
         n_bins : int, default=10
             At most this many bins for each segment, of about equally many items, 20 or
-        more.
+            more.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
 
@@ -554,7 +573,9 @@ class ItemValueDisplay(_ReliabilityDisplay):
             The display, drawn.
         """
         value = ranker.predict_item_value(X, groups=groups)
-        is_good = check_labels(y) >= min_label
+        y = check_labels(y)
+        check_length(y, "y", _num_samples(X))
+        is_good = y >= min_label
         proba = _chance_of(value.proba, value.levels, min_label)
         return cls(is_good, proba, segment=segment, n_bins=n_bins).plot(ax)
 
@@ -749,6 +770,7 @@ class PermutationImportanceDisplay:
         self.ax_ = ax = _axes(ax)
         self.figure_ = ax.figure
         means = np.array([result.importances_mean for result in self.results])
+        # By size, whatever the sign: a feature that misleads is of interest, too.
         shown = np.argsort(np.abs(means).max(axis=0))[-max_features:]
         height = 0.8 / len(self.results)
         for i, result in enumerate(self.results):
@@ -769,13 +791,14 @@ def _list_outcomes(ranker, X, y, groups, min_label):
     """Whether each list is good, the predicted chance of that, and the lists."""
     value = ranker.predict_list_value(X, groups=groups)
     y = check_labels(y)
-    check_consistent_length(X, y)
+    check_length(y, "y", _num_samples(X))
     lists = lists_of(find_groups(X, groups, None, ranker.group_column), len(y))
     is_good = lists.reduce(np.maximum, y) >= min_label
     return is_good, _chance_of(value.proba, ranker.levels_, min_label), lists
 
 
 def _chance_of(proba, levels, min_label):
+    # Summed chances may pass 1 by rounding, and chances are checked.
     return np.clip(proba[:, levels >= min_label].sum(axis=1), 0, 1)
 
 
@@ -795,6 +818,7 @@ def _of_lists(segment, lists):
 
 def _quantile_bins(values, n_bins):
     """Bin of each value, equal ones together, and the number in each bin, never 0."""
+    # Where many values are equal, edges coincide and bins are fewer.
     edges = np.unique(np.quantile(values, np.arange(n_bins) / n_bins))
     bins = np.searchsorted(edges, values, side="right") - 1
     _, bins, count = np.unique(bins, return_inverse=True, return_counts=True)

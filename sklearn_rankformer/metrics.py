@@ -1,14 +1,26 @@
 """Ranking metrics on flat arrays: one label, one score and one list id per row.
 
+Rows may come in any order. By default lists without any relevant item are left out and
+tied scores averaged, so that neither a constant scorer nor empty lists can flatter a
+model.
+
+>>> from sklearn_rankformer.metrics import ndcg_score
+>>> labels, scores = [2, 0, 1, 0, 0], [0.1, 0.9, 0.5, 0.3, 0.2]
+>>> groups = ["a", "a", "a", "b", "b"]
+>>> ndcg_score(labels, scores, groups, k=10)
+0.586...
+>>> ndcg_score(labels, scores, groups, k=10, empty="zero")
+0.293...
+>>> ndcg_score(labels, scores, groups, k=10, reduction="none")
+{'groups': array(['a', 'b'], dtype='<U1'), 'value': array([0.586...,        nan])}
+
+The user guide has the arguments that give the numbers of other libraries.
+
 Every metric follows the same path. The rows are ranked once, list after list, best
 score first (`_rank`); each row yields a term; the terms are summed per list and the
 lists averaged (`_Case.reduce`). Tied scores form blocks, and each metric is written
 as its expectation over a random order within every block; the other two rules for
 ties put the rows in a fixed order, which leaves blocks of one row each.
-
-The defaults leave out lists without any relevant item and average tied scores, so
-that neither a constant scorer nor empty lists can flatter a model. The user guide has
-the arguments with which each other library's numbers come out.
 """
 
 from dataclasses import dataclass
@@ -20,9 +32,12 @@ from sklearn.utils import Bunch
 
 from ._checks import (
     check_k,
+    check_length,
     check_list_weights,
+    check_max_label,
     check_numbers,
     check_option,
+    refuse_empty,
     refuse_negative,
 )
 from ._groups import check_groups
@@ -68,8 +83,8 @@ def ndcg_score(
     sample_weight : array-like of shape (n_rows,) or None, default=None
         Weight of each row's list in the mean: the same number on all rows of a list.
     gain : {"exp", "linear"} or callable, default="exp"
-        What a label is worth: ``2**y - 1``, ``y``, or a function which turns the
-        array of labels into an array of finite gains that are not negative.
+        Gain of a label: ``2**y - 1``, ``y``, or a function that turns the array of
+        labels into an array of finite gains that are not negative.
     ties : {"average", "pessimistic", "stable"}, default="average"
         Order of equal scores within a list: the expectation over a random order, the
         worst order (least relevant first), or the order of the rows.
@@ -113,6 +128,7 @@ def ndcg_score(
     gains = label_gains(case.labels, gain)
     k = check_k(k)
     dcg = _dcg(_rank(gains, case.scores, case.lists, ties), k)
+    # Rows tied here have equal gains, so their order does not matter.
     best = _dcg(_rank(gains, gains, case.lists, "stable"), k)
     # Rounding of the mean over ties may lift a perfect list a hair above 1.
     values = np.minimum(dcg / np.where(best > 0, best, 1), 1)
@@ -178,7 +194,7 @@ def mean_reciprocal_rank(
     Returns
     -------
     score : float or Bunch
-        As in `ndcg_score`, which also tells what is raised.
+        As in `ndcg_score`, which also says what is raised.
 
     Notes
     -----
@@ -189,6 +205,7 @@ def mean_reciprocal_rank(
     relevant = _relevant(case.labels, min_label)
     ranked = _rank(relevant, case.scores, case.lists, ties)
     unseen = ranked.n_tied - ranked.place + 1
+    # Past the last irrelevant row the count would fall below 0: there all stop.
     irrelevant = np.maximum(unseen - ranked.per_tie(ranked.values), 0)
     values = _cascade(ranked, irrelevant / unseen, check_k(k))
     nothing = case.lists.reduce(np.maximum, relevant) == 0
@@ -225,7 +242,7 @@ def expected_reciprocal_rank(
     Returns
     -------
     score : float or Bunch
-        As in `ndcg_score`, which also tells what is raised.
+        As in `ndcg_score`, which also says what is raised.
 
     Notes
     -----
@@ -270,7 +287,7 @@ def average_precision(
     Returns
     -------
     score : float or Bunch
-        As in `ndcg_score`, which also tells what is raised.
+        As in `ndcg_score`, which also says what is raised.
 
     Notes
     -----
@@ -284,6 +301,7 @@ def average_precision(
     k = check_k(k)
     n_relevant = ranked.per_list(ranked.values)
     hits = ranked.per_tie(ranked.values)
+    # Expected relevant rows among those of the block that come before.
     fellows = (ranked.place - 1) * (hits - 1) / np.maximum(ranked.n_tied - 1, 1)
     precision = (_hits_above(ranked, n_relevant) + 1 + fellows) / ranked.position
     terms = hits / ranked.n_tied * precision
@@ -317,7 +335,7 @@ def precision_at_k(
     Returns
     -------
     score : float or Bunch
-        As in `ndcg_score`, which also tells what is raised.
+        As in `ndcg_score`, which also says what is raised.
     """
     case = _check(y_true, y_score, groups, sample_weight)
     k = check_k(k)
@@ -339,7 +357,7 @@ def recall_at_k(
     empty="skip",
     reduction="mean",
 ):
-    """Share of a list's relevant items that stand among the first `k`.
+    """Share of a list's relevant items that are among the first `k`.
 
     Parameters
     ----------
@@ -351,7 +369,7 @@ def recall_at_k(
     Returns
     -------
     score : float or Bunch
-        As in `ndcg_score`, which also tells what is raised.
+        As in `ndcg_score`, which also says what is raised.
     """
     case = _check(y_true, y_score, groups, sample_weight)
     hits, n_relevant = _hits(case, min_label, ties, check_k(k))
@@ -439,6 +457,7 @@ class _Case:
         values = np.where(nothing, filler, values)
         if reduction == "none":
             return Bunch(groups=self.lists.ids, value=values)
+        # A list of weight 0 must not hide that no other has anything to rank.
         kept = ~np.isnan(values) & (self.weights > 0)
         if not kept.any():
             warn_user(
@@ -448,6 +467,7 @@ class _Case:
                 UndefinedMetricWarning,
             )
             return float("nan")
+        # Scaled first, so that no sum of weights overflows.
         weights = self.weights[kept] / self.weights[kept].max()
         return float(np.average(values[kept], weights=weights))
 
@@ -456,13 +476,8 @@ def _check(y_true, y_score, groups, sample_weight) -> _Case:
     labels = check_numbers(y_true, "y_true")
     refuse_negative(labels, "y_true")
     scores = check_numbers(y_score, "y_score")
-    if not len(labels):
-        raise ValueError("y_true is empty. Give at least one row.")
-    if len(scores) != len(labels):
-        raise ValueError(
-            f"y_score has {len(scores)} entries, y_true has {len(labels)}. Give one "
-            f"score per label."
-        )
+    refuse_empty(labels, "y_true")
+    check_length(scores, "y_score", len(labels))
     lists = split_lists(check_groups(groups, len(labels)))
     return _Case(labels, scores, lists, _weights(sample_weight, lists))
 
@@ -473,7 +488,7 @@ def _weights(sample_weight, lists: Lists) -> np.ndarray:
 
 
 def label_gains(labels: np.ndarray, gain) -> np.ndarray:
-    """Return what each label is worth: finite, not negative, and safe to sum.
+    """Return the gain of each label: finite, not negative, and safe to sum.
 
     Parameters
     ----------
@@ -493,6 +508,7 @@ def label_gains(labels: np.ndarray, gain) -> np.ndarray:
         If `gain` is unknown or gives what cannot be gains, or the gains overflow.
     """
     if callable(gain):
+        # A copy, as the user's function may write into what it is given.
         gains = np.asarray(gain(labels.copy()), dtype=np.float64)
         if gains.shape != labels.shape or not (gains >= 0).all():
             raise ValueError(
@@ -530,12 +546,7 @@ def _relevant(labels: np.ndarray, min_label) -> np.ndarray:
 
 def _stop_chances(labels: np.ndarray, max_label, gain) -> np.ndarray:
     check_option("gain", gain, ("exp", "linear"))
-    top = labels.max() if max_label is None else float(max_label)
-    if not labels.max() <= top < np.inf:
-        raise ValueError(
-            f"max_label is {max_label!r}, but y_true goes up to {labels.max():g}. "
-            f"Give the top of the label scale."
-        )
+    top = check_max_label(max_label, labels, "y_true")
     if gain == "linear":
         return labels / top if top else labels
     # (2**y - 1) / 2**top, written so that no power can overflow.
@@ -584,6 +595,7 @@ class _Ranked:
     def per_tie(self, terms: np.ndarray) -> np.ndarray:
         """Sum over each row's block, repeated on its rows."""
         starts = np.flatnonzero(self.first)
+        # No ties, as mostly with the scores of a model.
         if len(starts) == len(terms):
             return terms
         lengths = np.diff(starts, append=len(terms))
@@ -599,6 +611,7 @@ class _Ranked:
 def _rank(values: np.ndarray, scores: np.ndarray, lists: Lists, ties) -> _Ranked:
     """Order the rows of each list by descending score."""
     check_option("ties", ties, ("average", "pessimistic", "stable"))
+    # lexsort takes the last key first: by list, by score, least relevant first.
     if ties == "pessimistic":
         order = np.lexsort((values, -scores, lists.sort_keys))
     else:
@@ -638,6 +651,7 @@ def _cascade(ranked: _Ranked, read_on: np.ndarray, k: int | None) -> np.ndarray:
     `read_on` is the chance to read on past each row for a reader who came to it.
     """
     position = ranked.position
+    # Running products by doubling: log2 of the longest list steps, no loop over rows.
     reach = read_on.copy()
     step = 1
     while step < position.max():

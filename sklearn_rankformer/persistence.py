@@ -3,6 +3,18 @@
 `save` writes one safetensors file: the weights and the tables of the input transform as
 tensors, all else as JSON in its header. `load` builds the ranker from these and from
 nothing else, so a file from a stranger can be wrong but cannot run anything.
+
+>>> import os, tempfile
+>>> from sklearn_rankformer import MLPRanker, persistence
+>>> from sklearn_rankformer.datasets import make_ranking
+>>> X, y, groups = make_ranking(n_lists=20, random_state=0)
+>>> ranker = MLPRanker(max_epochs=1, random_state=0).fit(X, y, groups=groups)
+>>> with tempfile.TemporaryDirectory() as folder:
+...     path = os.path.join(folder, "ranker.safetensors")
+...     persistence.save(ranker, path)
+...     bool((persistence.load(path).predict(X) == ranker.predict(X)).all())
+True
+
 `Checkpoint` writes the same kind of file after each epoch of a fit.
 """
 
@@ -60,7 +72,7 @@ def save(ranker, path, *, optimizer=False):
     ranker : RankFormerRanker or MLPRanker
         The fitted ranker. A `random_state` that is a generator is saved as None.
     path : str or path-like
-        File to write, ``ranker.safetensors`` say. It is replaced in one step: whoever
+        File to write, such as ``ranker.safetensors``. It is replaced in one step: who
         reads it meanwhile gets the old one or the new one.
     optimizer : bool, default=False
         Whether to keep the state of the optimiser, without which `partial_fit` begins
@@ -93,6 +105,7 @@ def save(ranker, path, *, optimizer=False):
     >>> bool((loaded.predict(X, groups) == ranker.predict(X, groups)).all())
     True
     """
+    # Not isinstance: a subclass may hold what the file would lose.
     if type(ranker) not in _CLASSES.values():
         raise TypeError(
             f"ranker must be one of {', '.join(_CLASSES)}, got "
@@ -149,6 +162,7 @@ def load(path, *, device="auto"):
     --------
     save : Write the file.
     """
+    # First, so that a wrong device is not reported as a damaged file.
     check_device(device)
     header, arrays = read_file(Path(path))
     try:
@@ -238,19 +252,30 @@ class Checkpoint(Callback):
             raise ValueError(f"{self.path_} is not a checkpoint. Delete it.")
         _check_fingerprint(header["fingerprint"], self.fingerprint_, self.path_)
         try:
-            net.history = make_history([_decode_table(e) for e in header["history"]])
-            net_from_arrays(net, without("net.", arrays))
-            if net.plan.hold_out is not None:
-                best = without("best.", arrays)
-                weights = {k: torch.from_numpy(v) for k, v in best.items()}
-                deepcopy(net.module_).load_state_dict(weights)  # raises if damaged
-                net.plan.hold_out.restore(weights)
-            net.plan.stopped = bool(header["stopped"])
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            self._restore(net, header, arrays)
+        except Exception as error:  # as in load
             raise ValueError(
                 f"{self.path_} is damaged ({type(error).__name__}: {error}). Delete it "
                 f"to start again."
             ) from error
+
+    def _restore(self, net, header, arrays):
+        _check_arrays(arrays)
+        hold_out = net.plan.hold_out
+        epochs = [_decode_table(epoch) for epoch in header["history"]]
+        _check_epochs(epochs, () if hold_out is None else (hold_out.monitor,))
+        if not 1 <= len(epochs) <= net.plan.n_epochs:
+            raise ValueError(f"{len(epochs)} epochs of {net.plan.n_epochs}")
+        net.history = make_history(epochs)
+        net_from_arrays(net, without("net.", arrays))
+        if hold_out is not None:
+            best = without("best.", arrays)
+            weights = {k: torch.from_numpy(v) for k, v in best.items()}
+            deepcopy(net.module_).load_state_dict(weights)  # raises if damaged
+            hold_out.restore(weights)
+        if type(header["stopped"]) is not bool:
+            raise ValueError("stopped is neither true nor false")
+        net.plan.stopped = header["stopped"]
 
 
 # Plain values ------------------------------------------------------------------------
@@ -297,8 +322,7 @@ def _restore(header, arrays, device):
     make = _CLASSES.get(header["class"])
     if make is None:
         raise ValueError(f"class {header['class']!r} is none of {', '.join(_CLASSES)}")
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise ValueError("numbers that are not finite")
+    _check_arrays(arrays)
     ranker = _make_ranker(make, header["parameters"]).set_params(device=device)
     fitted = _decode_fitted(header["fitted"])
     names = header["feature_names"]
@@ -309,7 +333,8 @@ def _restore(header, arrays, device):
     model = {"config": decode(header["network"]), "arrays": arrays}
     ranker.__setstate__({**vars(ranker), **fitted, "_model": model})
     n_features = ranker._model.columns.n_features
-    if ranker.n_features_in_ != n_features or len(names or ()) not in (0, n_features):
+    n_names = n_features if names is None else len(names)
+    if not ranker.n_features_in_ == n_names == n_features > 0:
         raise ValueError(f"columns do not match the {n_features} features")
     return ranker
 
@@ -333,9 +358,24 @@ def _decode_fitted(stored):
         if type(value) not in kinds:
             raise ValueError(f"{name} is {value!r}")
         fitted[name] = value
-    if not all(type(epoch) is dict for epoch in fitted["history_"]):
-        raise ValueError("history_ holds no epochs")
+    _check_epochs(fitted["history_"])
     return fitted
+
+
+def _check_arrays(arrays):
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+            raise ValueError(f"{name} holds numbers that are not real or not finite")
+
+
+def _check_epochs(epochs, monitors=()):
+    """Raise ValueError unless each epoch is a table with the numbers that are read."""
+    for epoch in epochs:
+        if type(epoch) is not dict or not all(type(name) is str for name in epoch):
+            raise ValueError("a history that holds no epochs")
+        for name in ("train_loss", *monitors):
+            if type(epoch.get(name)) is not float:
+                raise ValueError(f"an epoch without {name}")
 
 
 # What a fit was asked for ------------------------------------------------------------

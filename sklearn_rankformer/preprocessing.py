@@ -1,7 +1,7 @@
 """Features that know their list.
 
-`WithinListScaler` is an ordinary scikit-learn transformer which gives any model, a GBDT
-say, the context of the list: each feature standardised and ranked within it.
+`WithinListScaler` is an ordinary scikit-learn transformer that gives any model, such as
+a GBDT, the context of the list: each feature standardised and ranked within it.
 
 >>> import numpy as np
 >>> from sklearn_rankformer.preprocessing import WithinListScaler
@@ -21,7 +21,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ._groups import resolve_groups
+from ._checks import check_option
+from ._groups import refuse_list_sizes, resolve_groups
 from ._lists import lists_of
 from ._tables import as_table
 from ._warnings import warn_missing_groups
@@ -38,7 +39,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     output : {"append", "replace"}, default="append"
-        Whether the relative features follow the original ones or stand in for them.
+        Whether the relative features follow the original ones or replace them.
     with_rank : bool, default=True
         Whether to add each feature's rank within its list, from 0 (lowest) to 1, ties
         averaged, beside its standardised value.
@@ -74,6 +75,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         self.output = output
         self.with_rank = with_rank
 
+    @refuse_list_sizes
     def fit(self, X, y=None, groups=None):
         """Check the input; nothing is learned.
 
@@ -91,10 +93,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         self : WithinListScaler
             The scaler.
         """
-        if self.output not in ("append", "replace"):
-            raise ValueError(
-                f"output must be 'append' or 'replace', got {self.output!r}."
-            )
+        check_option("output", self.output, ("append", "replace"))
         X = validate_data(
             self,
             as_table(X),
@@ -102,6 +101,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
             ensure_all_finite="allow-nan",
             reset=True,
         )
+        # For its checks: wrong ids should fail here, not in transform.
         resolve_groups(X, groups)
         if groups is None:
             warn_missing_groups("WithinListScaler.fit")
@@ -209,6 +209,7 @@ def _standardize(X, lists):
     centred = scaled - (_reduce(np.add, scaled, lists) / count)[lists.codes]
     squares = _reduce(np.add, np.where(there, centred, 0.0) ** 2, lists)
     std = np.sqrt(squares / count)
+    # Exactly 0 in constant lists, whatever rounding has left.
     varied = (highest > lowest)[lists.codes]
     relative = centred / np.where(std > 0, std, 1.0)[lists.codes]
     return np.where(there, np.where(varied, relative, 0.0), np.nan)
@@ -217,6 +218,7 @@ def _standardize(X, lists):
 def _ranks(X, lists):
     """Average rank within the list, scaled to [0, 1]; 0.5 in a list of one."""
     ranks = np.full(X.shape, np.nan)
+    # One by one, as each column lacks values of its own.
     for j in range(X.shape[1]):
         rows = np.flatnonzero(~np.isnan(X[:, j]))
         values, codes = X[rows, j], lists.codes[rows]

@@ -36,8 +36,6 @@ from sklearn.utils._param_validation import (
 )
 
 from sklearn_rankformer import (
-    MLPRanker,
-    RankFormerRanker,
     WithinListScaler,
     persistence,
 )
@@ -47,23 +45,14 @@ from sklearn_rankformer.model_selection import check_group_cv
 from sklearn_rankformer.scoring import get_scorer, make_ranking_scorer
 
 from .conftest import make_lists
+from .factories import TINY, mlp, rankformer
 
-TINY: dict[str, Any] = {
-    "n_members": 1,
-    "n_bins": 2,
-    "max_epochs": 1,
-    "random_state": 0,
-    "device": "cpu",
-}
+LEAST: dict[str, Any] = {**TINY, "device": "cpu"}
 MAKERS = {
-    "RankFormerRanker": lambda **params: RankFormerRanker(
-        **{"d_model": 8, "nhead": 2, "dim_feedforward": 8, "num_layers": 1}
-        | TINY
-        | params
+    "RankFormerRanker": partial(
+        rankformer, **LEAST, d_model=8, dim_feedforward=8, num_layers=1
     ),
-    "MLPRanker": lambda **params: MLPRanker(
-        **{"hidden_layer_sizes": (8,)} | TINY | params
-    ),
+    "MLPRanker": partial(mlp, **LEAST, hidden_layer_sizes=(8,)),
 }
 X, Y, GROUPS = make_lists(n_lists=12)
 N_ROWS, N_FEATURES = X.shape

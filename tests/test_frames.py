@@ -11,9 +11,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from sklearn_rankformer import MLPRanker, RankFormerRanker, _batching
+from sklearn_rankformer import _batching
 
 from .conftest import make_lists
+from .factories import both, mlp, rankformer
 
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")
@@ -22,18 +23,6 @@ NAMES = ["a", "b", "c", "d"]
 COLOURS = ["blue", "green", "red"]
 
 
-def rankformer(**params):
-    small = {"d_model": 16, "nhead": 2, "dim_feedforward": 16, "num_layers": 1}
-    short = {"n_members": 2, "n_bins": 4, "max_epochs": 2, "random_state": 0}
-    return RankFormerRanker(**{**small, **short, **params})
-
-
-def mlp(**params):
-    short = {"n_members": 2, "n_bins": 4, "max_epochs": 2, "random_state": 0}
-    return MLPRanker(**{"hidden_layer_sizes": (16,), **short, **params})
-
-
-both = pytest.mark.parametrize("make", [rankformer, mlp])
 frames = pytest.mark.parametrize("kind", ["pandas", "polars"])
 
 

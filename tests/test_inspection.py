@@ -17,7 +17,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch
 
-from sklearn_rankformer import MLPRanker, RankFormerRanker
 from sklearn_rankformer import inspection as module
 from sklearn_rankformer._explanations import (
     MIN_DONORS,
@@ -49,6 +48,7 @@ from sklearn_rankformer.metrics import ndcg_score
 from sklearn_rankformer.model_selection import ListKFold
 
 from .conftest import make_lists
+from .factories import TINY, mlp, rankformer
 from .strategies import list_ids
 
 N_ITEM, N_LIST = 0, 1  # columns: what tells items apart, what tells lists apart
@@ -96,15 +96,7 @@ class ItemsKnown:
 @pytest.fixture(scope="module")
 def fitted():
     X, y, groups = make_lists(n_lists=60)
-    ranker = RankFormerRanker(
-        d_model=16,
-        nhead=2,
-        dim_feedforward=16,
-        n_members=3,
-        max_epochs=3,
-        device="cpu",
-        random_state=0,
-    )
+    ranker = rankformer(n_members=3, device="cpu")
     return ranker.fit(X, y, groups=groups), X, y, groups
 
 
@@ -261,10 +253,7 @@ def test_inputs_stay_as_they_are(fitted):
 
 def test_the_column_of_list_ids_is_no_feature(fitted):
     _, X, y, groups = fitted
-    ranker = RankFormerRanker(
-        d_model=8, nhead=1, num_layers=1, n_members=1, max_epochs=1, group_column=0,
-        random_state=0,
-    )  # fmt: skip
+    ranker = rankformer(**TINY, group_column=0)
     with_ids = np.column_stack([groups, X])
     ranker.fit(with_ids, y)
     result = list_permutation_importance(
@@ -290,7 +279,7 @@ def test_the_column_of_list_ids_is_found_below_pipelines_and_searches(wrapped):
             remainder="passthrough",
             verbose_feature_names_out=False,
         ).set_output(transform="pandas"),
-        MLPRanker(max_epochs=1, n_members=1, group_column="list", random_state=0),
+        mlp(**TINY, group_column="list"),
     )
     if wrapped == "search":
         model = GridSearchCV(model, {"mlpranker__dropout": [0.1]}, cv=ListKFold(2))
@@ -309,7 +298,7 @@ def test_the_column_of_list_ids_is_found_below_pipelines_and_searches(wrapped):
 
 def test_pipelines_and_regressors_are_explained(routing):
     X, y, groups = world()
-    pipeline = make_pipeline(StandardScaler(), MLPRanker(max_epochs=1, random_state=0))
+    pipeline = make_pipeline(StandardScaler(), mlp(**TINY))
     pipeline.fit(X, y, groups=groups)
     for model in (pipeline, LinearRegression().fit(X, y)):
         result = list_permutation_importance(model, X, y, groups, n_repeats=1)
@@ -324,7 +313,7 @@ def test_pipelines_and_regressors_are_explained(routing):
         ({"n_repeats": 0}, "n_repeats must be"),
         ({"scoring": "ndgc"}, "Did you mean 'ndcg'"),
         ({"groups": [1, 2]}, "groups has 2 entries"),
-        ({"y": [1, 2]}, "inconsistent"),
+        ({"y": [1, 2]}, "y has 2 entries for .* rows"),
         ({"X": np.zeros(3)}, "X must be 2-D"),
     ],
 )
@@ -373,7 +362,7 @@ def test_swap_names_the_feature_that_matters():
     assert_array_equal(result.removal, 0)
 
 
-def test_removal_shows_company_that_counts():
+def test_removal_shows_others_that_count():
     X = np.array([[0.0], [1.0], [9.0], [5.0]])
     groups = np.array(["a", "a", "a", "b"])
     result = explain_pair(InList(), X, groups, 0, 1)
@@ -559,9 +548,9 @@ def test_attention_of_what_has_none_is_refused(fitted):
     ranker, X, y, groups = fitted
     with pytest.raises(ValueError, match="No row of groups is of the list 999"):
         attention_maps(ranker, X, groups, 999)
-    mlp = MLPRanker(max_epochs=1, random_state=0).fit(X, y, groups=groups)
+    ranker = mlp(**TINY).fit(X, y, groups=groups)
     with pytest.raises(TypeError, match="MLPRanker has no attention"):
-        attention_maps(mlp, X, groups, 0)
+        attention_maps(ranker, X, groups, 0)
 
 
 # Displays -----------------------------------------------------------------------------
@@ -642,7 +631,7 @@ def test_without_matplotlib_displays_say_what_to_install(kind, draw, monkeypatch
 @pytest.mark.parametrize("measure", ["valid_ndcg", "valid_loss"])
 def test_training_curve_shows_the_history(measure, axes):
     X, y, groups = make_lists()
-    ranker = MLPRanker(max_epochs=3, n_members=1, random_state=0)
+    ranker = mlp()
     y_val = y if measure == "valid_ndcg" else 0 * y  # nothing to rank
     ranker.fit(X, y, groups=groups, X_val=X, y_val=y_val, groups_val=groups)
     display = TrainingCurveDisplay.from_estimator(ranker, ax=axes)
@@ -657,7 +646,7 @@ def test_training_curve_shows_the_history(measure, axes):
 
 def test_training_without_held_out_lists_has_one_curve(axes):
     X, y, groups = make_lists(n_lists=5)
-    ranker = MLPRanker(max_epochs=2, random_state=0).fit(X, y, groups=groups)
+    ranker = mlp().fit(X, y, groups=groups)
     assert TrainingCurveDisplay.from_estimator(ranker, ax=axes).measure_ax_ is None
 
 

@@ -214,12 +214,12 @@ def test_plain_regressors_are_scored_by_list(data, on):
 
 @pytest.mark.parametrize("on", [True, False])
 @pytest.mark.parametrize("model", [Ridge(), pipeline(), ListCentred()])
-def test_scoring_without_groups_raises_and_names_both_mends(data, model, on):
+def test_scoring_without_groups_raises_and_names_both_ways_out(data, model, on):
     X, y, _ = data
-    mends = r"ndcg@10 got no groups.*enable_metadata_routing=True.*group_column="
+    ways_out = r"ndcg@10 got no groups.*enable_metadata_routing=True.*group_column="
     with sklearn.config_context(enable_metadata_routing=on):
         model = clone(model).fit(X, y)
-        with pytest.raises(ValueError, match=mends):
+        with pytest.raises(ValueError, match=ways_out):
             get_scorer("ndcg@10")(model, X, y)
 
 

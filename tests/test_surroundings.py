@@ -15,24 +15,10 @@ import torch
 from sklearn import config_context
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
-from sklearn_rankformer import MLPRanker, RankFormerRanker
 from sklearn_rankformer.persistence import load, save
 
 from .conftest import make_lists
-
-SMALL = {"n_members": 2, "n_bins": 4, "max_epochs": 2, "random_state": 0}
-
-
-def rankformer(**params):
-    cells = {"d_model": 16, "nhead": 2, "dim_feedforward": 16}
-    return RankFormerRanker(**{**SMALL, **cells, **params})
-
-
-def mlp(**params):
-    return MLPRanker(**{**SMALL, "hidden_layer_sizes": (16, 8), **params})
-
-
-both = pytest.mark.parametrize("make", [rankformer, mlp])
+from .factories import both, rankformer
 
 
 def fit_and_predict(make):
