@@ -589,7 +589,7 @@ def draw(fitted):
             ItemsKnown(), X, y, groups, segment=y > 1, ax=ax
         ),
         "answers": lambda ax: AnswerCurveDisplay.from_estimator(
-            ranker, X, y, groups, precision=0.3, ax=ax
+            ranker, X, y, groups, ax=ax
         ),
         "importance": lambda ax: PermutationImportanceDisplay.from_estimator(
             ranker, X, y, groups, n_repeats=2, random_state=0, ax=ax
