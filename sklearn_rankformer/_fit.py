@@ -22,8 +22,8 @@ from ._batching import (
     make_targets,
     ordered_batches,
 )
-from ._calibration import Grades, guess
 from ._callbacks import HoldOut, Progress, Schedule
+from ._chances import Grades, guess
 from ._columns import Columns
 from ._config import NetworkConfig, RankFormerConfig
 from ._device import ordinary_torch

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ._batching import Features
-from ._calibration import (
+from ._chances import (
     Calibration,
     Grades,
     calibrate_items,

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import __version__
-from ._calibration import item_thresholds
+from ._chances import item_thresholds
 from ._columns import Columns
 from ._ranker import MLPRanker, RankFormerRanker
 

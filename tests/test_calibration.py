@@ -1,259 +1,333 @@
-"""Chances of lists and items: they hold, they fall, they keep the order."""
-
-import pickle
+"""Segments show whose skill it is, and a threshold keeps the precision it promises."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import expit, logit
-from scipy.stats import rankdata
-from sklearn.linear_model import LogisticRegression
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import binom, binomtest
+from sklearn.metrics import brier_score_loss, precision_score
 
-from sklearn_rankformer import MLPRanker, RankFormerRanker
-from sklearn_rankformer._calibration import (
-    LIST_GUESS,
-    calibrate_items,
-    calibrate_lists,
-    guess,
-    item_chances,
-    item_thresholds,
-    list_chances,
-    list_logits,
-    match_logits,
-    to_proba,
+from sklearn_rankformer import calibration as module
+from sklearn_rankformer.calibration import (
+    _passed,
+    answer_curve,
+    brier_by_segment,
+    pick_threshold,
+    precision_bounds,
 )
-from sklearn_rankformer._lists import split_lists
-from sklearn_rankformer._rows import Levels
-from sklearn_rankformer.persistence import load, save
-
-from .conftest import make_lists
-from .strategies import list_ids
-
-SMALL = {
-    "d_model": 16,
-    "nhead": 2,
-    "dim_feedforward": 16,
-    "n_members": 2,
-    "n_bins": 4,
-    "max_epochs": 2,
-    "random_state": 0,
-}
 
 
-def rankformer(**params):
-    return RankFormerRanker(**{**SMALL, **params})
+@st.composite
+def judged(draw, min_size=1):
+    """Outcomes, chances with ties, segments, and another order of them."""
+    pair = st.tuples(st.booleans(), st.integers(0, 10), st.sampled_from("abc"))
+    rows = draw(st.lists(pair, min_size=min_size, max_size=60))
+    good, tenths, segment = (np.array(of) for of in zip(*rows, strict=True))
+    order = np.array(draw(st.permutations(range(len(rows)))))
+    return good, tenths / 10, segment, order
 
 
-@pytest.fixture(scope="module")
-def fitted():
-    X, y, groups = make_lists(n_lists=120)
-    return rankformer(max_epochs=6).fit(X, y, groups=groups)
-
-
-def draw_views(n_lists, n_thresholds=1, seed=0):
-    """Two views of lists, and outcomes drawn by known weights of them."""
+def sample(seed=0, n_samples=1000):
+    """Calibrated chances, spread evenly."""
     rng = np.random.default_rng(seed)
-    views = rng.normal(scale=2, size=(n_lists, 2, n_thresholds))
-    weights = np.tile([0.3, 1.1, -0.4], (n_thresholds, 1))
-    grades = rng.random((n_lists, n_thresholds)) < expit(list_logits(views, weights))
-    return views, weights, grades.sum(1)
+    chance = rng.uniform(size=n_samples)
+    return rng.uniform(size=n_samples) < chance, chance
 
 
-# Fitting -----------------------------------------------------------------------------
+# By segment ---------------------------------------------------------------------------
 
 
-def test_with_many_lists_the_data_decide():
-    views, weights, grades = draw_views(20_000)
-    np.testing.assert_allclose(calibrate_lists(views, grades), weights, atol=0.07)
-    reference = LogisticRegression(C=1e9).fit(views[:, :, 0], grades)
-    expected = [*reference.coef_[0], *reference.intercept_]
-    np.testing.assert_allclose(calibrate_lists(views, grades)[0], expected, atol=0.005)
+@given(judged())
+def test_segments_are_scored_as_if_each_came_alone(data):
+    good, chance, segment, _ = data
+    result = brier_by_segment(good, chance, segment)
+    assert_array_equal(result.segment, np.unique(segment))
+    for j, name in enumerate(result.segment):
+        inside = segment == name
+        rate = np.full(inside.sum(), good[inside].mean())
+        assert result.n_samples[j] == inside.sum()
+        assert_allclose(result.base_rate[j], rate[0])
+        for score, of in [("brier", chance[inside]), ("base_brier", rate)]:
+            expected = brier_score_loss(good[inside], of, pos_label=True)
+            assert_allclose(result[score][j], expected, atol=1e-12)
 
 
-def test_without_lists_the_guess_stands():
-    none = calibrate_lists(np.empty((0, 2, 3)), np.empty(0, dtype=int))
-    np.testing.assert_allclose(none, np.tile(LIST_GUESS, (3, 1)), atol=1e-6)
-    assert guess(3, 2).n_lists == 0
+@given(judged())
+def test_segments_part_the_lists_and_add_up_to_all(data):
+    good, chance, segment, _ = data
+    parts, whole = (brier_by_segment(good, chance, of) for of in (segment, None))
+    assert parts.n_samples.sum() == whole.n_samples[0] == len(good)
+    mean = np.average(parts.brier, weights=parts.n_samples)
+    assert_allclose([parts.total_brier, mean], whole.brier[0], atol=1e-12)
+    assert_allclose(parts.total_base_brier, whole.base_brier[0])
+    # What segments alone explain is never negative.
+    assert parts.within_base_brier <= parts.total_base_brier + 1e-12
 
 
-def test_a_view_that_says_the_opposite_is_ignored_not_turned_round():
-    views, _, grades = draw_views(3000)
-    views[:, 0] = -views[:, 1]
-    weights = calibrate_lists(views, grades)
-    assert (weights[:, :-1] >= 0).all()
+@given(judged())
+def test_no_order_of_the_lists_changes_a_score(data):
+    good, chance, segment, order = data
+    before = brier_by_segment(good, chance, segment)
+    after = brier_by_segment(good[order], chance[order], segment[order])
+    assert_array_equal(before.segment, after.segment)
+    for name in set(before) - {"segment"}:
+        assert_allclose(before[name], after[name], atol=1e-12)
 
 
-@pytest.mark.parametrize("n_lists", [10, 30])
-def test_few_lists_move_the_guess_a_little(n_lists):
+def test_skill_that_is_all_the_segments_shows():
     rng = np.random.default_rng(0)
-    views = rng.normal(size=(n_lists, 2, 1))
-    weights = calibrate_lists(views, np.ones(n_lists, dtype=int))[0]
-    assert np.abs(weights - LIST_GUESS).max() < 1.5
+    phone = rng.uniform(size=2000) < 0.5
+    chance = np.where(phone, 0.2, 0.7)
+    good = rng.uniform(size=2000) < chance
+    result = brier_by_segment(good, chance, phone)
+    assert result.total_brier < 0.8 * result.total_base_brier
+    assert result.total_brier >= result.within_base_brier
 
 
-@given(ids=list_ids(), data=st.data())
-def test_items_in_another_order_are_calibrated_alike(ids, data):
+# The curve ----------------------------------------------------------------------------
+
+
+@given(judged())
+def test_each_point_of_the_curve_answers_from_its_threshold_on(data):
+    good, score, _, _ = data
+    curve = answer_curve(good, score)
+    assert_array_equal(curve.threshold, np.unique(score)[::-1])
+    for j, threshold in enumerate(curve.threshold):
+        answered = score >= threshold
+        assert curve.n_answered[j] == answered.sum()
+        assert_allclose(curve.share[j], answered.mean())
+        assert_allclose(curve.precision[j], precision_score(good, answered))
+        test = binomtest(int(good[answered].sum()), int(answered.sum()))
+        bound = test.proportion_ci(confidence_level=0.9).low  # 5 % on either side
+        assert_allclose(curve.low[j], bound, atol=1e-9)
+
+
+@given(judged())
+def test_neither_order_nor_a_monotone_change_moves_the_curve(data):
+    good, score, _, order = data
+    before = answer_curve(good, score)
+    after = answer_curve(good[order], np.exp(3 * score[order]) - 7)
+    for name in set(before) - {"threshold"}:
+        assert_array_equal(before[name], after[name])
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_bounds_hold_as_often_as_they_say(confidence):
+    # Summed over all outcomes, so nothing is left to luck.
+    hits = np.arange(31)
+    low, high = precision_bounds(hits, np.full(31, 30), confidence)
+    for share in (0.01, 0.3, 0.77, 0.99):
+        chances = binom.pmf(hits, 30, share)
+        assert chances[low <= share].sum() >= confidence - 1e-12
+        assert chances[high >= share].sum() >= confidence - 1e-12
+
+
+# The threshold ------------------------------------------------------------------------
+
+
+def rising(place):
+    return place
+
+
+def steep(place):
+    return 1 / (1 + np.exp(-12 * (place - 0.5)))
+
+
+def one_cliff(place):
+    return np.where(place > 0.6, 0.85, 0.3)
+
+
+def dip(place):
+    """The precision falls to .54, and is above .7 again from .7 of the lists on."""
+    return np.where(place > 0.85, 0.95, np.where(place > 0.6, 0.3, 0.9))
+
+
+def tied(place):
+    return np.ceil(place * 8) / 8
+
+
+WORLDS = [(rising, 0.7), (steep, 0.8), (one_cliff, 0.8), (dip, 0.7), (tied, 0.76)]
+FINE = (np.arange(200_000) + 0.5) / 200_000
+
+
+def simulate(pick, world, n_samples, n_draws=2000):
+    """Threshold of each draw, as its true precision and the share it truly answers.
+
+    A list's place in the population, from 0 to 1, makes its chance and its score.
+    """
+    score = tied if world is tied else rising
     rng = np.random.default_rng(0)
-    ids = np.array(ids)
-    order = np.array(data.draw(st.permutations(range(len(ids)))))
-    scores, grades = rng.normal(size=len(ids)), rng.integers(0, 3, len(ids))
-    lists, other = split_lists(ids), split_lists(ids[order])
-    of_list = rng.normal(size=(lists.n_lists, 2))
-    everything = np.ones(len(ids), dtype=bool)
-    a = calibrate_items(scores, of_list, lists, grades, everything)
-    b = calibrate_items(scores[order], of_list, other, grades[order], everything)
-    np.testing.assert_allclose(a, b, atol=1e-4)
+    places = rng.uniform(size=(n_draws, n_samples))
+    good = rng.uniform(size=places.shape) < world(places)
+    thresholds = [pick(*draw) for draw in zip(good, score(places), strict=True)]
+    answered = len(FINE) - np.searchsorted(score(FINE), thresholds)
+    true = true_precision(world)[np.maximum(answered, 1) - 1]
+    return np.where(answered > 0, true, 1.0), answered / len(FINE)
 
 
-# Chances -----------------------------------------------------------------------------
+def true_precision(world):
+    """Of those that answer 1, 2, ... of the fine population, the best first."""
+    return np.cumsum(world(FINE)[::-1]) / np.arange(1, len(FINE) + 1)
 
 
-@given(
-    above=st.lists(
-        st.lists(st.floats(0.01, 0.99), min_size=3, max_size=3), min_size=1, max_size=5
+def measured_only(good, score, precision):
+    """The loosest threshold whose precision looks right."""
+    curve = answer_curve(good, score)
+    right = curve.precision >= precision
+    return curve.threshold[right][-1] if right.any() else np.inf
+
+
+@pytest.mark.parametrize(("n_samples", "confidence"), [(300, 0.95), (1500, 0.9)])
+@pytest.mark.parametrize(("world", "precision"), WORLDS)
+@pytest.mark.filterwarnings("ignore:No threshold promises")
+def test_true_precision_falls_short_as_rarely_as_promised(
+    world, precision, n_samples, confidence
+):
+    def pick(good, score):
+        return pick_threshold(
+            good, score, precision=precision, confidence=confidence
+        ).threshold
+
+    precisions, _ = simulate(pick, world, n_samples)
+    error = np.sqrt(confidence * (1 - confidence) / len(precisions))
+    short = (precisions < precision).mean()
+    assert short <= 1 - confidence + 3 * error
+
+
+def test_a_threshold_picked_by_measured_precision_would_fall_short():
+    # What the simulation must be able to see.
+    precisions, _ = simulate(
+        lambda good, score: measured_only(good, score, 0.7), rising, 300, n_draws=500
     )
+    assert (precisions < 0.7).mean() > 0.4
+
+
+def test_a_test_that_passes_hands_its_level_on_and_one_that_fails_loses_it():
+    shares = np.array([0.05, 0.1, 0.2, 0.5])  # fresh levels .02, .02, none, .02
+    for p_values, expected in [
+        ([0.02, 0.04, 0.04, 0.06], [1, 1, 1, 1]),
+        ([0.03, 0.02, 0.03, 0.02], [0, 1, 0, 1]),
+        ([0.03, 0.03, 0.00, 0.03], [0, 0, 1, 0]),
+    ]:
+        passed = _passed(np.array(p_values) - 1e-9, shares, 0.06)
+        assert_array_equal(passed, np.array(expected, dtype=bool))
+
+
+def test_where_every_hypothesis_is_true_few_sequences_reject_any():
+    shares = np.arange(1, 51) / 50
+    p_values = np.random.default_rng(0).uniform(size=(4000, 50))
+    wrong = np.mean([_passed(each, shares, 0.2).any() for each in p_values])
+    assert 0.15 < wrong <= 0.2 + 3 * np.sqrt(0.2 * 0.8 / 4000)
+
+
+@pytest.mark.parametrize(("world", "precision"), WORLDS[:3])
+def test_with_many_lists_it_answers_most_of_what_an_oracle_would(world, precision):
+    def pick(good, score):
+        return pick_threshold(good, score, precision=precision).threshold
+
+    _, answered = simulate(pick, world, n_samples=20_000, n_draws=20)
+    oracle = (true_precision(world) >= precision).sum() / len(FINE)
+    assert answered.min() > 0.9 * oracle
+
+
+@given(judged(min_size=30), st.floats(0.3, 0.8))
+@pytest.mark.filterwarnings("ignore:No threshold promises")
+def test_neither_order_nor_a_monotone_change_moves_who_is_answered(data, precision):
+    good, score, _, order = data
+    changed = np.exp(3 * score) - 7
+    before = pick_threshold(good, score, precision=precision)
+    after = pick_threshold(good[order], changed[order], precision=precision)
+    assert_array_equal(score >= before.threshold, changed >= after.threshold)
+    for name in set(before) - {"threshold"}:
+        assert_array_equal(before[name], after[name])
+
+
+def test_the_pick_is_a_point_of_the_curve_that_proves_the_precision():
+    good, chance = sample()
+    picked = pick_threshold(good, chance, precision=0.75, confidence=0.9)
+    curve = answer_curve(good, chance, confidence=0.9)
+    at = int(np.flatnonzero(curve.threshold == picked.threshold)[0])
+    assert {name: of[at] for name, of in curve.items()} == dict(picked)
+    assert picked.low >= 0.75
+    tail = binomtest(
+        round(picked.precision * picked.n_answered),
+        picked.n_answered,
+        0.75,
+        alternative="greater",
+    )
+    assert tail.pvalue <= 0.1
+
+
+def test_a_higher_precision_or_confidence_answers_no_more():
+    good, chance = sample()
+    shares = [
+        pick_threshold(good, chance, precision=precision, confidence=confidence).share
+        for precision, confidence in [(0.6, 0.8), (0.7, 0.8), (0.7, 0.99), (0.8, 0.99)]
+    ]
+    assert (np.diff(shares) < 0).all()
+
+
+def test_where_no_threshold_qualifies_nothing_is_answered_and_the_reason_is_given():
+    good, chance = sample(n_samples=200)
+    with pytest.warns(UserWarning, match=r"answers 80 of 200 lists, 85.0% of them"):
+        picked = pick_threshold(good, chance, precision=0.95)
+    assert not (chance >= picked.threshold).any()
+    assert (picked.n_answered, picked.share) == (0, 0)
+    assert np.isnan([picked.precision, picked.low]).all()
+    with pytest.warns(UserWarning, match="takes 408 good lists, and 200 came"):
+        pick_threshold(good, chance, precision=0.99)
+
+
+def test_as_many_good_lists_as_it_takes_are_enough():
+    # .9 to the power of 39 is the first below a third of .05.
+    picked = pick_threshold(np.ones(39), np.zeros(39), precision=0.9)
+    assert picked.n_answered == 39
+    with pytest.warns(UserWarning, match="takes 39 good lists, and 38 came"):
+        pick_threshold(np.ones(38), np.zeros(38), precision=0.9)
+
+
+# Slips --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("good", "chance", "message"),
+    [
+        ([0, 1, 2], [0.1, 0.2, 0.3], "y_true must hold 0 and 1, or booleans, got 2"),
+        ([0, 1], [0.1, 0.2, 0.3], "y_true has 2 entries and y_.* has 3"),
+        ([], [], "are empty"),
+        ([0, 1], [0.1, np.nan], "contains NaN"),
+        ([0, 1], [[0.1, 0.9], [0.2, 0.8]], "must be 1-D"),
+    ],
 )
-def test_chances_fall_with_the_level_and_none_is_negative(above):
-    # One view with the logits of any chances, falling or not.
-    views = np.zeros((len(above), 2, 3))
-    views[:, 0] = logit(above)
-    chances = list_chances(views, np.tile([1.0, 0.0, 0.0], (3, 1)))
-    assert (np.diff(chances, axis=1) <= 0).all()
-    proba = to_proba(chances)
-    assert (proba >= 0).all()
-    np.testing.assert_allclose(proba.sum(1), 1)
-    np.testing.assert_allclose(chances[:, 0], np.array(above)[:, 0])
+def test_bad_pairs_are_refused_with_the_argument_named(good, chance, message):
+    for function in (brier_by_segment, answer_curve):
+        with pytest.raises(ValueError, match=message):
+            function(good, chance)
+    with pytest.raises(ValueError, match=message):
+        pick_threshold(good, chance, precision=0.5)
 
 
-@given(ids=list_ids(), seed=st.integers(0, 99))
-def test_chances_of_items_follow_the_formula(ids, seed):
-    rng = np.random.default_rng(seed)
-    ids = np.array(ids)
-    lists = split_lists(ids)
-    scores, of_list = rng.normal(size=len(ids)), rng.normal(size=(lists.n_lists, 1))
-    chances = item_chances(scores, of_list, lists, np.array([[1.2, 0.6, -0.1, 0.3]]))
-    for row, one in enumerate(ids):
-        own = np.exp(scores[ids == one])
-        j = np.flatnonzero(lists.ids == one)[0]
-        share = np.log(np.exp(scores[row]) / own.sum())
-        z = 1.2 * share + 0.6 * of_list[j, 0] - 0.1 * np.log(len(own)) + 0.3
-        assert chances[row, 0] == pytest.approx(expit(z))
+@pytest.mark.parametrize("name", ["precision", "confidence"])
+@pytest.mark.parametrize("value", [0, 1, -0.1, 95, np.nan])
+def test_promises_lie_between_0_and_1(name, value):
+    with pytest.raises(ValueError, match=name):
+        pick_threshold([0, 1], [0.1, 0.9], **{"precision": 0.5, name: value})
 
 
-def test_thresholds_of_items_are_matched_to_those_of_lists_by_value():
-    items, lists = (
-        Levels(values, values)
-        for values in (np.array([0.0, 1, 2, 4]), np.array([0.0, 2, 4]))
-    )
-    assert item_thresholds(items, lists).tolist() == [0, 0, 1]
-    # Where all lists hold a 2, that a list is above 0 or 1 goes without saying.
-    high = Levels(np.array([2.0, 4.0]), np.array([2.0, 4.0]))
-    assert item_thresholds(items, high).tolist() == [-1, -1, 0]
-    joined = np.array([[5.0], [7.0]])
-    assert match_logits(joined, items, high).tolist() == [[0, 0, 5], [0, 0, 7]]
-    one = Levels(np.array([2.0]), np.array([2.0]))
-    assert match_logits(np.empty((2, 0)), items, one).tolist() == [[0, 0, 0]] * 2
+def test_scores_are_no_chances():
+    with pytest.raises(
+        ValueError, match="y_prob must hold chances from 0 to 1, got -3"
+    ):
+        brier_by_segment([0, 1], [-3.0, 2.0])
 
 
-# The ranker --------------------------------------------------------------------------
+def test_bad_segments_are_refused():
+    with pytest.raises(ValueError, match=r"segment has shape \(1,\), expected \(2,\)"):
+        brier_by_segment([0, 1], [0.1, 0.9], ["a"])
+    with pytest.raises(TypeError, match="segment mixes values"):
+        brier_by_segment([0, 1], [0.1, 0.9], np.array(["a", None], dtype=object))
 
 
-def test_item_value_keeps_the_order_of_predict_in_every_list(fitted):
-    X, _, groups = make_lists(n_lists=60, seed=1)
-    scores = fitted.predict(X, groups=groups)
-    item = fitted.predict_item_value(X, groups=groups)
-    assert item.proba.shape == (len(X), len(item.levels))
-    assert (item.proba >= 0).all()
-    np.testing.assert_allclose(item.proba.sum(1), 1)
-    np.testing.assert_allclose(item.value, item.proba @ item.levels)
-    for one in np.unique(groups):
-        own = groups == one
-        np.testing.assert_array_equal(rankdata(item.value[own]), rankdata(scores[own]))
-
-
-def test_item_value_is_comparable_between_lists():
-    rng = np.random.default_rng(0)
-    groups = np.repeat(np.arange(300), 5)
-    good = np.repeat(rng.random(300) < 0.5, 5)
-    X = rng.normal(size=(1500, 3)) + 2 * good[:, None]
-    y = good * rng.integers(1, 3, 1500)
-    ranker = rankformer(max_epochs=15, learning_rate=5e-3).fit(X, y, groups=groups)
-    value = ranker.predict_item_value(X, groups=groups).value
-    assert value[good].mean() > 3 * value[~good].mean()
-    assert value.mean() == pytest.approx(y.mean(), abs=0.15)
-
-
-def test_order_of_rows_never_changes_an_item_value(fitted):
-    X, _, groups = make_lists(seed=1)
-    order = np.random.default_rng(0).permutation(len(X))
-    shuffled = fitted.predict_item_value(X[order], groups=groups[order])
-    expected = fitted.predict_item_value(X, groups=groups)
-    np.testing.assert_allclose(shuffled.value, expected.value[order], atol=1e-5)
-
-
-def test_one_pass_gives_what_three_calls_give(fitted):
-    X, _, groups = make_lists(seed=1)
-    everything = fitted.predict_all(X, groups=groups)
-    np.testing.assert_array_equal(everything.scores, fitted.predict(X, groups))
-    lists = fitted.predict_list_value(X, groups)
-    np.testing.assert_array_equal(everything.list_value.proba, lists.proba)
-    np.testing.assert_array_equal(everything.list_value.groups, lists.groups)
-    items = fitted.predict_item_value(X, groups)
-    np.testing.assert_array_equal(everything.item_value.proba, items.proba)
-
-
-def test_chances_are_fitted_on_the_lists_held_out():
-    X, y, groups = make_lists(n_lists=120)
-    assert rankformer().fit(X, y, groups=groups).calibrated_on_ == 12
-    alone = rankformer(validation_fraction=None).fit(X, y, groups=groups)
-    assert alone.calibrated_on_ == 0
-    X_val, y_val, groups_val = make_lists(n_lists=30, seed=1)
-    val = {"X_val": X_val, "y_val": y_val, "groups_val": groups_val}
-    held = rankformer().fit(X, y, groups=groups, **val)
-    assert held.calibrated_on_ == 30
-    # Held-out lists without a positive speak against all of them.
-    gloomy = rankformer().fit(X, y, groups=groups, **(val | {"y_val": 0 * y_val}))
-    less = gloomy.predict_list_value(X, groups).value.mean()
-    assert less < held.predict_list_value(X, groups).value.mean() - 0.05
-
-
-def through_pickle(ranker, path):
-    return pickle.loads(pickle.dumps(ranker))
-
-
-def through_file(ranker, path):
-    save(ranker, path)
-    return load(path)
-
-
-@pytest.mark.parametrize("copied", [through_pickle, through_file])
-def test_calibration_survives_copies_and_partial_fit(fitted, copied, tmp_path):
-    X, y, groups = make_lists(n_lists=120)
-    other = copied(fitted, tmp_path / "ranker")
-    for method in ("predict_list_value", "predict_item_value"):
-        np.testing.assert_array_equal(
-            getattr(other, method)(X, groups).proba,
-            getattr(fitted, method)(X, groups).proba,
-        )
-    before = other._model.calibration
-    other.partial_fit(X, y, groups)
-    assert other._model.calibration is before
-    assert other.calibrated_on_ == fitted.calibrated_on_ > 0
-
-
-def test_without_listwide_heads_there_is_neither_value():
-    X, y, groups = make_lists()
-    ranker = rankformer(listwide_weight=0).fit(X, y, groups=groups)
-    for method in ("predict_list_value", "predict_item_value", "predict_all"):
-        assert not hasattr(ranker, method)
-        assert not hasattr(MLPRanker(), method)
-
-
-@pytest.mark.filterwarnings("ignore:.*no order to learn")
-@pytest.mark.parametrize("value", [0, 2])
-def test_labels_of_one_value_give_that_value(value):
-    X, _, groups = make_lists()
-    ranker = rankformer().fit(X, np.full(len(X), value), groups=groups)
-    np.testing.assert_array_equal(ranker.predict_item_value(X, groups).value, value)
-    np.testing.assert_array_equal(ranker.predict_list_value(X, groups).value, value)
+def test_everything_public_is_there():
+    assert all(hasattr(module, name) for name in module.__all__)

@@ -31,8 +31,9 @@ PARTS = {
     "preprocessing",
     "simulation",
     "datasets",
+    "calibration",
 }
-DATA = {"_network", "_columns", "_rows", "_calibration"}
+DATA = {"_network", "_columns", "_rows", "_chances"}
 TOOLS = {"model_selection"}
 SCORING = {"scoring"}
 MIXIN = {"_mixin"}
@@ -59,7 +60,7 @@ MAY_IMPORT = {
     "_network": {"_config"},
     "_columns": {"_categories"},
     "_rows": BOTTOM | {"metrics"},
-    "_calibration": BOTTOM | {"_rows"},
+    "_chances": BOTTOM | {"_rows"},
     **dict.fromkeys(TOOLS, BOTTOM | PARTS),
     **dict.fromkeys(MIXIN, BOTTOM | PARTS),
     **dict.fromkeys(MODELS, MIXIN),
@@ -227,7 +228,7 @@ training.train, training._loop, metrics._gains, lists._keys, RankerAdapter._priv
 
 def test_what_needs_no_network_loads_no_torch():
     light = ["metrics", "scoring", "adapters", "datasets", "model_selection"]
-    light += ["inspection"]
+    light += ["inspection", "calibration"]
     there = [name for name in light if (PACKAGE / f"{name}.py").exists()]
     code = f"import sys; from {NAME} import {', '.join(there)}; print(*sys.modules)"
     run = subprocess.run(

@@ -15,6 +15,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import Bunch
 
 from sklearn_rankformer import inspection as module
 from sklearn_rankformer._explanations import (
@@ -25,8 +26,15 @@ from sklearn_rankformer._explanations import (
 )
 from sklearn_rankformer._groups import check_groups
 from sklearn_rankformer._lists import split_lists
+from sklearn_rankformer.calibration import (
+    answer_curve,
+    brier_by_segment,
+    pick_threshold,
+)
 from sklearn_rankformer.inspection import (
+    AnswerCurveDisplay,
     AttentionDisplay,
+    ItemValueDisplay,
     ListValueDisplay,
     NDCGPerListDisplay,
     PermutationImportanceDisplay,
@@ -73,6 +81,15 @@ class InList:
         lists = split_lists(check_groups(groups, len(X)))
         mean = lists.reduce(np.add, X[:, 0]) / lists.lengths
         return np.abs(X[:, 0] - mean[lists.codes])
+
+
+class ItemsKnown:
+    """Knows the chances of each item's label."""
+
+    def predict_item_value(self, X, groups):
+        top = 1 / (1 + np.exp(-np.asarray(X)[:, 0]))
+        proba = np.column_stack([1 - top, top / 4, 3 * top / 4])
+        return Bunch(proba=proba, levels=np.arange(3.0), value=proba @ np.arange(3.0))
 
 
 @pytest.fixture(scope="module")
@@ -557,13 +574,23 @@ def draw(fitted):
         "value": lambda ax: ListValueDisplay.from_estimator(
             ranker, X, y, groups, n_bins=5, ax=ax
         ),
+        "by segment": lambda ax: ListValueDisplay.from_estimator(
+            ranker, X, y, groups, segment=groups % 2, ax=ax
+        ),
+        "items": lambda ax: ItemValueDisplay.from_estimator(
+            ItemsKnown(), X, y, groups, segment=y > 1, ax=ax
+        ),
+        "answers": lambda ax: AnswerCurveDisplay.from_estimator(
+            ranker, X, y, groups, ax=ax
+        ),
         "importance": lambda ax: PermutationImportanceDisplay.from_estimator(
             ranker, X, y, groups, n_repeats=2, random_state=0, ax=ax
         ),
     }
 
 
-KINDS = ["training", "size", "list", "attention", "value", "importance"]
+KINDS = ["training", "size", "list", "attention", "importance"]
+KINDS += ["value", "by segment", "items", "answers"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -656,6 +683,98 @@ def test_brier_score_is_the_mean_squared_error_of_the_chance(fitted, axes):
     chance = 1 - value.proba[:, 0]
     assert_allclose(display.brier_score, np.mean((chance - (best >= 1)) ** 2))
     assert ListValueDisplay(np.ones(4, bool), np.ones(4)).brier_score == 0
+
+
+def test_items_are_judged_by_their_own_labels(fitted, axes):
+    _, X, y, groups = fitted
+    display = ItemValueDisplay.from_estimator(
+        ItemsKnown(), X, y, groups, min_label=2, ax=axes
+    )
+    assert_array_equal(display.is_good, y >= 2)
+    assert_allclose(display.proba, 0.75 / (1 + np.exp(-X[:, 0])))
+    assert "items" in axes.get_ylabel()
+
+
+@given(st.integers(0, 99))
+def test_no_order_of_the_rows_changes_what_is_shown(fitted, seed):
+    ranker, X, y, groups = fitted
+    order = np.random.default_rng(seed).permutation(len(y))
+    segment = np.array(["even", "odd"])[groups % 2]
+    before, after = (
+        module._list_outcomes(ranker, X[rows], y[rows], groups[rows], 1)
+        for rows in (slice(None), order)
+    )
+    assert_array_equal(before[0], after[0])
+    assert_allclose(before[1], after[1], atol=1e-5)
+    assert_array_equal(
+        module._of_lists(segment, before[2]),
+        module._of_lists(segment[order], after[2]),
+    )
+
+
+def test_each_segment_has_its_curve_its_base_rate_and_its_scores(fitted, axes):
+    ranker, X, y, groups = fitted
+    segment = np.array(["even", "odd"])[groups % 2]
+    display = ListValueDisplay.from_estimator(
+        ranker, X, y, groups, segment=segment, min_label=2, ax=axes
+    )
+    of_lists = segment[np.unique(groups, return_index=True)[1]]
+    expected = brier_by_segment(display.is_good, display.proba, of_lists)
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    for j, name in enumerate(("even", "odd")):
+        assert expected.segment[j] == name
+        assert expected.brier[j] == display.by_segment.brier[j]
+        assert any(
+            f"{name}: {expected.base_rate[j]:.0%} good; Brier {expected.brier[j]:.3f}, "
+            f"of the base rate {expected.base_brier[j]:.3f}" == text
+            for text in texts
+        )
+        rates = [line.get_ydata()[0] for line in axes.lines]
+        assert expected.base_rate[j] in rates
+    assert f"within segments {expected.within_base_brier:.3f}" in axes.get_title()
+
+
+def test_bins_hold_equal_chances_together_and_twenty_at_least(axes):
+    chance = np.repeat([0.1, 0.5, 0.9], [30, 40, 30])
+    good = np.arange(100) % 2 == 0
+    ListValueDisplay.from_predictions(good, chance, n_bins=50, ax=axes)
+    (curve,) = (line for line in axes.lines if line.get_marker() == "o")
+    assert_allclose(curve.get_xdata(), [0.1, 0.5, 0.9])
+    assert_allclose(curve.get_ydata(), [0.5, 0.5, 0.5])
+    few = ListValueDisplay.from_predictions(good[:39], np.linspace(0, 1, 39))
+    (curve,) = (line for line in few.ax_.lines if line.get_marker() == "o")
+    assert len(curve.get_xdata()) == 1
+
+
+def test_a_segment_is_the_same_on_all_rows_of_a_list(fitted, axes):
+    ranker, X, y, groups = fitted
+    with pytest.raises(ValueError, match="segment differs within the list"):
+        ListValueDisplay.from_estimator(
+            ranker, X, y, groups, segment=np.arange(len(y)), ax=axes
+        )
+    with pytest.raises(ValueError, match=r"segment has shape \(60,\)"):
+        ListValueDisplay.from_estimator(
+            ranker, X, y, groups, segment=np.zeros(60), ax=axes
+        )
+
+
+def test_answers_are_drawn_with_the_threshold_that_was_picked(axes):
+    rng = np.random.default_rng(0)
+    chance = rng.uniform(size=500)
+    good = rng.uniform(size=500) < chance
+    display = AnswerCurveDisplay.from_predictions(good, chance, precision=0.7, ax=axes)
+    curve, picked = (
+        answer_curve(good, chance),
+        pick_threshold(good, chance, precision=0.7),
+    )
+    assert_array_equal(axes.lines[0].get_xdata(), curve.share)
+    assert_array_equal(axes.lines[0].get_ydata(), curve.precision)
+    assert display.picked == picked
+    assert axes.lines[-1].get_xdata()[0] == picked.share
+    assert AnswerCurveDisplay.from_predictions(good, chance).picked is None
+    with pytest.warns(UserWarning, match="No threshold promises"):
+        none = AnswerCurveDisplay.from_predictions(good, chance, precision=0.99)
+    assert "nowhere 0.99 promised" in none.ax_.get_legend().get_texts()[-1].get_text()
 
 
 def test_importance_display_shows_the_most_important_last(axes):
