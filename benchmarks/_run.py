@@ -109,6 +109,27 @@ def run_jobs(function, tasks, *, n_jobs=1, minutes=None):
     return [(tasks[number], results[number]) for number in sorted(results)]
 
 
+def by_setting(done, *names):
+    """Yield the values of some arguments, in the order in which they first came.
+
+    Parameters
+    ----------
+    done : list of (dict, object)
+        As from `run_jobs`.
+    *names : str
+        The arguments.
+
+    Yields
+    ------
+    values, results : tuple, list
+        One value per name, and what all tasks with these values returned.
+    """
+    results = {}
+    for task, result in done:
+        results.setdefault(tuple(task[name] for name in names), []).append(result)
+    yield from results.items()
+
+
 def _on_one_thread(function, number, task):
     torch.set_num_threads(1)
     with threadpool_limits(1):

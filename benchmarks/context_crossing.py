@@ -12,7 +12,7 @@ from _compare import in_own_columns, paired_interval, per_list_ndcg
 from _data import list_folds, load_lists, parts_of
 from _report import markdown_table, save_figure, write_results
 from _rivals import fit_lightgbm, fit_with_val
-from _run import add_runs, network_params, parse, parser_of, run_jobs
+from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
 
 from sklearn_rankformer import MLPRanker, RankFormerRanker, WithinListScaler
 
@@ -50,8 +50,7 @@ def run(strength, seed, n_lists, quick):
 def summarise(done):
     """One row per strength and model, with RankFormer's lead over it."""
     rows = []
-    for strength in dict.fromkeys(task["strength"] for task, _ in done):
-        worlds = [r for task, r in done if task["strength"] == strength]
+    for (strength,), worlds in by_setting(done, "strength"):
         for model in worlds[0]:
             values = in_own_columns([world[model] for world in worlds])
             row = {"strength": strength, "model": model, "seeds": len(worlds)}

@@ -17,7 +17,7 @@ from _compare import in_own_columns, paired_interval, per_list_ndcg
 from _data import feedback_of, folds_of, load_lists
 from _report import markdown_table, write_results
 from _rivals import fit_lightgbm, gbdt
-from _run import add_runs, network_params, parse, parser_of, run_jobs
+from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.frozen import FrozenEstimator
 
@@ -123,13 +123,8 @@ def _seconds(ranker, X, groups):
 def summarise(done):
     """One row per data set, share of labels and GBDT."""
     rows = []
-    cases = dict.fromkeys((task["name"], task["labelled"]) for task, _ in done)
-    for name, labelled in cases:
-        runs = [
-            result["ndcg"]
-            for task, result in done
-            if (task["name"], task["labelled"]) == (name, labelled)
-        ]
+    for (name, labelled), results in by_setting(done, "name", "labelled"):
+        runs = [result["ndcg"] for result in results]
         values = {m: in_own_columns([one[m] for one in runs]) for m in runs[0]}
         for student in ("HistGB", "LightGBM", "HistGB, list features,"):
             of_labels, distilled = (
@@ -154,8 +149,8 @@ def summarise(done):
 def speeds(done):
     """Median milliseconds to predict, for each data set and model."""
     rows = []
-    for name in dict.fromkeys(task["name"] for task, _ in done):
-        runs = [result["seconds"] for task, result in done if task["name"] == name]
+    for (name,), results in by_setting(done, "name"):
+        runs = [result["seconds"] for result in results]
         for model in runs[0]:
             one, everything = np.median([run[model] for run in runs], axis=0) * 1000
             row = {"data": name, "model": model, "one": one, "all": everything}

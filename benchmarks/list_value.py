@@ -11,7 +11,7 @@ import numpy as np
 from _compare import in_own_columns, paired_interval
 from _data import feedback_of, folds_of, load_lists
 from _report import markdown_table, save_figure, write_results
-from _run import add_runs, network_params, parse, parser_of, run_jobs
+from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
 from sklearn.calibration import calibration_curve
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
@@ -73,8 +73,7 @@ def list_features(X, groups, whole):
 def summarise(done):
     """One row per data set and model; the Brier score's gap to RankFormer's."""
     rows, curves = [], {}
-    for name in dict.fromkeys(task["name"] for task, _ in done):
-        runs = [result for task, result in done if task["name"] == name]
+    for (name,), runs in by_setting(done, "name"):
         positive = np.concatenate([r["positive"] for r in runs])
         stacked = {
             model: np.concatenate([r["probability"][model] for r in runs])

@@ -2,8 +2,8 @@
 Searching on several machines
 =============================
 
-Searches of scikit-learn hand their fits to joblib, and joblib to whoever is asked: here
-to the workers of a Dask cluster. Groups are routed as ever. Install the extra first:
+Searches of scikit-learn hand their fits to joblib, and joblib can hand them to the
+workers of a Dask cluster. Groups are routed as usual. Install the extra first:
 ``pip install "sklearn-rankformer[dask]"``. This example is not run when the pages are
 built.
 """

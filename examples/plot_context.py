@@ -1,9 +1,9 @@
 """
-When the company counts
-=======================
+When relevance depends on the other items
+=========================================
 
-Where an item's worth depends on what it is shown with, a ranker has to see the whole
-list. Here the weight of that context grows from nothing, and four rankers follow:
+Where the relevance of an item depends on what it is shown with, a ranker has to see the
+whole list. Here the weight of that context grows from nothing, and four rankers follow:
 RankFormer, the pointwise network, and a GBDT without and with features relative to the
 list (`WithinListScaler`), which is the context one can give a GBDT by hand.
 

@@ -3,8 +3,8 @@ A fast student of a slow teacher
 ================================
 
 A RankFormer reads whole lists, which takes time at every request. `DistilledRanker`
-lets a GBDT learn the teacher's scores and answers with the GBDT alone. Lists that
-nobody labelled serve the student too, as the teacher labels them.
+lets a GBDT learn the teacher's scores and answers with the GBDT alone. Lists without
+labels serve the student too, as the teacher labels them.
 """
 
 import time
@@ -22,7 +22,7 @@ from sklearn_rankformer.distillation import DistilledRanker
 # Few and noisy labels, many lists
 # --------------------------------
 # Where labels are clean and plenty, a GBDT needs no teacher. Here they are neither,
-# and averaged networks are the better at seeing through the noise.
+# and averaged networks see through the noise better.
 
 X, y, groups = make_ranking(
     n_lists=1500, list_size=(5, 20), context_strength=0.0, noise=2.0, random_state=0

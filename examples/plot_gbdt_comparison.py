@@ -5,10 +5,10 @@ RankFormer beside GBDT rankers
 The main job of this package: train RankFormer, a pointwise network and every GBDT
 ranker that is installed on the same lists, and compare them under one metric.
 
-Without arguments it runs on synthetic lists made to have rich context: half of what an
-item is worth, and more, depends on the other items shown (see
+Without arguments it runs on synthetic lists made to have rich context: more than half
+of an item's relevance depends on the other items shown (see
 `sklearn_rankformer.datasets.make_ranking`). That is where a listwise transformer
-should win, and GBDTs cannot; whether your lists are like that, only your lists tell:
+should win, and GBDTs cannot; whether your lists are like that, only your lists show:
 
 .. code-block:: bash
 

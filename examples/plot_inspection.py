@@ -2,18 +2,18 @@
 Why is the list ranked like this?
 =================================
 
-A ranker judges items in their company, so an explanation has to look at whole lists.
-This example trains RankFormer on synthetic lists and asks which features tell items
-apart and which tell lists apart, why one item stands above another, which items look
-at which, and whether the predicted list value can be believed.
+A ranker judges an item among the others of its list, so an explanation has to look at
+whole lists. This example trains RankFormer on synthetic lists and asks which features
+separate items and which separate lists, why one item is above another, which items look
+at which, and whether the predicted list value is reliable.
 """
 
 # %%
 # A ranker to look at
 # -------------------
-# ``make_ranking`` makes lists in which the same features mean different things in
-# different company. We add one feature that belongs to the list and says how good it
-# is, and one that says nothing.
+# ``make_ranking`` makes lists in which the same features mean different things beside
+# different items. We add one feature that belongs to the list and says how good it is,
+# and one that says nothing.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -76,7 +76,7 @@ display.ax_.set_title("what the list value loses")
 # --------------------------------
 # The first two items of a list. Positive numbers argue for the order as it is: how
 # much of the lead is lost if the two exchange their values of a feature, or if another
-# item leaves the list.
+# item leaves the list. They do not add up to the lead.
 
 first, second = ranker.rank(X_test, groups=g_test, k=2)[:2]
 why = explain_pair(ranker, X_test, g_test, above=first, below=second)
@@ -96,8 +96,8 @@ for head, ax in enumerate(axes):
     ax.set_title(f"head {head}")
 
 # %%
-# Where it ranks well, and whether its judgement of lists holds
-# -------------------------------------------------------------
+# Where it ranks well, and whether its list value is reliable
+# -----------------------------------------------------------
 
 fig, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
 NDCGPerListDisplay.from_estimator(ranker, X_test, y_test, g_test, ax=axes[0])

@@ -44,8 +44,8 @@ print(f"of the base rate {brier_score_loss(holds_one, base_rate):.4f}")
 # %%
 # Answer only when it pays
 # ------------------------
-# Say that a relevant item is worth 1, that showing a list without one costs 1, and
-# that another source answers any query at a gain of 0.2. Then a list is worth showing
+# Say that showing a relevant item gains 1, that showing a list without one costs 1,
+# and that another source answers any query at a gain of 0.2. Then showing a list pays
 # when p - (1 - p) > 0.2.
 
 own = np.where(holds_one, 1.0, -1.0)
@@ -58,7 +58,7 @@ print(f"route by the value {np.where(show, own, 0.2).mean():+.3f} per query")
 # The figure
 # ----------
 # Left: of the lists given some probability, how many hold a relevant item? On the
-# diagonal the probability can be taken at its word. Right: the more lists are left
+# diagonal the probability is right. Right: the more lists are left
 # unanswered, least promising first, the better the answers.
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")

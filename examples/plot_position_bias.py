@@ -1,10 +1,10 @@
 """
-Clicks that position bought
-===========================
+Correct clicks for position bias
+================================
 
 What is shown first is clicked most, relevant or not. A ranker trained on such a log
 learns the old ranker's opinion. Where a small part of the traffic was shown in random
-order, the effect of position can be measured there, and undone by weights.
+order, that part shows the effect of position, and weights undo it.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,8 @@
 
 A batch holds whole lists of similar length, at most `batch_items` padded items (one
 list longer than that is a batch of its own), so that cost follows the items and not the
-longest list. Training batches are drawn anew each epoch from jittered lengths. Rows are
-gathered from the caller's X batch by batch: X itself is never copied or reordered.
+longest list. Training batches are drawn for each epoch from jittered lengths. Rows
+are gathered from the caller's X batch by batch: X itself is never copied or reordered.
 """
 
 from collections.abc import Callable, Iterator

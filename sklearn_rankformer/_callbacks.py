@@ -60,6 +60,23 @@ class SumGradients(callbacks.Callback):
                 grad.copy_(total.view_as(grad))
 
 
+class ClipGradients(callbacks.Callback):
+    """Bounds the norm of the gradients, apart for the aggregates of lists.
+
+    Their head shares nothing with the rest: neither should hold the other back.
+    """
+
+    def __init__(self, limit: float):
+        self.limit = limit
+
+    def on_grad_computed(self, net, named_parameters=None, **kwargs):
+        parts: dict[bool, list[nn.Parameter]] = {False: [], True: []}
+        for name, parameter in named_parameters:
+            parts[name.startswith("pooled_head.")].append(parameter)
+        for part in parts.values():
+            nn.utils.clip_grad_norm_(part, self.limit)
+
+
 class Schedule(callbacks.Callback):
     """Linear warm-up, then a cosine down to zero, step by step.
 

@@ -14,6 +14,8 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array
 
+from ._tables import is_missing
+
 # How the names of the dtypes of categories begin, in pandas, polars and Arrow.
 CATEGORY_KINDS = ("categ", "enum", "dictionary")
 
@@ -70,12 +72,12 @@ class Categories:
         """
         columns = np.flatnonzero(self.mask)
         if not len(columns):
-            return _check_numbers(X, allow_nan, owner)
+            return _as_numbers(X, allow_nan, owner)
         _refuse_sparse(X)
         numeric = np.flatnonzero(~self.mask)
         numbers = np.empty((X.shape[0], 0), dtype=np.float64)
         if len(numeric):
-            numbers = _check_numbers(_take_columns(X, numeric), allow_nan, owner)
+            numbers = _as_numbers(_take_columns(X, numeric), allow_nan, owner)
         dtype = numbers.dtype if numbers.dtype.kind == "f" else np.float64
         encoded = np.empty((len(numbers), len(self.mask)), dtype)
         encoded[:, numeric] = numbers
@@ -171,13 +173,13 @@ def _refuse_sparse(X: Any) -> None:
         )
 
 
-def _check_numbers(X: Any, allow_nan: bool, owner: str) -> Any:
+def _as_numbers(X: Any, allow_nan: bool, owner: str) -> Any:
     """X as numbers, by scikit-learn's rules."""
     finite = "allow-nan" if allow_nan else True
     options = {"estimator": owner, "input_name": "X"}
     numbers = check_array(X, accept_sparse="csr", ensure_all_finite=finite, **options)
     if numbers.dtype == object:
-        # Of polars frames scikit-learn converts no text, nor refuses it.
+        # In polars frames scikit-learn neither converts text nor refuses it.
         numbers = check_array(numbers, ensure_all_finite=finite, **options)
     if numbers.dtype.kind in "mM":
         raise TypeError(
@@ -209,7 +211,7 @@ def _column(X: Any, j: int) -> Any:
 def _known(column: Any) -> list:
     """Distinct values of a column, missing ones left out, in a fixed order."""
     try:
-        values = {v for v in set(_plain_values(column)) if not _is_missing(v)}
+        values = {v for v in set(_plain_values(column)) if not is_missing(v)}
     except TypeError as error:
         raise TypeError(
             f"A categorical column of X holds values that cannot be looked up: "
@@ -217,7 +219,7 @@ def _known(column: Any) -> list:
         ) from error
     try:
         return sorted(values)
-    except TypeError:  # numbers beside text, say
+    except TypeError:  # such as numbers beside text
         return sorted(values, key=lambda v: (type(v).__name__, str(v)))
 
 
@@ -250,8 +252,3 @@ def _plain_values(column: Any) -> Iterable:
         float(np.float32(value)) if type(value) is float and value % 1 else value
         for value in values
     ]
-
-
-def _is_missing(value: Any) -> bool:
-    # pandas' NA answers no comparison, so it is known by the name of its type.
-    return value is None or type(value).__name__ == "NAType" or value != value

@@ -27,7 +27,7 @@ def check_labels(y: Any, name: str = "y", *, negative: bool = False) -> np.ndarr
     name : str, default="y"
         How error messages call the argument.
     negative : bool, default=False
-        Whether labels below 0 are let pass, as regressors may have them.
+        Whether labels below 0 are allowed, as regressors may have them.
 
     Returns
     -------
@@ -104,16 +104,9 @@ def check_numbers(values: Any, name: str, *, hint: str = "") -> np.ndarray:
         If `values` is not one-dimensional, or an entry is masked, missing, infinite
         or not a real number.
     """
-    column = plain_array(values, name)
-    if column.ndim == 2 and column.shape[1] == 1:
-        column = column[:, 0]
-    if column.ndim != 1:
-        raise ValueError(
-            f"{name} must be 1-D, got shape {column.shape}. Give one number per row: "
-            f"all lists one after the other in one flat array, and groups with the "
-            f"list id of each row."
-        )
+    column = plain_column(values, name)
     try:
+        # numpy would make numbers of these: half of a complex one, ticks of a time.
         if column.dtype.kind in "cmM":
             raise TypeError(f"{column.dtype} is not real")
         numbers = column.astype(np.float64)
@@ -126,6 +119,38 @@ def check_numbers(values: Any, name: str, *, hint: str = "") -> np.ndarray:
         what = "NaN" if np.isnan(numbers).any() else "infinity"
         raise ValueError(f"{name} contains {what}. Drop or fix these rows.")
     return numbers
+
+
+def plain_column(values: Any, name: str) -> np.ndarray:
+    """Return one value per row, of any type.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_rows,) or (n_rows, 1)
+        Masked or not.
+    name : str
+        How the error message calls it.
+
+    Returns
+    -------
+    column : ndarray of shape (n_rows,)
+        The same values.
+
+    Raises
+    ------
+    ValueError
+        If `values` is not one-dimensional, or an entry is masked.
+    """
+    column = plain_array(values, name)
+    if column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
+    if column.ndim != 1:
+        raise ValueError(
+            f"{name} must be 1-D, got shape {column.shape}. Give one value per row: "
+            f"all lists one after the other in one flat array, and groups with the "
+            f"list id of each row."
+        )
+    return column
 
 
 def plain_array(values: Any, name: str) -> np.ndarray:
@@ -158,29 +183,104 @@ def plain_array(values: Any, name: str) -> np.ndarray:
         return np.asarray(values)
 
 
-def check_length(values: np.ndarray, X: Any, name: str, table: str = "X") -> None:
-    """Refuse another number of values than rows.
+def refuse_empty(values: np.ndarray, name: str) -> None:
+    """Refuse input without any row.
 
     Parameters
     ----------
     values : ndarray of shape (n_rows,)
-        One per row.
-    X : array, sparse matrix or frame
-        The rows.
-    name, table : str
-        How the error message calls the two.
+        One value per row.
+    name : str
+        How the error message calls them.
 
     Raises
     ------
     ValueError
-        If the numbers differ.
+        If there is none.
     """
-    if len(values) != X.shape[0]:
-        # scikit-learn's words, which its own checks look for.
+    if not len(values):
+        raise ValueError(f"{name} is empty. Give at least one row.")
+
+
+def check_length(values: Any, name: str, n_rows: int) -> None:
+    """Refuse anything but one value per row.
+
+    Parameters
+    ----------
+    values : sequence
+        What the caller gave.
+    name : str
+        How the error message calls it.
+    n_rows : int
+        How many rows there are.
+
+    Raises
+    ------
+    ValueError
+        If there are more values or fewer.
+    """
+    if len(values) != n_rows:
         raise ValueError(
-            f"{name} has {len(values)} entries for {X.shape[0]} rows of {table}: "
-            f"inconsistent numbers of samples. Give one per row."
+            f"{name} has {len(values)} entries for {n_rows} rows. Give one per row."
         )
+
+
+def refuse_without_X(X: Any, y: Any, groups: Any, suffix: str) -> None:
+    """Refuse labels or list ids of rows that are not there.
+
+    Parameters
+    ----------
+    X, y, groups : object or None
+        What the caller gave of further rows.
+    suffix : str
+        How the names of these arguments end, such as ``"_val"``.
+
+    Raises
+    ------
+    ValueError
+        If there are labels or ids, but no X.
+    """
+    if X is None and (y is not None or groups is not None):
+        given = "y" if y is not None else "groups"
+        raise ValueError(
+            f"{given}{suffix} means nothing without X{suffix}. Give both, or neither."
+        )
+
+
+def check_max_label(max_label: Any, labels: np.ndarray, name: str) -> float:
+    """Return the top of the scale of labels.
+
+    Parameters
+    ----------
+    max_label : float or None
+        What the caller gave; None takes the largest label.
+    labels : ndarray of shape (n_rows,)
+        Checked labels, at least one.
+    name : str
+        How the error message calls them.
+
+    Returns
+    -------
+    max_label : float
+        Finite, not below any label.
+
+    Raises
+    ------
+    TypeError
+        If `max_label` is no real number.
+    ValueError
+        If it is below a label or not finite.
+    """
+    highest = float(labels.max())
+    if max_label is None:
+        return highest
+    top = check_real(max_label, "max_label")
+    if top < highest:
+        raise ValueError(
+            f"max_label is {max_label!r}, but {name} goes up to {highest:g}. Give the "
+            f"top of the label scale."
+        )
+    return top
 
 
 def check_k(k: Any) -> int | None:
@@ -206,7 +306,9 @@ def check_k(k: Any) -> int | None:
     return None if k is None else int(k)
 
 
-def check_count(value: Any, name: str, smallest: int = 1) -> int:
+def check_count(
+    value: Any, name: str, smallest: int = 1, largest: int | None = None
+) -> int:
     """Return a number of things.
 
     Parameters
@@ -217,6 +319,8 @@ def check_count(value: Any, name: str, smallest: int = 1) -> int:
         How the error message calls it.
     smallest : int, default=1
         Fewer than this make no sense.
+    largest : int, default=None
+        More than this cannot be had; None for no bound.
 
     Returns
     -------
@@ -226,12 +330,13 @@ def check_count(value: Any, name: str, smallest: int = 1) -> int:
     Raises
     ------
     ValueError
-        If `value` is no integer, or below `smallest`.
+        If `value` is no integer, or out of bounds.
     """
-    if not _is_count(value, smallest):
-        raise ValueError(
-            f"{name} must be an integer of {smallest} or more, got {value!r}."
+    if not _is_count(value, smallest) or (largest is not None and value > largest):
+        bounds = (
+            f"{smallest} or more" if largest is None else f"{smallest} to {largest}"
         )
+        raise ValueError(f"{name} must be an integer of {bounds}, got {value!r}.")
     return int(value)
 
 
@@ -271,6 +376,7 @@ def check_real(
         If it is out of range or not finite.
     """
     check_scalar(value, name, Real, min_val=smallest, max_val=largest)
+    # NaN passes every comparison with a bound.
     if not np.isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {value}.")
     return float(value)
@@ -326,6 +432,7 @@ def check_weights(
         return None
     weights = check_numbers(sample_weight, name)
     if len(weights) != lists.n_rows:
+        # The likeliest slip, which one line can fix.
         one_per_list = len(weights) == lists.n_lists
         hint = (
             f"There are {lists.n_lists} lists: to repeat the weight of each list, in "
@@ -339,6 +446,7 @@ def check_weights(
         )
     if len(weights) and weights.min() < 0:
         raise ValueError(f"{name} contains the negative weight {weights.min():g}.")
+    # A mean over these weights would be 0 / 0.
     if len(weights) and not weights.any():
         raise ValueError(f"{name} is zero on all rows. Give some of them a weight.")
     return weights
@@ -373,6 +481,7 @@ def check_list_weights(
         return None
     low, high = (lists.reduce(ufunc, weights) for ufunc in (np.minimum, np.maximum))
     if (low != high).any():
+        # As Python shows it: NumPy would name the type besides.
         example = lists.ids[low != high].tolist()[0]
         raise ValueError(
             f"{name} differs within the list {example!r}, but whole lists are "

@@ -1,4 +1,4 @@
-"""From raw columns to those that a network sees, so that nobody has to scale anything.
+"""From raw columns to those that a network sees: users need not scale anything.
 
 Categories become codes (`_categories`). Numbers become normal scores: each goes through
 the empirical distribution function of its column, then through the inverse normal one.
@@ -44,7 +44,7 @@ class Columns:
         numbers on as they are.
     shifts : ndarray of shape (n_numeric,), int64, or None
         A value is multiplied by two to this power before it is compared with `knots`;
-        0 but for columns at the ends of float64's range.
+        0 except for columns at the ends of float64's range.
     """
 
     categories: Categories
@@ -182,14 +182,14 @@ def learn_columns(
         tables = {j: _normal_scores(X[:, j], N_KNOTS) for j in numeric}
     varied = [j for j in numeric if len(tables[j][0]) > 1]
     if not varied and not len(flagged) and not categories.mask.any():
-        varied = list(numeric[:1])  # nothing tells items apart, but there is a column
+        varied = list(numeric[:1])  # all are constant, but a network needs a column
     width = max((len(tables[j][0]) for j in varied), default=1)
     return Columns(
         categories,
         np.array(varied, dtype=np.int64),
         flagged,
-        _padded([tables[j][0] for j in varied], width),
-        _padded([tables[j][1] for j in varied], width),
+        _in_one_table([tables[j][0] for j in varied], width),
+        _in_one_table([tables[j][1] for j in varied], width),
         np.array([tables[j][2] for j in varied], dtype=np.int64),
     )
 
@@ -229,7 +229,7 @@ def _find_shift(values: np.ndarray) -> int:
     return MAX_EXPONENT - int(np.frexp(largest)[1])
 
 
-def _padded(rows: list[np.ndarray], width: int) -> np.ndarray:
+def _in_one_table(rows: list[np.ndarray], width: int) -> np.ndarray:
     table = np.empty((len(rows), width))
     for i, row in enumerate(rows):
         table[i, : len(row)] = row

@@ -4,7 +4,7 @@ A config is compared, stored and read back; `_network.build` makes the network o
 """
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 # Numbers of a config that may be 0; the others begin at 1.
 MAY_BE_ZERO = ("n_numeric", "n_flags", "n_bins", "n_thresholds")
@@ -54,6 +54,9 @@ class RankFormerConfig:
 class MLPConfig:
     """All that the shape of an `MLP` follows from; as in `MLPRanker`."""
 
+    # Scored one by one, items say nothing of their list.
+    n_thresholds: ClassVar[int] = 0
+
     inputs: InputConfig
     n_members: int
     hidden_sizes: tuple[int, ...]
@@ -93,6 +96,7 @@ def _checked(kind: type, values: dict) -> Any:
         if types[name] is bool:
             sound = type(value) is bool
         elif types[name] is int:
+            # Not isinstance: True is an int.
             sound = type(value) is int and value >= (name not in MAY_BE_ZERO)
         elif types[name] is float:
             sound = type(value) in (int, float) and 0 <= value < 1

@@ -1,10 +1,13 @@
 """Where networks run: the device, its precision, and the processes that train together.
 
-Nothing here knows a network or an estimator; torch only.
+Nothing here knows a network or an estimator.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 import torch.distributed as dist
 
@@ -35,7 +38,9 @@ def pick_device(device: str | torch.device) -> torch.device:
 def check_device(device: str | torch.device) -> None:
     """Raise ValueError unless this machine has the device."""
     try:
-        torch.empty(0, device=pick_device(device)).cpu()  # "meta" holds no data
+        # Only an allocation shows whether the device can be used, and only a copy
+        # from there that it holds data, as "meta" does not.
+        torch.empty(0, device=pick_device(device)).cpu()
     except (AssertionError, RuntimeError) as error:
         raise ValueError(
             f"device={device!r} is not there: {error}. Use device='auto'."
@@ -44,6 +49,7 @@ def check_device(device: str | torch.device) -> None:
 
 def usable_device(device: str | torch.device) -> torch.device:
     """Return the device, or the best one of this machine where it has no such."""
+    # What was fitted on a GPU must load where there is none.
     try:
         check_device(device)
     except ValueError:
@@ -70,6 +76,7 @@ def agreed(value: float, device: torch.device) -> float:
     """Return the first process's value in all processes that train together."""
     if process_rank()[1] == 1:
         return value
+    # In float64: a seed has more digits than float32 holds.
     shared = torch.tensor(value, dtype=torch.float64, device=device)
     dist.broadcast(shared, src=0)
     return shared.item()
@@ -85,6 +92,7 @@ def _note_fork() -> None:
     _is_forked = True
 
 
+# Windows has no fork.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
 
@@ -98,3 +106,15 @@ def use_threads_that_exist() -> None:
     """
     if _is_forked and torch.get_num_threads() > 1:
         torch.set_num_threads(1)
+
+
+@contextmanager
+def ordinary_torch() -> Iterator[None]:
+    """Build and train as usual, whatever mode of torch or numpy the caller has set."""
+    use_threads_that_exist()
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        np.errstate(all="ignore"),
+    ):
+        yield

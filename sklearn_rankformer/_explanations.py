@@ -1,7 +1,7 @@
 """Why a list is ranked as it is, in numbers.
 
-A feature can tell the items of a list apart, or one list from another, and shuffling
-within lists and between them tells which (`list_permutation_importance`). One order of
+A feature can separate the items of a list, or one list from another; shuffling within
+lists and between them shows which (`list_permutation_importance`). One order of
 two items is explained by what it takes to change it (`explain_pair`). Both ask any
 ranker that predicts with groups, GBDTs and pipelines included. `attention_maps` shows
 which items look at which. Users find these in `inspection`.
@@ -13,12 +13,12 @@ from numbers import Integral
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import Bunch, check_consistent_length, check_random_state
+from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._checks import check_count, check_option
+from ._checks import check_count, check_length, check_option
 from ._groups import check_groups
-from ._lists import Lists, split_lists
+from ._lists import Lists, split_lists, tied_places
 from ._models import group_column_of, predict_scores
 from ._tables import as_table
 from .scoring import get_scorer
@@ -62,7 +62,7 @@ def list_permutation_importance(
         the values of another list of about its length, the lowest to the item that had
         the lowest and so on: the order within the list stays, and what is lost is what
         the feature says about lists. A feature that is constant within lists (of a
-        query, say) has importance 0 in the first and all of it in the second.
+        query) has importance 0 in the first and all of it in the second.
     n_repeats : int, default=5
         Number of shuffles of each feature.
     random_state : int, RandomState instance or None, default=None
@@ -106,7 +106,7 @@ def list_permutation_importance(
     n_repeats = check_count(n_repeats, "n_repeats")
     scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
     X = _two_dimensional(X)
-    check_consistent_length(X, y)
+    check_length(y, "y", X.shape[0])
     groups = check_groups(groups, X.shape[0])
     lists = split_lists(groups)
     random = check_random_state(random_state)
@@ -114,6 +114,7 @@ def list_permutation_importance(
     baseline = scorer(estimator, X, y, groups=groups)
     importances = np.empty((len(columns), n_repeats))
     for row, j in zip(importances, columns, strict=True):
+        # Sorted once a feature, not once a shuffle.
         keys = _sort_keys(X, j)
         for repeat in range(n_repeats):
             source = _shuffled_rows(keys, lists, how, random)
@@ -135,12 +136,15 @@ def _shuffled_rows(keys, lists: Lists, how, random) -> np.ndarray:
     by_list = lists.rows(np.arange(lists.n_lists))
     source = np.empty(n_rows, dtype=np.int64)
     if how == "within":
+        # Random keys, sorted within each list: a shuffle of all lists at once.
         source[by_list] = np.lexsort((random.random_sample(n_rows), lists.codes))
         return source
     by_value = np.lexsort((keys, lists.codes))
     ends = np.cumsum(lists.lengths)
     donor = _draw_donors(lists.lengths, random)[lists.codes[by_value]]
-    at = _middle_rank(keys[by_value], lists.codes[by_value]) * lists.lengths[donor]
+    # The middle of each place as a share of the list: lists differ in length.
+    middle = tied_places(keys[by_value], lists.codes[by_value]) + 0.5
+    at = middle / lists.lengths[lists.codes[by_value]] * lists.lengths[donor]
     source[by_value] = by_value[(ends - lists.lengths)[donor] + at.astype(np.int64)]
     return source
 
@@ -157,21 +161,6 @@ def _draw_donors(lengths, random) -> np.ndarray:
     donors = np.empty(len(order), dtype=np.int64)
     donors[order] = order[dealt]
     return donors
-
-
-def _middle_rank(keys, codes) -> np.ndarray:
-    """Rank in the list as a share of its length, in (0, 1); ties share one.
-
-    Rows come sorted by list and key.
-    """
-    new_list = np.diff(codes, prepend=-1) != 0
-    new = new_list | np.r_[True, keys[1:] != keys[:-1]]
-    starts = np.flatnonzero(new)
-    sizes = np.diff(starts, append=len(keys))
-    first = np.flatnonzero(new_list)
-    lengths = np.diff(first, append=len(keys))
-    place = starts - np.repeat(first, lengths)[starts]
-    return np.repeat((place + sizes / 2) / np.repeat(lengths, lengths)[starts], sizes)
 
 
 def explain_pair(ranker, X, groups, above, below):
@@ -229,6 +218,7 @@ def explain_pair(ranker, X, groups, above, below):
     others = np.delete(np.arange(len(rows)), pair)
     without = [_take(table, np.delete(np.arange(len(rows)), item)) for item in others]
     scores = list(_score_lists(ranker, [table, *swapped, *without]))
+    # A list without an item is one shorter: a gap keeps the others in their places.
     for at, item in enumerate(others, start=1 + len(swapped)):
         scores[at] = np.insert(scores[at], item, np.nan)
     gap = np.array([s[pair[0]] - s[pair[1]] for s in scores], dtype=np.float64)
@@ -393,6 +383,7 @@ def _sort_keys(X, j) -> np.ndarray:
         column = series.to_numpy()
     else:
         column = X[:, j]
+    # Missing values among texts do not compare with them.
     if column.dtype.kind == "O":
         column = column.astype(str)
     return np.unique(column, return_inverse=True)[1]

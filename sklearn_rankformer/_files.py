@@ -39,6 +39,7 @@ def write_file(path: Path, header: dict, arrays: dict[str, np.ndarray]) -> None:
     # safetensors takes the memory as it lies, so it must lie in C order.
     arrays = {name: np.array(array, order="C") for name, array in arrays.items()}
     content = to_safetensors(arrays, metadata)
+    # In the same folder, so that one step replaces; by process, as two may write.
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with open(unfinished, "wb") as file:

@@ -1,13 +1,11 @@
 """From checked rows and plain configs to a trained model; no estimator is known here.
 
-`start` makes a model, `train_model` trains it, watching held-out lists, and `Model` is
-what remains: columns, levels and network, all that predicting needs. What is stored of
-a model are a config and arrays: `model_to_arrays`, `model_from_arrays`.
+`start` makes a model, `train_model` trains it, measuring held-out lists, and fits the
+chances to them. What remains is a `Model`, see `_model`.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,35 +15,41 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from ._batching import Features, ListDataset, cut_batches, make_targets
+from ._batching import (
+    Features,
+    ListDataset,
+    cut_batches,
+    make_targets,
+    ordered_batches,
+)
 from ._callbacks import HoldOut, Progress, Schedule
+from ._chances import Grades, guess
 from ._columns import Columns
 from ._config import NetworkConfig, RankFormerConfig
-from ._device import use_threads_that_exist
-from ._inference import Predictions, predict_lists
-from ._lists import Lists
+from ._device import ordinary_torch
+from ._inference import PREDICT_ITEMS, Predictions, predict_lists
+from ._lists import split_lists
 from ._losses import ItemLoss
-from ._network import build
-from ._rows import Levels, Rows
+from ._model import Model
+from ._network import PooledHead, build
+from ._rows import Levels, Rows, find_levels
 from ._training import (
     Net,
-    OptimizerState,
     Origin,
     Plan,
     make_history,
     make_net,
     measure_loss,
-    optimizer_from_arrays,
-    optimizer_to_arrays,
     set_optimizer_state,
     train,
-    weights_from_arrays,
-    weights_to_arrays,
 )
 from .metrics import ndcg_score
 
 # Fewer lists than this are all trained on: a hold-out would be noise.
 MIN_LISTS_TO_HOLD_OUT = 10
+
+# Aggregates of lists are standardised by those of at most this many.
+LISTS_TO_SCALE_BY = 2000
 
 KEPT_IN_HISTORY = ("epoch", "train_loss", "valid_ndcg", "valid_loss", "dur")
 
@@ -94,46 +98,6 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
-class Model:
-    """All that predicting needs, and what a training can go on from.
-
-    Attributes
-    ----------
-    columns : Columns
-        From raw features to the network's.
-    levels : Levels
-        The values a list may have.
-    config : RankFormerConfig or MLPConfig
-        The shape of the network.
-    module : nn.Module
-        The network, on its device.
-    optimizer : dict
-        State of the optimiser, empty where it was not kept.
-    device, precision
-        Where and how the network runs.
-    """
-
-    columns: Columns
-    levels: Levels
-    config: NetworkConfig
-    module: nn.Module
-    optimizer: OptimizerState
-    device: torch.device
-    precision: str
-
-    def features(self, X: object) -> Features:
-        """Rows as `Categories.encode` gives them, as the network's columns."""
-        return Features(X, self.columns.transform, self.columns.n_columns, self.device)
-
-    def predict(self, X: object, lists: Lists) -> Predictions:
-        """What the network says of all lists."""
-        use_threads_that_exist()
-        everything = np.arange(lists.n_lists)
-        features = self.features(X)
-        return predict_lists(self.module, features, lists, everything, self.precision)
-
-
-@dataclass(frozen=True)
 class Result:
     """What a training comes to.
 
@@ -162,13 +126,44 @@ class Result:
 
 
 def start(
-    columns: Columns, levels: Levels, network: NetworkConfig, config: TrainingConfig
+    rows: Rows,
+    columns: Columns,
+    levels: Levels,
+    network: NetworkConfig,
+    config: TrainingConfig,
 ) -> Model:
     """Make a model that is yet to be trained, its weights drawn from the seed."""
     generator = torch.Generator("cpu").manual_seed(config.seed)
     with ordinary_torch():
         module = build(network, generator)
-    return Model(columns, levels, network, module, {}, config.device, config.precision)
+        if module.pooled_head is not None:
+            head = module.pooled_head
+            head.set_scale(_pooled(rows, columns, head, config.seed))
+    item_levels = find_levels(rows.y)
+    return Model(
+        columns,
+        levels,
+        item_levels,
+        network,
+        guess(network.n_thresholds, len(item_levels.values) - 1),
+        module,
+        {},
+        config.device,
+        config.precision,
+    )
+
+
+def _pooled(rows: Rows, columns: Columns, head: PooledHead, seed: int) -> torch.Tensor:
+    """Aggregates of some of the lists, by which all are standardised."""
+    everything = np.random.default_rng(seed).permutation(rows.lists.n_lists)
+    some = np.sort(everything[:LISTS_TO_SCALE_BY])
+    at = rows.lists.rows(some)
+    cpu = torch.device("cpu")
+    features = Features(rows.X[at], columns.transform, columns.n_columns, cpu)
+    lists = split_lists(rows.lists.codes[at])
+    batches = ordered_batches(lists, np.arange(len(some)), PREDICT_ITEMS)
+    taken = [features.take(batch) for batch in batches]
+    return torch.cat([head.pool(t["x"], t["mask"]) for t in taken])
 
 
 def train_model(
@@ -196,6 +191,7 @@ def train_model(
         n_batches = len(cut_batches(lengths, lengths, config.batch_items))
         plan = Plan(
             config.max_epochs,
+            len(part.chosen),
             origin=Origin(config.parameters, rows, held),
             hold_out=hold_out,
             user_callbacks=config.callbacks,
@@ -206,7 +202,10 @@ def train_model(
         callbacks += [] if hold_out is None else [hold_out]
         callbacks += [Progress()] if config.show_progress else []
         train(net, _dataset(model, part, config), plan, callbacks)
-    return _result(net, model)
+        result = _result(net, model)
+        if watched is not None and isinstance(model.config, RankFormerConfig):
+            result = replace(result, model=_calibrated(result.model, watched))
+    return result
 
 
 def train_one_epoch(
@@ -219,7 +218,9 @@ def train_one_epoch(
         set_optimizer_state(net, deepcopy(model.optimizer))
         net.history = make_history(history)
         part = _Part(rows, model.features(rows.X), np.arange(rows.lists.n_lists))
-        plan = Plan(len(history) + 1, user_callbacks=config.callbacks)
+        plan = Plan(
+            len(history) + 1, rows.lists.n_lists, user_callbacks=config.callbacks
+        )
         train(net, _dataset(model, part, config), plan)
     return _result(net, model)
 
@@ -333,6 +334,22 @@ def _hold_out(net: Net, model: Model, part: _Part, config: TrainingConfig) -> Ho
     return HoldOut(measure, monitor, config.n_iter_no_change)
 
 
+def _calibrated(model: Model, part: _Part) -> Model:
+    """The model, its chances fitted on the lists of the part."""
+    rows, chosen = part.rows, part.chosen
+    scores, logits = predict_lists(
+        model.module, part.features, rows.lists, chosen, model.precision
+    )
+    at = rows.lists.rows(chosen)
+    grades = Grades(
+        of_lists=model.levels.grade(rows.list_values[chosen]),
+        of_items=model.item_levels.grade(rows.y[at]),
+        counted=np.ones(len(at), bool) if rows.weight is None else rows.weight[at] > 0,
+    )
+    own = Predictions(scores[at], None if logits is None else logits[chosen])
+    return model.calibrated(own, split_lists(rows.lists.codes[at]), grades)
+
+
 def _ndcg(part: _Part, config: TrainingConfig, module: nn.Module) -> np.ndarray:
     """NDCG@10 of each list of the part, NaN where there is nothing to find."""
     rows, lists = part.rows, part.rows.lists
@@ -348,114 +365,3 @@ def _ndcg(part: _Part, config: TrainingConfig, module: nn.Module) -> np.ndarray:
         gain=config.gain,
         reduction="none",
     ).value
-
-
-@contextmanager
-def ordinary_torch() -> Iterator[None]:
-    """Build and train as usual, whatever mode of torch or numpy the caller has set."""
-    use_threads_that_exist()
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        np.errstate(all="ignore"),
-    ):
-        yield
-
-
-# Models as plain arrays ---------------------------------------------------------------
-
-
-def model_to_arrays(model: Model, *, optimizer: bool) -> dict[str, np.ndarray]:
-    """All of a model but its config, as arrays by name.
-
-    Parameters
-    ----------
-    model : Model
-    optimizer : bool
-        Whether to keep the state of the optimiser, twice as large as the weights.
-    """
-    columns = model.columns.to_arrays()
-    return {
-        **weights_to_arrays(model.module),
-        **(optimizer_to_arrays(model.optimizer) if optimizer else {}),
-        **{f"columns.{name}": array for name, array in columns.items()},
-        "levels": model.levels.values,
-        "level_starts": model.levels.starts,
-    }
-
-
-def model_from_arrays(
-    config: NetworkConfig,
-    arrays: dict[str, np.ndarray],
-    device: torch.device,
-    precision: str,
-) -> Model:
-    """Return the model that gave these arrays by `model_to_arrays`, on a device.
-
-    Raises
-    ------
-    ValueError
-        If the arrays do not fit the config or one another. Shapes are compared before
-        memory is taken for a network, whose sizes may be huge in a damaged file.
-    """
-    arrays = dict(arrays)
-    levels = Levels(arrays.pop("levels"), arrays.pop("level_starts"))
-    _check_levels(levels)
-    prefix = "columns."
-    stored = {name: arrays.pop(name) for name in list(arrays) if prefix in name}
-    columns = Columns.from_arrays(
-        {name.removeprefix(prefix): array for name, array in stored.items()}
-    )
-    _check_weights(config, columns, levels, arrays)
-    with ordinary_torch():
-        module = build(config, torch.Generator("cpu"))
-        weights_from_arrays(module, arrays)
-        module.to(device).eval()
-        optimizer = optimizer_from_arrays(module, arrays)
-    return Model(columns, levels, config, module, optimizer, device, precision)
-
-
-def _check_levels(levels: Levels) -> None:
-    values, starts = levels.values, levels.starts
-    if values.ndim != 1 or not len(values) or values.shape != starts.shape:
-        raise ValueError("levels do not match their starts")
-    if values.dtype != np.float64 or starts.dtype != np.float64:
-        raise ValueError("levels of another dtype")
-    if not (np.diff(values) > 0).all() or not (np.diff(starts) > 0).all():
-        raise ValueError("levels that do not rise")
-
-
-def _check_weights(
-    config: NetworkConfig,
-    columns: Columns,
-    levels: Levels,
-    arrays: dict[str, np.ndarray],
-) -> None:
-    inputs = config.inputs
-    seen = (
-        len(columns.numeric),
-        len(columns.flagged),
-        columns.categories.cardinalities,
-    )
-    if seen != (inputs.n_numeric, inputs.n_flags, inputs.cardinalities):
-        raise ValueError("the columns do not fit the network")
-    if isinstance(config, RankFormerConfig):
-        depth, n_thresholds = config.num_layers, config.n_thresholds
-    else:
-        depth, n_thresholds = len(config.hidden_sizes), 0
-    if n_thresholds not in (0, len(levels.values) - 1):
-        raise ValueError("the levels do not fit the network")
-    if depth > len(arrays):
-        raise ValueError("fewer weights than layers")
-    module = build(config, device="meta")
-    weights = {
-        f"module.{name}": tuple(t.shape) for name, t in module.state_dict().items()
-    }
-    found = {
-        name: array.shape
-        for name, array in arrays.items()
-        if not name.startswith("optimizer.")
-    }
-    if found != weights:
-        wrong = sorted(dict(found.items() ^ weights.items()))[:3]
-        raise ValueError(f"weights do not fit the network, such as {wrong}")

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from functools import wraps
-from numbers import Integral, Number
+from numbers import Integral
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ._checks import plain_array
-from ._tables import as_table
+from ._tables import as_table, is_missing
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -50,6 +50,7 @@ def check_groups(groups: object, n_rows: int, *, name: str = "groups") -> np.nda
     if ids.ndim != 1:
         raise ValueError(f"{name} must be 1-D, got shape {ids.shape}. {_FIX}")
     if len(ids) != n_rows:
+        # What LightGBM and XGBoost take as `group`.
         sizes = ids.dtype.kind in "iu" and len(ids) and ids.sum() == n_rows
         hint = (
             " These look like list sizes; repeat each id instead: "
@@ -78,21 +79,15 @@ def _from_objects(ids: np.ndarray, name: str) -> np.ndarray:
         try:
             return ids.astype(np.int64)
         except OverflowError:
+            # Beyond 64 bits, integers are still told apart as texts.
             return ids.astype(str)
     if kinds <= {float, int}:
         return ids.astype(np.float64)
     if len(kinds) == 1 and kinds <= {str, bytes}:
         return ids.astype(kinds.pop())
-    _refuse_missing(np.array([_is_missing(value) for value in values]), ids, name)
+    _refuse_missing(np.array([is_missing(value) for value in values]), ids, name)
     names = ", ".join(sorted(kind.__name__ for kind in kinds))
     raise TypeError(f"{name} mixes or holds values of type {names}. {_FIX}")
-
-
-def _is_missing(value: Any) -> bool:
-    # pandas.NA cannot be compared with itself, NaN of any kind differs from itself.
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, Number) and bool(value != value)
 
 
 def _refuse_missing(missing: np.ndarray, ids: np.ndarray, name: str) -> None:
@@ -113,6 +108,7 @@ def _from_floats(ids: np.ndarray, name: str) -> np.ndarray:
     if (whole != ids).any():
         example = ids[whole != ids][0]
         raise ValueError(f"{name} contains the fractional id {example}. {_FIX}")
+    # Up to this power of two every whole number is a float of its own.
     bits = np.finfo(ids.dtype).nmant + 1
     if np.abs(ids).max(initial=0) > 2**bits:
         raise ValueError(
@@ -235,6 +231,28 @@ def ids_in_column(X: Any, group_column: Any, owner: str) -> np.ndarray:
     return _read_column(as_table(X), group_column)
 
 
+def refuse_missing_groups(groups: object, suffix: str) -> None:
+    """Refuse further rows without list ids, where those of `fit` have some.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_rows,) or None
+        What was found.
+    suffix : str
+        How the names of these arguments end, such as ``"_val"``.
+
+    Raises
+    ------
+    ValueError
+        If it is None.
+    """
+    if groups is None:
+        raise ValueError(
+            f"X{suffix} came without groups{suffix}. Give one list id per row of "
+            f"X{suffix}."
+        )
+
+
 def refuse_list_sizes(fit: Method) -> Method:
     """Have a method say what to give instead of ``group``, as other libraries have it.
 
@@ -290,6 +308,7 @@ def _without_column(X: Any, column: Any) -> Any:
     else:
         # Row by row in memory, as it came.
         rest = X.take(np.delete(np.arange(n_columns), index), axis=1)
+    # From objects back to the type of what is left.
     return np.asarray(rest.tolist()) if from_lists else rest
 
 

@@ -26,13 +26,13 @@ class Predictions(NamedTuple):
     ----------
     scores : ndarray of shape (n_rows,), float32
         NaN at rows of lists that were not asked for.
-    above : ndarray of shape (n_lists, n_thresholds), float32, or None
-        Chance that the list's value lies above each level but the last; None of a
-        network without a listwide head.
+    logits : ndarray of shape (n_lists, n_views, n_thresholds), float32, or None
+        Whether the list's value lies above each level but the last, by each view of
+        the list; None of a network without a listwide head.
     """
 
     scores: np.ndarray
-    above: np.ndarray | None
+    logits: np.ndarray | None
 
 
 def run_network(
@@ -52,30 +52,31 @@ def predict_lists(
     chosen: np.ndarray,
     precision: str,
 ) -> Predictions:
-    """Score the items of the chosen lists, and their chances of high values.
+    """Score the items of the chosen lists, and say how high their values are.
 
     Raises
     ------
     ValueError
-        If a score or a chance is not finite.
+        If a score or a logit is not finite.
     """
     module.eval()
     scores = np.full(lists.n_rows, np.nan, dtype=np.float32)
-    above = None
+    values = None
     for batch in ordered_batches(lists, chosen, PREDICT_ITEMS):
         taken = features.take(batch)
         s, logits = run_network(module, taken["x"], taken["mask"], precision)
         scores[batch.rows[batch.mask]] = s.mean(0)[taken["mask"]].cpu().numpy()
         if logits is not None:
-            if above is None:
-                above = np.full((lists.n_lists, logits.shape[-1]), np.nan, np.float32)
-            above[batch.lists] = logits.sigmoid().mean(0).cpu().numpy()
+            if values is None:
+                shape = (lists.n_lists, *logits.shape[2:])
+                values = np.full(shape, np.nan, np.float32)
+            values[batch.lists] = logits.mean(0).cpu().numpy()
     finite = np.isfinite(scores[lists.rows(chosen)]).all()
-    if not finite or (above is not None and not np.isfinite(above[chosen]).all()):
+    if not finite or (values is not None and not np.isfinite(values[chosen]).all()):
         raise ValueError(
             f"Training diverged: scores are not finite. {AFTER_DIVERGENCE}"
         )
-    return Predictions(scores, above)
+    return Predictions(scores, values)
 
 
 @torch.inference_mode()

@@ -34,7 +34,7 @@ _MARKS = {
 _PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ")
 
 
-class Block(NamedTuple):
+class RowBlock(NamedTuple):
     """Some consecutive rows of a file.
 
     Column k of X holds index k, whatever the first index is to be; ids are bytes.
@@ -84,7 +84,7 @@ class Reader:
     # Where lists end that stand in a file of sizes.
     ends: np.ndarray | None = field(default=None, compare=False)
 
-    def read(self, path: Any, sizes: Any = None) -> Iterator[Block]:
+    def read(self, path: Any, sizes: Any = None) -> Iterator[RowBlock]:
         """Parse one file block by block.
 
         Parameters
@@ -96,7 +96,7 @@ class Reader:
 
         Yields
         ------
-        block : Block
+        block : RowBlock
             Never empty.
 
         Raises
@@ -114,7 +114,7 @@ class Reader:
                 ids = self.n_lists + np.searchsorted(self.ends, places, side="right")
             n_rows += len(batch)
             labels = np.array([row.label for row in batch])
-            yield Block(self._features(batch, path), labels, ids.astype("S"))
+            yield RowBlock(self._features(batch, path), labels, ids.astype("S"))
         if not n_rows:
             raise ValueError(f"{path} holds no rows like 'label qid:id index:value'.")
         if self.ends is not None:
@@ -162,7 +162,7 @@ class Reader:
                 label = _label(words[0])
                 list_id, pairs = _list_id(words[1:])
                 self._check_id(list_id, listing, _place(path, number))
-                (indices, smallest, largest), values = _split(pairs)
+                (indices, smallest, largest), values = _parse_pairs(pairs)
                 self._check_indices(smallest, largest)
             except ValueError as error:
                 _refuse(path, number, line, error)
@@ -262,11 +262,11 @@ def read_files(paths: Iterable, reader: Reader, sizes: Any = None) -> list[tuple
     first, width = reader.layout()
     y = typed_labels([_join(block.labels for block in part) for part in parts])
     groups = typed_ids([_join(block.ids for block in part) for part in parts])
-    X = (_stack(part, first, width, reader.dtype) for part in parts)
+    X = (_stack_blocks(part, first, width, reader.dtype) for part in parts)
     return list(zip(X, y, groups, strict=True))
 
 
-def fitted(X: np.ndarray, first: int, width: int) -> np.ndarray:
+def to_layout(X: np.ndarray, first: int, width: int) -> np.ndarray:
     """Cut or widen the X of a block to the layout of all."""
     X = X[:, first : first + width]
     return np.pad(X, ((0, 0), (0, width - X.shape[1])))
@@ -299,7 +299,9 @@ def _join(arrays: Iterable[np.ndarray]) -> np.ndarray:
     return np.concatenate(list(arrays))
 
 
-def _stack(blocks: list[Block], first: int, width: int, dtype: Any) -> np.ndarray:
+def _stack_blocks(
+    blocks: list[RowBlock], first: int, width: int, dtype: Any
+) -> np.ndarray:
     X = np.zeros((sum(len(block.X) for block in blocks), width), dtype)
     stop = len(X)
     while blocks:  # A block is let go as soon as it is copied.
@@ -361,7 +363,7 @@ def _list_id(words: list[bytes]) -> tuple[bytes | None, list[bytes]]:
     return list_id, words[1:]
 
 
-def _split(pairs: list[bytes]) -> tuple[tuple[array, int, int], array]:
+def _parse_pairs(pairs: list[bytes]) -> tuple[tuple[array, int, int], array]:
     try:
         words = zip(*[pair.split(b":") for pair in pairs], strict=True)
         indices, values = words if pairs else ((), ())

@@ -115,6 +115,7 @@ def split_lists(groups: np.ndarray) -> Lists:
     run_starts = np.flatnonzero(first)
     ids, run_codes = np.unique(groups[run_starts], return_inverse=True)
     run_lengths = np.diff(run_starts, append=n_rows)
+    # As many runs as ids: every list lies in one piece.
     if len(ids) == len(run_starts):
         by_id = np.argsort(run_codes)
         return Lists(ids, run_starts[by_id], run_lengths[by_id], None)
@@ -177,12 +178,47 @@ def rank_rows(scores: np.ndarray, lists: Lists, k: int | None = None) -> np.ndar
         Row indices, lists in the order of ``lists.ids``; equal scores in the order
         of their rows.
     """
+    # In float64, as unsigned integers have no negative.
     rows = np.lexsort((-np.asarray(scores, dtype=np.float64), lists.sort_keys))
-    if k is None:
-        return rows
-    ends = np.cumsum(lists.lengths)
-    rank = np.arange(len(rows)) - np.repeat(ends - lists.lengths, lists.lengths)
-    return rows[rank < k]
+    return rows if k is None else rows[places(lists.lengths) < k]
+
+
+def places(lengths: np.ndarray) -> np.ndarray:
+    """Count 0, 1, ... within each of consecutive lists.
+
+    Parameters
+    ----------
+    lengths : ndarray of shape (n_lists,)
+        Number of rows of each list.
+
+    Returns
+    -------
+    places : ndarray of shape (lengths.sum(),), int64
+        Place of each row in its list.
+    """
+    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+
+def tied_places(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Count as `places` does, with ties sharing the mean of their places.
+
+    Parameters
+    ----------
+    values, codes : ndarray of shape (n_rows,)
+        Value and list of each row; rows come sorted by list, then by value.
+
+    Returns
+    -------
+    places : ndarray of shape (n_rows,), float64
+        Place of each row in its list.
+    """
+    new_list = np.diff(codes, prepend=-1) != 0
+    new = new_list.copy()
+    new[1:] |= values[1:] != values[:-1]
+    starts = np.flatnonzero(new)
+    n_tied = np.diff(starts, append=len(codes))
+    lengths = np.diff(np.flatnonzero(new_list), append=len(codes))
+    return np.repeat(places(lengths)[starts] + (n_tied - 1) / 2, n_tied)
 
 
 def digest_lists(lists: Lists) -> np.ndarray:
@@ -197,7 +233,7 @@ def digest_lists(lists: Lists) -> np.ndarray:
     -------
     digest : ndarray of shape (n_lists, 2), uint64
         A key made of the id, and the number of rows, in the order of the keys.
-        Integers and times are their own keys; those of texts differ but for chance.
+        Integers and times are their own keys; two texts share one only by chance.
     """
     digest = np.column_stack([_keys(lists.ids), lists.lengths.astype(np.uint64)])
     return digest[np.argsort(digest[:, 0], kind="stable")]
@@ -219,6 +255,7 @@ def any_cut(digest: np.ndarray, lists: Lists) -> bool:
         False where the same lists are given once more, or others.
     """
     keys = _keys(lists.ids)
+    # A key beyond the last is compared with the last, and differs.
     place = np.minimum(np.searchsorted(digest[:, 0], keys), len(digest) - 1)
     known, n_rows = digest[place].T
     return bool(((known == keys) & (n_rows != lists.lengths.astype(np.uint64))).any())

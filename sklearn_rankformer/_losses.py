@@ -1,4 +1,4 @@
-"""What the network is taught: which item goes first, and what the list is worth.
+"""What the network is taught: which item goes first, and how good the list is.
 
 Pure functions of padded tensors. Each takes scores of shape (n_lists, list_size) and a
 boolean mask (True = an item that counts), and returns one loss per list, zero with a
@@ -96,6 +96,7 @@ def lambda_loss(
     """
     size = scores.shape[-1]
     lowest = torch.finfo(scores.dtype).min
+    # No gradient flows through ranks: they are constants of the step.
     by_score = scores.detach().masked_fill(~mask, lowest).argsort(-1, descending=True)
     s = scores.masked_fill(~mask, 0.0).gather(-1, by_score)
     g = gains.masked_fill(~mask, 0.0).gather(-1, by_score)

@@ -1,4 +1,4 @@
-"""What every ranker can do, given that it can fit and predict."""
+"""What every ranker can do, once it can fit and predict."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -32,8 +32,8 @@ class RankerMixin:
         Column of X that holds the list ids; None if it holds none. A parameter of
         this name in ``__init__`` takes the place of this default.
     gain : {"exp", "linear"} or callable
-        What a label is worth in `score`. A parameter of this name takes the place of
-        the default ``"exp"``.
+        Gain of a label in `score`. A parameter of this name takes the place of the
+        default ``"exp"``.
     trained_lists_ : ndarray of shape (n_lists, 2), uint64, or None
         What the rankers of this package keep of their list ids, 16 bytes a list. By
         it `score` and the scorers notice that a cross-validation cuts lists: see
@@ -41,7 +41,7 @@ class RankerMixin:
 
     See Also
     --------
-    RankerAdapter : Makes a ranker of an estimator that is there already.
+    RankerAdapter : Makes a ranker of an existing estimator.
 
     Notes
     -----

@@ -13,9 +13,12 @@ from sklearn import get_config
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import get_routing_for_object
+from sklearn.utils.validation import validate_data
 
 from ._mixin import RankerMixin
+from ._tables import reading
 
 RANKERS = {
     "lightgbm": "LGBMRanker",
@@ -174,8 +177,8 @@ def _is_search(estimator: Any) -> bool:
 def model_and_its_input(estimator: Any, X: Any, groups: Any) -> tuple[Any, Any]:
     """Return the model below pipelines and searches, and what X has become there.
 
-    A search takes no metadata at predict, and a pipeline is no way round it, so the
-    model at the bottom is called itself.
+    A search takes no metadata at predict, and neither does a pipeline around it, so
+    the model at the bottom is called directly.
 
     Parameters
     ----------
@@ -336,6 +339,41 @@ def _parts_that_predict(estimator: Any) -> list[Any]:
     ]
 
 
+def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
+    """Check features for an estimator that leaves the reading of them to others.
+
+    Parameters
+    ----------
+    owner : estimator
+        Is given, or has, the number and names of the features. Its tags say what may
+        be in X.
+    X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+        Features.
+    reset : bool
+        Whether X is what `owner` is fitted on.
+    name : str, default="X"
+        How error messages call X.
+
+    Returns
+    -------
+    X : ndarray, CSR matrix or frame of shape (n_rows, n_features)
+        Frames as they came: what is in them is checked by those who read them.
+    """
+    with reading(name):
+        if hasattr(X, "columns"):
+            validate_data(owner, X, reset=reset, skip_check_array=True)
+            return X
+        tags = get_tags(owner).input_tags
+        return validate_data(
+            owner,
+            X,
+            reset=reset,
+            dtype=None if tags.categorical else "numeric",
+            accept_sparse="csr" if tags.sparse else False,
+            ensure_all_finite=not tags.allow_nan,
+        )
+
+
 def fresh(estimator: Any) -> Any:
     """Return an unfitted copy with the same parameters.
 
@@ -351,7 +389,7 @@ def fresh(estimator: Any) -> Any:
     """
     if library_of(estimator) != "catboost":
         return clone(estimator)
-    # CatBoost copies its list parameters, which clone takes for a defect, and its base
+    # CatBoost copies its list parameters, which clone treats as a defect, and its base
     # class wants all parameters in one dict.
     params = copy.deepcopy(estimator.get_params())
     in_one_dict = "params" in inspect.signature(type(estimator)).parameters

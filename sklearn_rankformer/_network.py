@@ -324,6 +324,70 @@ class ListHead(nn.Module):
         return self.from_worth(mean) + self.from_cls(z_cls)
 
 
+class PooledHead(nn.Module):
+    """Logits of a list's value from plain aggregates of its items.
+
+    A classifier of whole lists is given the mean and the maximum of each column, and
+    the list's size; on few lists it says better than a transformer whether a list is
+    any good. So this head sees just these, through a linear map with a normal prior
+    and a small MLP. It shares no weight with the rest of the network, and so takes
+    nothing from the order of the items.
+
+    Shape
+    -----
+    x : (n_lists, list_size, at least n_columns); mask : (n_lists, list_size)
+    returns : (n_members, n_lists, n_thresholds)
+    """
+
+    HIDDEN = 32
+    DROPOUT = 0.5
+    PRIOR_VARIANCE = 0.003
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, n_members: int, n_columns: int, n_thresholds: int):
+        super().__init__()
+        self.n_columns = n_columns
+        width = 2 * n_columns + 1
+        self.register_buffer("centre", torch.zeros(width, dtype=FLOAT))
+        self.register_buffer("spread", torch.ones(width, dtype=FLOAT))
+        self.dropout = Dropout(self.DROPOUT)
+        self.linear = MemberLinear(n_members, width, n_thresholds)
+        self.mlp = Head(
+            n_members, width, self.HIDDEN, n_thresholds, self.DROPOUT, bias=False
+        )
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.mlp.out.weight)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        p = ((self.pool(x, mask) - self.centre) / self.spread).unsqueeze(0)
+        # Each member drops aggregates of its own.
+        own = p.expand(len(self.linear.weight), -1, -1)
+        return self.linear(p) + self.mlp(self.dropout(own))
+
+    def pool(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Mean, maximum and log size of each list: (n_lists, 2 * n_columns + 1)."""
+        x = x[..., : self.n_columns]
+        real = mask.unsqueeze(-1)
+        size = mask.sum(-1, keepdim=True).to(x.dtype)
+        mean = (x * real.to(x.dtype)).sum(1) / size
+        highest = x.masked_fill(~real, torch.finfo(x.dtype).min).amax(1)
+        return torch.cat([mean, highest, size.log()], -1)
+
+    def set_scale(self, pooled: Tensor) -> None:
+        """Standardise by these aggregates; without, few epochs would not converge."""
+        self.centre.copy_(pooled.mean(0))
+        # The floor keeps small differences in a nearly constant aggregate small.
+        self.spread.copy_(pooled.std(0, correction=0) + 0.1)
+
+    def penalty(self) -> Tensor:
+        """Minus the log prior of the linear map, a mean over members and thresholds."""
+        n_members, _, n_thresholds = self.linear.weight.shape
+        squares = (self.linear.weight**2).sum() / (n_members * n_thresholds)
+        return squares / (2 * self.PRIOR_VARIANCE)
+
+
 class RankFormer(nn.Module):
     """Listwide transformer (RankFormer paper, section 3).
 
@@ -331,8 +395,11 @@ class RankFormer(nn.Module):
     -----
     x : (n_lists, list_size, n_columns); mask : (n_lists, list_size), True = real item
     returns : item scores (n_members, n_lists, list_size), and list logits
-        (n_members, n_lists, n_thresholds) or None without a listwide head
+        (n_members, n_lists, N_VIEWS, n_thresholds) or None without a listwide head
     """
+
+    # A list's value is seen twice: by [CLS] and items, and by aggregates.
+    N_VIEWS = 2
 
     def __init__(self, config: RankFormerConfig):
         super().__init__()
@@ -365,11 +432,13 @@ class RankFormer(nn.Module):
         self.item_head = Head(
             n_members, d_model, d_model, 1, config.dropout, bias=False
         )
-        self.list_head = (
-            ListHead(n_members, d_model, config.n_thresholds, config.dropout)
-            if config.n_thresholds
-            else None
-        )
+        self.list_head = self.pooled_head = None
+        if config.n_thresholds:
+            n_pooled = config.inputs.n_numeric + config.inputs.n_flags
+            self.list_head = ListHead(
+                n_members, d_model, config.n_thresholds, config.dropout
+            )
+            self.pooled_head = PooledHead(n_members, n_pooled, config.n_thresholds)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
         z = self._embed(x, mask)
@@ -383,10 +452,14 @@ class RankFormer(nn.Module):
         h = self.item_head.hidden(z_items)
         shift = self.from_cls(self.cls_gate * z_cls)
         scores = self.item_head.from_hidden(h + shift).squeeze(-1)
-        if self.list_head is None:
+        if self.list_head is None or self.pooled_head is None:
             return scores, None
         worth = self.item_head.from_hidden(h).squeeze(-1)
-        return scores, self.list_head(worth, mask, z_cls.squeeze(2))
+        views = [
+            self.list_head(worth, mask, z_cls.squeeze(2)),
+            self.pooled_head(x, mask),
+        ]
+        return scores, torch.stack(views, -2)
 
     def attention_weights(self, x: Tensor) -> Tensor:
         """What each position of a list looks at, layer by layer.
@@ -419,6 +492,8 @@ class MLP(nn.Module):
     -----
     As `RankFormer`; the list logits are always None.
     """
+
+    pooled_head = None
 
     def __init__(self, config: MLPConfig):
         super().__init__()

@@ -22,20 +22,13 @@ from ._checks import check_labels, check_length, check_weights, warn_no_order
 from ._columns import Columns, learn_columns
 from ._config import InputConfig, NetworkConfig, config_from_dict
 from ._device import agreed, check_device, pick_device, pick_precision, usable_device
-from ._fit import (
-    Model,
-    TrainingConfig,
-    model_from_arrays,
-    model_to_arrays,
-    start,
-    train_model,
-    train_one_epoch,
-)
+from ._fit import TrainingConfig, start, train_model, train_one_epoch
 from ._groups import refuse_list_sizes, resolve_groups
 from ._inference import Predictions
 from ._lists import Lists, digest_lists, lists_of
 from ._losses import LOSSES, pick_loss
 from ._mixin import RankerMixin
+from ._model import Model, model_from_arrays, model_to_arrays
 from ._rows import Levels, Rows, find_levels, make_rows
 from ._tables import as_table, reading
 from ._warnings import warn_missing_groups, warn_user
@@ -265,7 +258,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         X, ids = resolve_groups(X, groups, qid, self.group_column)
         X, categories = self._encode(X, known)
         y = check_labels(y, "y")
-        check_length(y, X, "y")
+        check_length(y, "y", X.shape[0])
         if ids is None:
             warn_missing_groups(f"{type(self).__name__}.fit")
         lists = lists_of(ids, X.shape[0])
@@ -285,7 +278,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         )
         X, _ = self._encode(X, categories, "X_val")
         y = check_labels(y_val, "y_val")
-        check_length(y, X, "y_val", "X_val")
+        check_length(y, "y_val", X.shape[0])
         if ids is None and self.fitted_with_groups_:
             raise ValueError(
                 "groups_val is missing: give the list id of each row of X_val."
@@ -363,7 +356,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         )
         levels = find_levels(rows.list_values)
         network = self._network_config(columns, levels)
-        return start(columns, levels, network, config)
+        return start(rows, columns, levels, network, config)
 
     def _copy_to_fit(self):
         """A shallow copy to check and to fit, so that self stays as it is meanwhile."""

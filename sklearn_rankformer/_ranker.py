@@ -6,7 +6,6 @@ They differ in their network and its parameters; all else is in `_neural_ranker`
 from dataclasses import replace
 from numbers import Integral, Real
 
-import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
@@ -45,7 +44,8 @@ class RankFormerRanker(NeuralRanker):
         What a label is worth, in the loss and in NDCG: ``2**y - 1``, ``y``, or any
         function of an array of labels to non-negative numbers.
     listwide_weight : float, default=0.25
-        Factor of the listwide loss. 0 switches it and its head off.
+        Factor of the listwide loss of [CLS] and items. 0 switches list value and item
+        value off, and their heads.
     d_model : int, default=64
         Width of the item vectors; a multiple of `nhead`.
     num_layers : int, default=1
@@ -124,6 +124,9 @@ class RankFormerRanker(NeuralRanker):
         Where the network runs.
     precision_ : {"float32", "bfloat16"}
         In which precision it runs.
+    calibrated_on_ : int
+        Number of held-out lists on which the chances of `predict_list_value` and
+        `predict_item_value` were fitted; 0 where none was held out.
     history_ : list of dict
         One entry an epoch: ``epoch``, ``train_loss``, ``valid_ndcg`` or
         ``valid_loss``, and ``dur`` in seconds.
@@ -259,20 +262,24 @@ class RankFormerRanker(NeuralRanker):
 
         Notes
         -----
-        The head gives :math:`P(t > k)` for each level but the last, as independent
-        thresholds (RankFormer paper, section 4). They are made to fall with rising
-        levels by a running minimum before their differences are taken, so that no
+        Two views of a list give a logit of :math:`P(t > k)` for each level but the
+        last, as independent thresholds (RankFormer paper, section 4): the [CLS] token
+        with the items, and plain aggregates of the columns. A logistic regression
+        joins them, fitted on the lists held out of training and drawn to their mean
+        where these are few (`calibrated_on_` says how many there were). The chances
+        are made to fall with rising levels by a running minimum, so that no
         probability is negative.
         """
         predictions, lists, model = self._run(X, groups, qid, "predict_list_value")
         return _list_value(predictions, lists, model)
 
     @available_if(_has_list_value)
-    def predict_all(self, X, groups=None, *, qid=None):
-        """Predict scores and list value from one pass through the network.
+    def predict_item_value(self, X, groups=None, *, qid=None):
+        r"""Predict the label of each item: a chance, comparable between lists.
 
-        For servers, which want both: `predict` and `predict_list_value` one after the
-        other run the network twice.
+        Scores order the items of one list only. This says how good an item is in
+        absolute terms, so that items of different lists can be compared, summed up, or
+        held against a threshold.
 
         Parameters
         ----------
@@ -286,17 +293,62 @@ class RankFormerRanker(NeuralRanker):
         Returns
         -------
         result : Bunch
-            ``scores``, as `predict` returns them, and ``list_value``, as
-            `predict_list_value` does.
+            ``levels``, ndarray of shape (n_levels,): distinct labels seen by `fit`, or
+            means of quantile bins if there are more than 32; ``proba``, ndarray of
+            shape (n_rows, n_levels): chance of each; ``value``, ndarray of shape
+            (n_rows,): the expected label, ``proba @ levels``.
 
         Raises
         ------
         AttributeError
-            At ``listwide_weight=0``, which leaves the listwide head out.
+            At ``listwide_weight=0``, which leaves the listwide heads out.
+
+        Notes
+        -----
+        With the scores s, the list's logit v (see `predict_list_value`) and size n,
+
+        .. math:: \mathrm{logit} P(y_i > k) = a_k \log \mathrm{softmax}(s)_i
+                  + b_k v_k + c_k \log n + d_k, \quad a_k > 0,
+
+        four numbers for each level but the last, fitted on the items of the held-out
+        lists, those without a positive label included. So within a list ``value``
+        follows the order of `predict`, and between lists the value of the list.
+        """
+        predictions, lists, model = self._run(X, groups, qid, "predict_item_value")
+        return _item_value(predictions, lists, model)
+
+    @available_if(_has_list_value)
+    def predict_all(self, X, groups=None, *, qid=None):
+        """Predict scores, list value and item value from one pass through the network.
+
+        For servers, which want them together: one method after the other would run
+        the network once each.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features of each item.
+        groups : array-like of shape (n_rows,), default=None
+            List id of each row, rows in any order.
+        qid : array-like of shape (n_rows,), default=None
+            Other name for `groups`.
+
+        Returns
+        -------
+        result : Bunch
+            ``scores``, ``list_value`` and ``item_value``, as `predict`,
+            `predict_list_value` and `predict_item_value` return them.
+
+        Raises
+        ------
+        AttributeError
+            At ``listwide_weight=0``, which leaves the listwide heads out.
         """
         predictions, lists, model = self._run(X, groups, qid, "predict_all")
         return Bunch(
-            scores=predictions.scores, list_value=_list_value(predictions, lists, model)
+            scores=predictions.scores,
+            list_value=_list_value(predictions, lists, model),
+            item_value=_item_value(predictions, lists, model),
         )
 
     def _attention_weights(self, X, groups=None):
@@ -308,6 +360,11 @@ class RankFormerRanker(NeuralRanker):
     def levels_(self):
         """Distinct values of a list seen by `fit`, or means of their quantile bins."""
         return self._model.levels.values
+
+    @property
+    def calibrated_on_(self):
+        """Number of held-out lists that the chances were fitted on."""
+        return self._model.calibration.n_lists
 
     def _training_config(self):
         config = super()._training_config()
@@ -332,12 +389,14 @@ class RankFormerRanker(NeuralRanker):
 
 def _list_value(predictions, lists, model):
     """Chances of each level, and the value expected, of each list."""
-    above = predictions.above
-    if above is None:  # all training lists had one value
-        above = np.empty((lists.n_lists, 0), dtype=np.float32)
-    above = np.minimum.accumulate(above.astype(np.float64), axis=1)
-    proba = -np.diff(above, axis=1, prepend=1.0, append=0.0)
+    proba = model.list_proba(predictions, lists)
     return Bunch(groups=lists.ids, proba=proba, value=proba @ model.levels.values)
+
+
+def _item_value(predictions, lists, model):
+    """Chances of each level, and the value expected, of each item."""
+    proba, levels = model.item_proba(predictions, lists), model.item_levels.values
+    return Bunch(levels=levels, proba=proba, value=proba @ levels)
 
 
 class MLPRanker(NeuralRanker):

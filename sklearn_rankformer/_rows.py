@@ -34,7 +34,7 @@ class Rows:
     weight : ndarray of shape (n_rows,), float64, or None
         Weight of each row, not negative; no list is all 0.
     gains : ndarray of shape (n_rows,), float64
-        What each label is worth.
+        Gain of each label.
     """
 
     X: Any

@@ -9,6 +9,7 @@ are known by name, so that none has to be installed.
 import re
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def as_table(X: Any, name: str = "X") -> Any:
     ImportError
         If X is an Arrow table and pandas is not installed.
     TypeError
-        If X is a query that is yet to be run, or no table of any kind.
+        If X is a query that has not been run, or no table of any kind.
     """
     if np.ma.isMaskedArray(X):
         return _filled(X)
@@ -92,6 +93,7 @@ def tensor_to_array(tensor: Any, name: str) -> np.ndarray:
     """
     try:
         plain = tensor.detach().cpu().resolve_conj().resolve_neg()
+        # numpy has no bfloat16; all types of two bytes or fewer become float32 with it.
         half = plain.is_floating_point() and plain.element_size() <= 2
         return (plain.float() if half else plain).numpy()
     except (TypeError, RuntimeError) as error:
@@ -128,15 +130,25 @@ def _library(X: Any) -> str:
     return type(X).__module__.partition(".")[0]
 
 
+def is_missing(value: Any) -> bool:
+    """Return whether a Python object stands for a missing value."""
+    # pandas.NA cannot be compared with itself, NaN of any kind differs from itself.
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, Number | np.generic) and bool(value != value)
+
+
 def _filled(X: np.ma.MaskedArray) -> np.ndarray:
     """The values of a masked array, missing where it is masked."""
     if not np.ma.getmaskarray(X).any():
         return np.ma.getdata(X)
-    values = np.ma.getdata(X)
-    if X.dtype.kind in "biu":
-        values = values.astype(np.float64)
-    missing: Any = np.nan if values.dtype.kind == "f" else None
-    return np.where(np.ma.getmaskarray(X), missing, values).astype(values.dtype)
+    kind = X.dtype.kind
+    # Integers have no value that means missing, and text of fixed width none either.
+    values = np.ma.getdata(X).astype(
+        X.dtype if kind == "f" else np.float64 if kind in "biu" else object
+    )
+    values[np.ma.getmaskarray(X)] = np.nan if kind in "biuf" else None
+    return values
 
 
 def _arrow_to_pandas(X: Any, name: str) -> Any:

@@ -11,12 +11,18 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, GradientNormClipping
+from skorch.callbacks import Callback
 from skorch.history import History
 from torch import Tensor, nn
 
 from ._batching import BatchIterator, ListDataset, ordered_batches
-from ._callbacks import HoldOut, SeedEpoch, StopDiverged, SumGradients
+from ._callbacks import (
+    ClipGradients,
+    HoldOut,
+    SeedEpoch,
+    StopDiverged,
+    SumGradients,
+)
 from ._inference import PREDICT_ITEMS, run_network
 from ._losses import ItemLoss, ordinal_loss
 from ._network import drawing_from
@@ -26,20 +32,21 @@ CLIP_NORM = 1.0  # per member
 
 
 class RankingLoss(nn.Module):
-    """Item loss plus weighted listwide loss, averaged over the members.
+    """Item loss plus weighted listwide losses, averaged over the members.
 
     Parameters
     ----------
     item_loss : callable
         ``(scores, gains, mask, weights) -> loss per list``, see `_losses`.
     listwide_weight : float
-        Factor of the listwide loss.
+        Factor of the listwide loss of [CLS] and items, which share their weights with
+        the order. The aggregates have weights of their own, and factor 1.
     """
 
     def __init__(self, item_loss: ItemLoss, listwide_weight: float):
         super().__init__()
         self.item_loss = item_loss
-        self.listwide_weight = listwide_weight
+        self.factors = (listwide_weight, 1.0)
 
     def forward(
         self, output: tuple[Tensor, Tensor | None], target: dict[str, Tensor]
@@ -57,11 +64,11 @@ class RankingLoss(nn.Module):
             each_member(target["weights"]),
         ).sum()
         if logits is not None:
-            value_loss = ordinal_loss(
-                logits.flatten(0, 1), each_member(target["grades"])
-            )
+            grades = each_member(target["grades"])
             weights = each_member(target["list_weights"])
-            loss = loss + self.listwide_weight * (weights * value_loss).sum()
+            for factor, view in zip(self.factors, logits.unbind(-2), strict=True):
+                value_loss = ordinal_loss(view.flatten(0, 1), grades)
+                loss = loss + factor * (weights * value_loss).sum()
         return loss / n_members
 
 
@@ -105,6 +112,8 @@ class Plan:
     ----------
     n_epochs : int
         Epochs of the net's history when the training is over.
+    n_lists : int
+        Lists trained on in each.
     origin : Origin or None
         None of a training that cannot be resumed.
     hold_out : HoldOut or None
@@ -120,6 +129,7 @@ class Plan:
     """
 
     n_epochs: int
+    n_lists: int
     origin: Origin | None = None
     hold_out: HoldOut | None = None
     user_callbacks: Sequence[Callback] = ()
@@ -154,6 +164,12 @@ class Net(NeuralNet):
         self.precision = precision
         super().__init__(*args, **kwargs)
         self.generator = torch.Generator(self.device)
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Loss of a batch, and the prior of the aggregates, spread over all lists."""
+        loss = super().get_loss(y_pred, y_true, X=X, training=training)
+        head = self.module_.pooled_head
+        return loss if head is None else loss + head.penalty() / self.plan.n_lists
 
     def infer(self, x, **fit_params):
         """Run the network on one batch."""
@@ -208,7 +224,7 @@ def make_net(
             SeedEpoch(),
             StopDiverged(),
             SumGradients(),
-            GradientNormClipping(CLIP_NORM / math.sqrt(n_members)),
+            ClipGradients(CLIP_NORM / math.sqrt(n_members)),
         ],
         callbacks__print_log=None,
         device=str(device),

@@ -1,9 +1,20 @@
 """Other people's rankers behind this package's interface: list ids in, scores out.
 
 Each library wants its lists in a form of its own: LightGBM sizes, XGBoost sorted ids,
-CatBoost ids in one piece. `RankerAdapter` takes ids in any order and gives each what
-it wants. A library is found by the name of the estimator's class, and none of them
-is imported before one of its own estimators is fitted.
+CatBoost ids in one piece. `RankerAdapter` takes ids, rows in any order, and gives each
+what it wants.
+
+>>> from sklearn.linear_model import Ridge
+>>> from sklearn_rankformer import RankerAdapter
+>>> X, y, groups = [[0.1], [0.9], [0.3], [0.2]], [0, 2, 1, 0], [7, 5, 7, 5]
+>>> ranker = RankerAdapter(Ridge()).fit(X, y, groups=groups)  # or LGBMRanker(), ...
+>>> ranker.rank(X, groups=groups, k=1).tolist()
+[1, 2]
+>>> ranker.score(X, y, groups=groups)
+1.0
+
+A library is found by the name of the estimator's class, and none of them is imported
+before one of its own estimators is fitted.
 """
 
 import copy
@@ -24,7 +35,6 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import (
     check_is_fitted,
     has_fit_parameter,
-    validate_data,
 )
 
 from ._checks import (
@@ -32,12 +42,14 @@ from ._checks import (
     check_length,
     check_list_weights,
     check_weights,
+    refuse_without_X,
     warn_no_order,
 )
-from ._groups import refuse_list_sizes, resolve_groups
+from ._groups import refuse_list_sizes, refuse_missing_groups, resolve_groups
 from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
 from ._models import (
+    check_features,
     fresh,
     groups_for,
     is_library_ranker,
@@ -46,7 +58,7 @@ from ._models import (
     predict_with_groups,
     refuse_hidden_ranker,
 )
-from ._tables import as_table, reading
+from ._tables import as_table
 from ._warnings import warn_missing_groups
 
 
@@ -153,8 +165,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
             List id of each row, in any order, under the one name or the other.
             Rankers warn when there are none and take all rows for one list.
         sample_weight : array-like of shape (n_rows,), default=None
-            Weights. XGBoost and CatBoost want the same weight on all rows of a list,
-            LightGBM and regressors take any.
+            Weights. XGBoost and CatBoost take one weight per list, the same on all of
+            its rows; LightGBM and regressors take any.
         X_val, y_val, groups_val : like X, y and groups, default=None
             Validation data, for early stopping.
 
@@ -180,7 +192,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         if ranks:
             warn_no_order(train.y, train.lists)
         val = self._validation_rows(X_val, y_val, groups_val)
-        self.estimator_ = _fit(
+        self.estimator_ = _fit_estimator(
             fresh(self.estimator), train, val, self.early_stopping_rounds
         )
         self.trained_lists_ = None if groups is None else digest_lists(train.lists)
@@ -239,29 +251,15 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
             )
 
     def _check_X(self, X, *, reset=False, name="X"):
-        with reading(name):
-            if hasattr(X, "columns"):
-                validate_data(self, X, reset=reset, skip_check_array=True)
-                return X
-            tags = get_tags(self.estimator).input_tags
-            X = validate_data(
-                self,
-                X,
-                reset=reset,
-                dtype=None if tags.categorical else "numeric",
-                accept_sparse="csr" if tags.sparse else False,
-                ensure_all_finite=not tags.allow_nan,
-            )
-            if issparse(X):
-                # LightGBM and CatBoost read no sparse arrays, CatBoost no 64-bit
-                # indices.
-                return csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)
-            return X
+        X = check_features(self, X, reset=reset, name=name)
+        if issparse(X):
+            # LightGBM and CatBoost read no sparse arrays, CatBoost no 64-bit indices.
+            return csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)
+        return X
 
     def _validation_rows(self, X_val, y_val, groups_val):
+        refuse_without_X(X_val, y_val, groups_val, "_val")
         if X_val is None:
-            if y_val is not None or groups_val is not None:
-                raise ValueError("y_val and groups_val mean nothing without X_val.")
             if self.early_stopping_rounds is not None:
                 raise ValueError(
                     f"early_stopping_rounds={self.early_stopping_rounds} needs "
@@ -274,18 +272,14 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
             group_column=self.group_column,
             name="groups_val",
         )
-        if groups_val is None and learns_from_lists(self.estimator):
-            raise ValueError(
-                "X_val came without groups_val. Give one list id per row of X_val."
-            )
+        if learns_from_lists(self.estimator):
+            refuse_missing_groups(groups_val, "_val")
         X_val = self._check_X(X_val, name="X_val")
-        return _bring_together(
-            X_val, y_val, groups_val, None, name="y_val", table="X_val"
-        )
+        return _bring_together(X_val, y_val, groups_val, None, name="y_val")
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _WholeLists:
     """Rows in which each list lies in one piece.
 
     Attributes
@@ -312,9 +306,9 @@ class _Rows:
         return self.lists.codes
 
 
-def _bring_together(X, y, groups, sample_weight, *, name="y", table="X"):
+def _bring_together(X, y, groups, sample_weight, *, name="y"):
     y = check_labels(y, name, negative=True)
-    check_length(y, X, name, table)
+    check_length(y, name, X.shape[0])
     lists = lists_of(groups, len(y))
     weight = check_weights(sample_weight, lists)
     # The libraries take lists in the order in which they lie, not in that of their ids.
@@ -323,12 +317,12 @@ def _bring_together(X, y, groups, sample_weight, *, name="y", table="X"):
     in_place = Lists(lists.ids[by_place], np.cumsum(sizes) - sizes, sizes, None)
     rows = lists.order
     if rows is None:  # each list lies in one piece already: nothing is copied
-        return _Rows(X, y, weight, in_place)
+        return _WholeLists(X, y, weight, in_place)
     weight = None if weight is None else weight[rows]
-    return _Rows(_safe_indexing(X, rows), y[rows], weight, in_place)
+    return _WholeLists(_safe_indexing(X, rows), y[rows], weight, in_place)
 
 
-def _fit(estimator, train, val, rounds):
+def _fit_estimator(estimator, train, val, rounds):
     # First of all: a class derived from a library's may take groups besides.
     library = library_of(estimator)
     if library is not None and is_library_ranker(estimator):
@@ -341,6 +335,7 @@ def _fit_lightgbm(ranker, train, val, rounds):
     options = {}
     if val is not None:
         _check_lightgbm_labels(ranker, val.y, "y_val")
+        # It is to stop by what `score` measures.
         options = {"eval_group": [val.sizes], "eval_at": (10,)}
         if has_fit_parameter(ranker, "eval_X"):  # LightGBM 4.7 deprecates eval_set
             options |= {"eval_X": val.X, "eval_y": val.y}
@@ -380,6 +375,7 @@ def _fit_xgboost(ranker, train, val, rounds):
     if val is not None:
         options = {"eval_set": [(val.X, val.y)], "eval_qid": [val.qid]}
     params = ranker.get_params()
+    # NDCG's gain 2**label limits the labels: as objective, or as validation metric.
     measures_ndcg = val is not None or params.get("objective") == "rank:ndcg"
     if measures_ndcg and params.get("ndcg_exp_gain") is not False:
         for rows, name in [(train, "y"), (val, "y_val")]:

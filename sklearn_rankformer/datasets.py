@@ -8,13 +8,13 @@ one list id per row. `make_ranking` draws them:
 >>> X.shape, groups.tolist()
 ((12, 20), [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2])
 
-`load_letor` reads the text files that ranking research passes round:
+`load_letor` reads the text files in which ranking data are published:
 
 >>> from pathlib import Path
 >>> from tempfile import TemporaryDirectory
 >>> folder = TemporaryDirectory()
 >>> path = Path(folder.name, "train.txt")
->>> size = path.write_text('''2 qid:7 1:0.5 3:2 # anything may stand here
+>>> size = path.write_text('''2 qid:7 1:0.5 3:2 # a comment
 ... 0 qid:7 2:1
 ... 1 qid:9 1:0.25
 ... ''')
@@ -25,8 +25,9 @@ one list id per row. `make_ranking` draws them:
 >>> y.tolist(), groups.tolist()
 ([2, 0, 1], [7, 7, 9])
 
-`load_letor_fold` reads the parts of a benchmark's fold alike. Files too large for
-memory become arrays on disk, once, from which rows are read as they are needed:
+`load_letor_fold` reads the three parts of a benchmark's fold with the same columns.
+Files too large for memory become arrays on disk, once, from which rows are read as they
+are needed:
 
 >>> from sklearn_rankformer.datasets import convert_letor, load_converted
 >>> paths = convert_letor(path, Path(folder.name, "arrays"))
@@ -40,15 +41,15 @@ memory become arrays on disk, once, from which rows are read as they are needed:
 import math
 import os
 import tempfile
-from numbers import Integral, Real
 from pathlib import Path
 from tokenize import TokenError
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import Bunch, check_random_state, check_scalar
+from sklearn.utils import Bunch, check_random_state
 
-from ._letor import Reader, fitted, read_files, typed_ids, typed_labels
+from ._checks import check_count, check_real
+from ._letor import Reader, read_files, to_layout, typed_ids, typed_labels
 
 _ROLES = 6  # Columns that the context of `make_ranking` reads one by one.
 _CONVERTED = ("X.npy", "y.npy", "groups.npy")
@@ -92,8 +93,8 @@ def make_ranking(
         Weight of the context beside the item's own relevance, which has weight 1.
     list_signal : float, default=0.5
         Share, from 0 to 1, of the variance of the list's value that follows from how
-        good its items are on average. The rest is drawn at random, and no feature
-        tells it.
+        good its items are on average. The rest is drawn at random, and shows in no
+        feature.
     list_share : float, default=0.3
         Share, from 0 to 1, of the variance of the features that the items of a list
         have in common. Lists much alike inside and unlike one another are those where
@@ -109,7 +110,7 @@ def make_ranking(
         Standard deviation of the noise in the utility, which has standard deviation 1
         within lists.
     return_utility : bool, default=False
-        Also return the utility without its noise: the best scores that there can be.
+        Also return the utility without its noise: no scores can rank better.
     random_state : int, RandomState instance or None, default=None
         Seed. Another seed is another world with other weights: draw training and test
         lists together, and split them by ``groups``.
@@ -142,11 +143,11 @@ def make_ranking(
 
     - item relevance :math:`a = v^T z + w^T |z|` over the informative features;
     - typical price :math:`c_1 = -|z_2 - m_j(z_2)|`: standing within the list, which
-      features standardised within the list do tell;
+      features standardised within the list do show;
     - taste :math:`c_2 = \\tanh(3 m_j(z_0 z_1)) (z_3 + z_4)`: which way two features
       count is seen only from the items together;
     - crowding :math:`c_3 = -m_j(\\cos(1.5 (z_5 - z_{5j})))`: items unlike the others
-      in one respect are worth more, so that near-duplicates devalue each other.
+      in one respect are more relevant, so that near-duplicates devalue each other.
 
     Scaled to unit variance, these give :math:`c = (c_1 + \\sqrt 2 c_2 + c_3) / 2` and
     :math:`u = a + s c`, s the context strength. Its part within the list, scaled to
@@ -154,7 +155,7 @@ def make_ranking(
     :math:`\\sqrt\\lambda\\, m_j(u) + \\sqrt{1 - \\lambda}\\, h_j`, both terms scaled to
     variance 1, :math:`\\lambda` the list signal and h normal. What makes an item good
     thus makes its list good, and labels are utility plus noise cut at thresholds that
-    hold for all lists: a list without positives tells what bad items look like.
+    hold for all lists: a list without positives shows what bad items look like.
 
     Examples
     --------
@@ -164,16 +165,17 @@ def make_ranking(
     (20, 50, [0, 1, 2])
     """
     low, high = _check_list_size(list_size)
-    check_scalar(n_lists, "n_lists", Integral, min_val=1)
-    check_scalar(n_informative, "n_informative", Integral, min_val=_ROLES)
-    check_scalar(n_features, "n_features", Integral, min_val=n_informative)
-    _check_real(context_strength, "context_strength")
-    _check_real(list_signal, "list_signal", largest=1)
-    _check_real(list_share, "list_share", largest=1)
-    _check_real(empty_share, "empty_share", largest=1)
-    check_scalar(n_levels, "n_levels", Integral, min_val=2)
-    _check_real(noise, "noise")
+    check_count(n_lists, "n_lists")
+    check_count(n_informative, "n_informative", _ROLES)
+    check_count(n_features, "n_features", n_informative)
+    check_real(context_strength, "context_strength")
+    check_real(list_signal, "list_signal", largest=1)
+    check_real(list_share, "list_share", largest=1)
+    check_real(empty_share, "empty_share", largest=1)
+    check_count(n_levels, "n_levels", 2)
+    check_real(noise, "noise")
 
+    # A seed's world depends on the order of these draws: never change it.
     random = check_random_state(random_state)
     lengths = random.randint(low, high + 1, n_lists)
     world = _World(np.repeat(np.arange(n_lists), lengths), lengths)
@@ -344,6 +346,7 @@ def convert_letor(path, directory, *, n_features=None, zero_based="auto"):
     # Inside the directory, so that moving the files cannot cross file systems.
     with tempfile.TemporaryDirectory(dir=directory, prefix=".converting-") as unready:
         _write_arrays(sources, Path(unready), *readers)
+        # Another process may have written here meanwhile.
         _check_free(directory)
         for name in _CONVERTED:
             os.replace(Path(unready) / name, directory / name)
@@ -408,17 +411,10 @@ def _check_list_size(list_size) -> tuple[int, int]:
     sizes = list_size if isinstance(list_size, tuple | list) else (list_size,) * 2
     if len(sizes) != 2:
         raise ValueError(f"list_size must be an int or (low, high), got {list_size!r}.")
-    for size in sizes:
-        check_scalar(size, "list_size", Integral, min_val=1)
-    if sizes[0] > sizes[1]:
+    low, high = (check_count(size, "list_size") for size in sizes)
+    if low > high:
         raise ValueError(f"list_size must be (low, high), got {list_size!r}.")
-    return int(sizes[0]), int(sizes[1])
-
-
-def _check_real(value, name: str, largest=None) -> None:
-    check_scalar(value, name, Real, min_val=0, max_val=largest)
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value}.")
+    return low, high
 
 
 def _latent_features(
@@ -427,6 +423,7 @@ def _latent_features(
     n_lists, n_rows = len(world.lengths), len(world.groups)
     z = random.standard_normal((n_rows, n_features))
     shared = random.standard_normal((n_lists, n_features - 2))
+    # The first two share nothing but the sign of their correlation.
     z[:, 2:] *= math.sqrt(1 - list_share)
     z[:, 2:] += math.sqrt(list_share) * shared[world.groups]
     correlation = np.where(random.uniform(size=n_lists) < 0.5, -0.7, 0.7)[world.groups]
@@ -462,6 +459,7 @@ def _cut_into_levels(
 ) -> np.ndarray:
     best = np.sort(np.maximum.reduceat(utility, world.starts))
     n_empty = round(empty_share * len(best))
+    # Nothing up to the best item of the last empty list counts as positive.
     lowest = best[n_empty - 1] if n_empty else np.nextafter(best[0], -np.inf)
     positive = utility[utility > lowest]
     if not len(positive):
@@ -483,7 +481,7 @@ def _as_measured(z: np.ndarray) -> np.ndarray:
 def _reader(n_features, zero_based, dtype) -> Reader:
     if n_features is not None:
         # More would not fit into the 64 bits of a position in a block.
-        check_scalar(n_features, "n_features", Integral, min_val=1, max_val=2**31 - 1)
+        n_features = check_count(n_features, "n_features", largest=2**31 - 1)
     if not (isinstance(zero_based, bool) or zero_based == "auto"):
         raise ValueError(
             f"zero_based must be True, False or 'auto', got {zero_based!r}."
@@ -497,7 +495,7 @@ def _reader(n_features, zero_based, dtype) -> Reader:
 def _fold_directory(directory: Path, fold) -> Path:
     if fold is None:
         return directory
-    check_scalar(fold, "fold", Integral, min_val=1)
+    check_count(fold, "fold")
     for name in (f"Fold{fold}", f"fold{fold}"):
         if (directory / name).is_dir():
             return directory / name
@@ -529,12 +527,15 @@ def _write_arrays(sources: list, directory: Path, reader: Reader, again: Reader)
     first, width = reader.layout()
     labels, ids = (np.concatenate(column) for column in zip(*blocks, strict=True))
     n_rows, same = 0, True
+    # The header needs the shape, which only a first reading of the text can give.
     with open(directory / "X.npy", "wb") as file:
         header = np.lib.format.header_data_from_array_1_0(np.empty((0, 0), np.float32))
+        # Of all rows, before the first: they come block by block.
         header["shape"] = len(labels), width
         np.lib.format.write_array_header_1_0(file, header)
         for block in (block for path in sources for block in again.read(path)):
-            fitted(block.X, first, width).tofile(file)
+            to_layout(block.X, first, width).tofile(file)
+            # Of a file that changes meanwhile, X would get the labels of other rows.
             same &= np.array_equal(block.labels, labels[n_rows : n_rows + len(block.X)])
             n_rows += len(block.X)
     if not same or again != reader or n_rows != len(labels):

@@ -1,8 +1,20 @@
 """A fast student that learns what a slow teacher says, rather than the labels.
 
 A RankFormer sees whole lists and takes its time. The paper puts it into production by
-letting a GBDT learn its scores: the student scores items one by one at the price it
-always had. Lists without labels will do for the student, as the teacher labels them.
+letting a GBDT learn its scores: the student scores items one by one, as cheaply as
+before.
+
+>>> from sklearn.linear_model import Ridge
+>>> from sklearn_rankformer import DistilledRanker, MLPRanker
+>>> from sklearn_rankformer.datasets import make_ranking
+>>> X, y, groups = make_ranking(n_lists=30, random_state=0)
+>>> teacher = MLPRanker(max_epochs=1, n_members=1, random_state=0)
+>>> ranker = DistilledRanker(teacher, Ridge()).fit(X, y, groups=groups)
+>>> ranker.student_
+RankerAdapter(estimator=Ridge())
+
+The student also learns from lists without labels, which the teacher labels:
+``fit(..., X_unlabelled=..., groups_unlabelled=...)``.
 """
 
 from dataclasses import dataclass
@@ -15,12 +27,14 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from ._groups import refuse_list_sizes, resolve_groups
+from ._checks import refuse_without_X
+from ._groups import refuse_list_sizes, refuse_missing_groups, resolve_groups
 from ._lists import Lists, digest_lists, lists_of, one_list
 from ._mixin import RankerMixin
 from ._models import (
+    check_features,
     fresh,
     group_column_of,
     is_library_ranker,
@@ -29,7 +43,7 @@ from ._models import (
     takes_groups,
     unwrap,
 )
-from ._tables import as_table, reading
+from ._tables import as_table
 from ._warnings import warn_missing_groups
 from .adapters import RankerAdapter
 
@@ -126,6 +140,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         "student": [HasMethods(["fit", "predict"])],
         "soft_labels": [StrOptions({"auto", "scores", "gains", "grades"})],
         "temperature": [Interval(Real, 0, None, closed="neither")],
+        # The table of gains of LightGBM ends at the label 30.
         "n_grades": [Interval(Integral, 2, 31, closed="both")],
         "group_column": [str, Integral, None],
     }
@@ -198,17 +213,20 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         TypeError, ValueError
             If any argument is invalid; the message says which and how to fix it.
         """
+        # All that can be refused is refused before the teacher, which takes long.
         self._check_members(y, sample_weight)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
+        # Set before the other rows are read: they must come with ids if these do.
         self.fitted_with_groups_ = groups is not None
         if groups is None:
             warn_missing_groups(f"{type(self).__name__}.fit")
-        X = self._check_X(X, reset=True)
-        labelled = _Given(X, y, lists_of(groups, X.shape[0]))
+        X = check_features(self, X, reset=True)
+        labelled = _Part(X, y, lists_of(groups, X.shape[0]))
         more = self._other_rows(X_unlabelled, None, groups_unlabelled, "_unlabelled")
         val = self._other_rows(X_val, y_val, groups_val, "_val")
         self.teacher_ = self._fit_teacher(labelled, val, sample_weight)
         self.student_ = self._fit_student(labelled, more, val)
+        # Of the others there are no labels, so none of them can be scored.
         self.trained_lists_ = None if groups is None else digest_lists(labelled.lists)
         return self
 
@@ -230,7 +248,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
-        X = self._check_X(X)
+        X = check_features(self, X, reset=False)
         # A student that learned one list may be asked for one list again.
         if groups is None and not self.fitted_with_groups_:
             groups = one_list(X.shape[0]).codes
@@ -239,6 +257,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         teacher, student = get_tags(self.teacher), get_tags(self.student)
+        # Both are given the same X: what one cannot take, neither gets.
         for name in ("sparse", "allow_nan", "categorical"):
             both = getattr(teacher.input_tags, name) and getattr(
                 student.input_tags, name
@@ -278,27 +297,10 @@ class DistilledRanker(RankerMixin, BaseEstimator):
                 f"None. Give labels, or a fitted teacher as FrozenEstimator(teacher)."
             )
 
-    def _check_X(self, X, *, reset=False, name="X"):
-        with reading(name):
-            if hasattr(X, "columns"):
-                validate_data(self, X, reset=reset, skip_check_array=True)
-                return X
-            tags = self.__sklearn_tags__().input_tags
-            return validate_data(
-                self,
-                X,
-                reset=reset,
-                dtype=None if tags.categorical else "numeric",
-                accept_sparse="csr" if tags.sparse else False,
-                ensure_all_finite="allow-nan" if tags.allow_nan else True,
-            )
-
     def _other_rows(self, X, y, groups, suffix):
         """Rows besides the labelled ones, or None if there are none."""
+        refuse_without_X(X, y, groups, suffix)
         if X is None:
-            if y is not None or groups is not None:
-                given = "y" if y is not None else "groups"
-                raise ValueError(f"{given}{suffix} means nothing without X{suffix}.")
             return None
         X, groups = resolve_groups(
             as_table(X, f"X{suffix}"),
@@ -306,12 +308,10 @@ class DistilledRanker(RankerMixin, BaseEstimator):
             group_column=self.group_column,
             name=f"groups{suffix}",
         )
-        if groups is None and self.fitted_with_groups_:
-            raise ValueError(
-                f"X{suffix} came without groups{suffix}. Give one list id per row."
-            )
-        X = self._check_X(X, name=f"X{suffix}")
-        return _Given(X, y, lists_of(groups, X.shape[0]))
+        if self.fitted_with_groups_:
+            refuse_missing_groups(groups, suffix)
+        X = check_features(self, X, reset=False, name=f"X{suffix}")
+        return _Part(X, y, lists_of(groups, X.shape[0]))
 
     def _fit_teacher(self, labelled, val, sample_weight):
         if _is_frozen(self.teacher):
@@ -360,7 +360,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
 
 
 @dataclass(frozen=True)
-class _Given:
+class _Part:
     """Checked rows of one kind: labelled, unlabelled or for validation.
 
     Attributes
@@ -391,6 +391,7 @@ def _as_ranker(estimator):
 def _kind_of(student):
     """The soft labels that suit the student."""
     _, model = unwrap(student)
+    # The fit of an adapter takes groups, whatever it adapts.
     if isinstance(model, RankerAdapter):
         return _kind_of(model.estimator)
     if is_library_ranker(model):
@@ -403,6 +404,7 @@ def _centred(scores: np.ndarray, lists: Lists) -> np.ndarray:
 
 
 def _soft_gains(scores: np.ndarray, lists: Lists, highest: int) -> np.ndarray:
+    # Relative to the best of the list, so that no exponential overflows.
     relative = np.exp(scores - lists.reduce(np.maximum, scores)[lists.codes])
     return np.log2(1 + (2**highest - 1) * relative)
 
@@ -413,6 +415,7 @@ def _append_rows(X, more):
         return sparse.vstack([X, more], format="csr")
     if not hasattr(X, "columns"):
         return np.concatenate([X, more])
+    # Joined as they are, categories of unequal types would turn into text unnoticed.
     if type(X) is not type(more) or list(X.dtypes) != list(more.dtypes):
         raise TypeError(
             "X_unlabelled must be a frame with the same column types as X, categories "

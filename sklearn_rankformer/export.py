@@ -2,6 +2,14 @@
 
 Input transform, padding, network and the mean over the members all lie in the graph, so
 that serving needs onnxruntime and nothing else: no torch, no scikit-learn, no Python.
+Writing needs onnx:
+
+>>> import onnxruntime  # doctest: +SKIP
+>>> from sklearn_rankformer.export import to_onnx
+>>> to_onnx(ranker, "ranker.onnx")  # doctest: +SKIP
+>>> session = onnxruntime.InferenceSession("ranker.onnx")  # doctest: +SKIP
+>>> given = {"X": X.astype("float32"), "lengths": [3, 5]}  # doctest: +SKIP
+>>> scores, list_proba = session.run(None, given)  # doctest: +SKIP
 """
 
 import json
@@ -17,8 +25,10 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from . import __version__
+from ._chances import item_thresholds
 from ._columns import Columns
 from ._ranker import MLPRanker, RankFormerRanker
 from ._warnings import warn_user
@@ -43,10 +53,11 @@ def to_onnx(ranker, path):
 
     - ``scores``, float32 of shape (n_rows,), as `predict` does;
     - ``list_proba``, float32 of shape (n_lists, n_levels), as `predict_list_value`
-      does, if the ranker has a listwide head.
+      does, and ``item_proba``, float32 of shape (n_rows, n_item_levels), as
+      `predict_item_value` does, if the ranker has listwide heads.
 
     The metadata entries, all JSON, are ``categories`` (list of categories by column),
-    ``feature_names``, ``levels`` and ``version`` of this package.
+    ``feature_names``, ``levels``, ``item_levels`` and ``version`` of this package.
 
     Parameters
     ----------
@@ -85,6 +96,7 @@ def to_onnx(ranker, path):
     path = Path(path)
     with (
         _usual_defaults(),
+        # Beside its final place: replacing a file cannot cross file systems.
         tempfile.TemporaryDirectory(dir=path.parent) as folder,
     ):
         graph = RankerGraph(ranker).eval()
@@ -157,6 +169,7 @@ class NormalScores(nn.Module):
         left = self.starts + (n_below - 1).clamp(min=0)
         right = self.starts + n_below.clamp(max=self.n_knots - 1)
         low, gap = self.knots[left], self.knots[right] - self.knots[left]
+        # Beyond the outermost knots, left and right are the same one.
         share = ((x - low) / gap).masked_fill(gap <= 0.0, 0.0)
         scores = self.scores[left] + share * (self.scores[right] - self.scores[left])
         return scores.masked_fill(x.isnan(), 0.0)
@@ -188,27 +201,51 @@ class RankerGraph(nn.Module):
     def __init__(self, ranker):
         super().__init__()
         self.n_features = ranker.n_features_in_
-        columns = ranker._model.columns
-        self.transform = NormalScores(columns)
-        self.module = deepcopy(ranker.module_).cpu()
-        probe = torch.zeros(1, 1, columns.n_columns)
-        with torch.no_grad():
-            logits = self.module.eval()(probe, torch.ones(1, 1, dtype=torch.bool))[1]
-        self.outputs = ["scores"] if logits is None else ["scores", "list_proba"]
+        model = ranker._model
+        self.transform = NormalScores(model.columns)
+        self.module = deepcopy(model.module).cpu().eval()
+        self.outputs = ["scores"]
+        if self.module.pooled_head is not None:
+            self.outputs += ["list_proba", "item_proba"]
+            matched = item_thresholds(model.item_levels, model.levels)
+            n_thresholds = len(model.calibration.lists)
+            self.register_buffer("matched", torch.tensor(matched % (n_thresholds + 1)))
+            lists, items = model.calibration.lists, model.calibration.items
+            self.register_buffer("of_lists", torch.tensor(lists.T))
+            self.register_buffer("of_items", torch.tensor(items.T))
 
     def forward(self, X: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
-        rows, mask = _padded(lengths)
-        scores, logits = self.module(self.transform(X)[rows], mask)
+        rows, mask = _place_items(lengths)
+        scores, views = self.module(self.transform(X)[rows], mask)
         # What padding scores goes to a place after the last row, and is cut off.
         n_rows = X.shape[0]
         place = torch.where(mask, rows, n_rows).flatten()
-        flat = torch.zeros(n_rows + 1).scatter(0, place, scores.mean(0).flatten())
-        if logits is None:
+        scores = scores.mean(0)
+        flat = torch.zeros(n_rows + 1).scatter(0, place, scores.flatten())
+        if views is None:
             return (flat[:n_rows],)
-        return flat[:n_rows], _level_proba(logits.sigmoid().mean(0))
+        logits = self._list_logits(views.mean(0).double())
+        items = self._item_logits(scores.double(), mask, logits).flatten(0, 1)
+        by_row = torch.zeros(n_rows + 1, items.shape[1], dtype=items.dtype)
+        by_row = by_row.index_copy(0, place, items)[:n_rows]
+        return flat[:n_rows], _level_proba(logits), _level_proba(by_row)
+
+    def _list_logits(self, views: Tensor) -> Tensor:
+        """The views joined: see `list_logits`."""
+        return (views * self.of_lists[:-1]).sum(1) + self.of_lists[-1]
+
+    def _item_logits(self, scores: Tensor, mask: Tensor, logits: Tensor) -> Tensor:
+        """See `item_chances`: (n_lists, list_size, n_thresholds)."""
+        share, value, size, intercept = self.of_items
+        log_share = scores.masked_fill(~mask, -torch.inf).log_softmax(-1)
+        log_size = mask.sum(-1).double().log()
+        # A threshold that stands for none, -1, finds the zeros at the end.
+        padded = F.pad(logits, (0, 1))
+        of_list = value * padded[:, self.matched] + size * log_size[:, None]
+        return share * log_share[:, :, None] + of_list[:, None] + intercept
 
 
-def _padded(lengths: Tensor) -> tuple[Tensor, Tensor]:
+def _place_items(lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Row index and mask of each item: (n_lists, list_size)."""
     # torch.export cannot prove sizes that depend on values, hence at least 2.
     size = lengths.max().clamp(min=2)
@@ -221,14 +258,15 @@ def _padded(lengths: Tensor) -> tuple[Tensor, Tensor]:
     return starts + torch.minimum(place, lengths - 1), place < lengths
 
 
-def _level_proba(above: Tensor) -> Tensor:
-    """Falling thresholds, then their differences; see `predict_list_value`."""
+def _level_proba(logits: Tensor) -> Tensor:
+    """Falling chances, then their differences; see `to_proba`."""
+    above = logits.sigmoid()
     falling = [torch.ones_like(above[:, 0])]
     for k in range(above.shape[1]):
         falling.append(torch.minimum(falling[-1], above[:, k]))
     falling.append(torch.zeros_like(falling[0]))
     stacked = torch.stack(falling, 1)
-    return stacked[:, :-1] - stacked[:, 1:]
+    return (stacked[:, :-1] - stacked[:, 1:]).float()
 
 
 def _import_onnx():
@@ -261,7 +299,7 @@ def _export(graph, path, dynamo=False):
         options["verbose"] = False
     else:
         axes = {"X": "n_rows", "lengths": "n_lists"}
-        axes |= {"scores": "n_rows", "list_proba": "n_lists"}
+        axes |= {"scores": "n_rows", "list_proba": "n_lists", "item_proba": "n_rows"}
         names = ["X", "lengths", *graph.outputs]
         options["dynamic_axes"] = {name: {0: axes[name]} for name in names}
     with _quiet():
@@ -307,6 +345,7 @@ def _metadata_of(ranker):
         "categories": categories,
         "feature_names": None if names is None else names.tolist(),
         "levels": ranker._model.levels.values.tolist(),
+        "item_levels": ranker._model.item_levels.values.tolist(),
         "version": __version__,
     }
 

@@ -1,16 +1,31 @@
 """Why a list is ranked as it is: importances, pairs, attention, and displays of them.
 
+Shuffled within lists, a feature loses what it says about items; shuffled between them,
+what it says about lists. One order of two items is explained by what would change it.
+
+>>> import numpy as np
+>>> from sklearn.linear_model import Ridge
+>>> from sklearn_rankformer import RankerAdapter
+>>> from sklearn_rankformer.inspection import explain_pair, list_permutation_importance
+>>> X = np.array([[1.0, 9], [2, 9], [3, 9], [1, 4], [4, 4], [2, 4]])
+>>> y, groups = [0, 1, 2, 0, 2, 1], [7, 7, 7, 8, 8, 8]
+>>> ranker = RankerAdapter(Ridge()).fit(X, y, groups=groups)
+>>> within = list_permutation_importance(ranker, X, y, groups, random_state=0)
+>>> within.importances_mean.round(2).tolist()
+[0.22, 0.0]
+>>> why = explain_pair(ranker, X, groups, above=2, below=0)
+>>> round(why.difference, 2), why.swap.round(2).tolist()
+(1.3, [2.61, 0.0])
+
 The displays follow scikit-learn's: ``from_estimator`` computes and draws, ``plot``
-draws again, and ``ax_`` and ``figure_`` are there to be changed. matplotlib is imported
-when something is drawn. What is computed without drawing comes from `_explanations`.
+draws again, and ``ax_`` and ``figure_`` may be changed. matplotlib is imported when
+something is drawn. What is computed without drawing comes from `_explanations`.
 """
 
 import numpy as np
-from sklearn.calibration import calibration_curve
-from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from ._checks import check_labels, check_option
+from ._checks import check_count, check_labels, check_length, check_option
 from ._explanations import (
     attention_maps,
     explain_pair,
@@ -19,10 +34,22 @@ from ._explanations import (
 from ._groups import check_groups, find_groups
 from ._lists import lists_of, split_lists
 from ._models import predict_scores
+from .calibration import (
+    answer_curve,
+    brier_by_segment,
+    pick_threshold,
+    precision_bounds,
+    segment_codes,
+)
 from .metrics import ndcg_score
 
+# What came in a bin of fewer is mostly chance.
+MIN_IN_BIN = 20
+
 __all__ = [
+    "AnswerCurveDisplay",
     "AttentionDisplay",
+    "ItemValueDisplay",
     "ListValueDisplay",
     "NDCGPerListDisplay",
     "PermutationImportanceDisplay",
@@ -98,6 +125,7 @@ class TrainingCurveDisplay:
         ax.plot(epochs, [e["train_loss"] for e in self.history])
         ax.set(xlabel="epoch", ylabel="training loss")
         for measure, name in self._MEASURES.items():
+            # One of them at most, and none where no list was held out.
             if measure in self.history[-1]:
                 self.measure_ax_ = right = ax.twinx()
                 right.plot(epochs, [e[measure] for e in self.history], color="C1")
@@ -179,6 +207,7 @@ class NDCGPerListDisplay:
             The display, drawn.
         """
         each = ndcg_score(y_true, y_score, groups, k=k, gain=gain, reduction="none")
+        # Both in the order of np.unique(groups).
         sizes = split_lists(check_groups(groups, len(y_score))).lengths
         return cls(each.groups, sizes, each.value, k=k).plot(kind=kind, ax=ax)
 
@@ -199,14 +228,8 @@ class NDCGPerListDisplay:
         sizes, values = self.sizes[ranked], self.values[ranked]
         if not len(sizes):
             return sizes.astype(float), values
-        edges = np.unique(np.quantile(sizes, np.arange(n_bins) / n_bins))
-        bins = np.searchsorted(edges, sizes, side="right") - 1
-        count = np.bincount(bins)
-        filled = count > 0
-        means = [
-            np.bincount(bins, of)[filled] / count[filled] for of in (sizes, values)
-        ]
-        return means[0], means[1]
+        bins, count = _quantile_bins(sizes, n_bins)
+        return np.bincount(bins, sizes) / count, np.bincount(bins, values) / count
 
     def plot(self, *, kind="size", ax=None):
         """Draw.
@@ -296,7 +319,8 @@ class AttentionDisplay:
         names = [str(row) for row in maps.rows] if item_names is None else item_names
         if len(names) != len(maps.rows):
             raise ValueError(
-                f"item_names has {len(names)} entries for {len(maps.rows)} items."
+                f"item_names has {len(names)} entries for {len(maps.rows)} items. Give "
+                f"one per item, in the order of their rows."
             )
         return cls(maps.weights, names).plot(layer=layer, head=head, ax=ax)
 
@@ -322,6 +346,7 @@ class AttentionDisplay:
         shown = self.weights[:, layer].mean(0)
         shown = shown.mean(0) if head is None else shown[head]
         self.image_ = ax.imshow(shown, vmin=0, cmap="Blues")
+        # Position 0 is the [CLS] token, which stands for the list.
         ticks, names = np.arange(len(shown)), ["list", *self.item_names]
         ax.set_xticks(ticks, names, rotation=90)
         ax.set_yticks(ticks, names)
@@ -330,22 +355,115 @@ class AttentionDisplay:
         return self
 
 
-class ListValueDisplay:
+class _ReliabilityDisplay:
+    """What `ListValueDisplay` and `ItemValueDisplay` share: all but the predictions."""
+
+    _COUNTED = ""
+
+    def __init__(self, is_good, proba, *, segment=None, n_bins=10):
+        self.is_good = np.asarray(is_good)
+        self.proba = np.asarray(proba)
+        self.segment = segment
+        self.n_bins = check_count(n_bins, "n_bins")
+        self.by_segment = brier_by_segment(is_good, proba, segment)
+        self.brier_score = self.by_segment.total_brier
+
+    @classmethod
+    def from_predictions(cls, is_good, proba, *, segment=None, n_bins=10, ax=None):
+        """Draw from chances.
+
+        Parameters
+        ----------
+        is_good, proba, segment, n_bins
+            As of the class.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : display
+            The display, drawn.
+        """
+        return cls(is_good, proba, segment=segment, n_bins=n_bins).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : display
+            Itself.
+        """
+        self.ax_ = ax = _axes(ax)
+        self.figure_, found = ax.figure, self.by_segment
+        ax.plot([0, 1], [0, 1], ":", color="grey", label="perfect")
+        _, codes = segment_codes(self.segment, len(self.proba))
+        for code in range(len(found.segment)):
+            self._plot_segment(code, codes == code)
+        ax.set(xlabel="predicted chance", ylabel=f"share of good {self._COUNTED}")
+        if self.segment is not None:
+            ax.set_title(
+                f"Brier {found.total_brier:.3f}, of the base rates\n"
+                f"within segments {found.within_base_brier:.3f}, of one for all "
+                f"{found.total_base_brier:.3f}",
+                fontsize="medium",
+            )
+        # Room for the legend, which would hide intervals.
+        ax.set_ylim(-0.05, 1.1 + 0.09 * (1 + len(found.segment)))
+        ax.set_yticks(np.linspace(0, 1, 6))
+        ax.legend(fontsize="small", loc="upper left")
+        return self
+
+    def _plot_segment(self, code, inside):
+        """Draw the bins of one segment, with their intervals, and its base rate."""
+        found, color = self.by_segment, f"C{code}"
+        proba, is_good = self.proba[inside], self.is_good[inside]
+        n_bins = min(self.n_bins, max(1, len(proba) // MIN_IN_BIN))
+        bins, count = _quantile_bins(proba, n_bins)
+        chance = np.bincount(bins, proba) / count
+        hits = np.bincount(bins, is_good)
+        low, high = precision_bounds(hits, count, 0.975)
+        name = "" if self.segment is None else f"{found.segment[code]}: "
+        label = (
+            f"{name}{found.base_rate[code]:.0%} good; Brier {found.brier[code]:.3f}, "
+            f"of the base rate {found.base_brier[code]:.3f}"
+        )
+        self.ax_.axhline(found.base_rate[code], color=color, linewidth=0.8, alpha=0.6)
+        self.ax_.plot(chance, hits / count, "o-", color=color, label=label)
+        self.ax_.vlines(chance, low, high, color=color, alpha=0.4)
+
+
+class ListValueDisplay(_ReliabilityDisplay):
     """Reliability of `predict_list_value`: 7 of 10 lists called 70 % good are good.
+
+    Each segment has its curve, with 95 % intervals of its bins, and a line at its base
+    rate. The legend has the Brier score of each beside that of its base rate, the
+    title those of all: if the score is no lower than that of the base rates *within*
+    segments, all that the model knows is the segment.
 
     Parameters
     ----------
-    is_good : ndarray of shape (n_lists,), bool
+    is_good : array-like of shape (n_lists,), bool
         Whether the list holds a label of `min_label` or more.
-    proba : ndarray of shape (n_lists,)
+    proba : array-like of shape (n_lists,)
         The predicted chance of that.
+    segment : array-like of shape (n_lists,), default=None
+        Segment of each list, such as its market or device; None takes all for one.
     n_bins : int, default=10
-        Bins of about equally many lists.
+        At most this many bins for each segment, of about equally many lists, 20 or
+        more.
 
     Attributes
     ----------
     brier_score : float
         Mean squared difference of the chance and what came; 0 is best.
+    by_segment : Bunch
+        Scores and base rates, as from `calibration.brier_by_segment`.
     ax_, figure_ : matplotlib Axes and Figure
         Where it is drawn.
 
@@ -354,14 +472,164 @@ class ListValueDisplay:
     Brier (1950), "Verification of forecasts expressed in terms of probability".
     """
 
-    def __init__(self, is_good, proba, *, n_bins=10):
-        self.is_good = is_good
-        self.proba = proba
-        self.n_bins = n_bins
-        self.brier_score = float(np.mean((proba - is_good) ** 2))
+    _COUNTED = "lists"
 
     @classmethod
-    def from_estimator(cls, ranker, X, y, groups, *, min_label=1, n_bins=10, ax=None):
+    def from_estimator(
+        cls, ranker, X, y, groups, *, segment=None, min_label=1, n_bins=10, ax=None
+    ):
+        """Predict and draw.
+
+        Parameters
+        ----------
+        ranker : RankFormerRanker
+            Fitted.
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features.
+        y : array-like of shape (n_rows,)
+            Labels.
+        groups : array-like of shape (n_rows,)
+            List id of each row.
+        segment : array-like of shape (n_rows,), default=None
+            Segment of each row's list, such as a column of X; the same on all rows of
+            a list.
+        min_label : float, default=1
+            A list is good if its highest label is at least this.
+        n_bins : int, default=10
+            At most this many bins for each segment, of about equally many lists, 20 or
+            more.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : ListValueDisplay
+            The display, drawn.
+        """
+        is_good, proba, lists = _list_outcomes(ranker, X, y, groups, min_label)
+        if segment is not None:
+            segment = _of_lists(segment, lists)
+        return cls(is_good, proba, segment=segment, n_bins=n_bins).plot(ax)
+
+
+class ItemValueDisplay(_ReliabilityDisplay):
+    """Reliability of `predict_item_value`: 7 of 10 items called 70 % good are good.
+
+    As `ListValueDisplay`, for items. The intervals take items for independent, which
+    those of one list are not: the true ones are wider.
+
+    Parameters
+    ----------
+    is_good : array-like of shape (n_rows,), bool
+        Whether the item's label is `min_label` or more.
+    proba : array-like of shape (n_rows,)
+        The predicted chance of that.
+    segment : array-like of shape (n_rows,), default=None
+        Segment of each item, such as its market or kind; None takes all for one.
+    n_bins : int, default=10
+        At most this many bins for each segment, of about equally many items, 20 or
+        more.
+
+    Attributes
+    ----------
+    brier_score : float
+        Mean squared difference of the chance and what came; 0 is best.
+    by_segment : Bunch
+        Scores and base rates, as from `calibration.brier_by_segment`.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where it is drawn.
+    """
+
+    _COUNTED = "items"
+
+    @classmethod
+    def from_estimator(
+        cls, ranker, X, y, groups, *, segment=None, min_label=1, n_bins=10, ax=None
+    ):
+        """Predict and draw.
+
+        Parameters
+        ----------
+        ranker : RankFormerRanker
+            Fitted.
+        X : array-like, sparse matrix or frame of shape (n_rows, n_features)
+            Features.
+        y : array-like of shape (n_rows,)
+            Labels.
+        groups : array-like of shape (n_rows,)
+            List id of each row.
+        segment : array-like of shape (n_rows,), default=None
+            Segment of each row, such as a column of X.
+        min_label : float, default=1
+            An item is good if its label is at least this.
+        n_bins : int, default=10
+            At most this many bins for each segment, of about equally many items, 20 or
+            more.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : ItemValueDisplay
+            The display, drawn.
+        """
+        value = ranker.predict_item_value(X, groups=groups)
+        y = check_labels(y)
+        check_length(y, "y", _num_samples(X))
+        is_good = y >= min_label
+        proba = _chance_of(value.proba, value.levels, min_label)
+        return cls(is_good, proba, segment=segment, n_bins=n_bins).plot(ax)
+
+
+class AnswerCurveDisplay:
+    """Share of the lists answered against precision: how much silence buys.
+
+    Parameters
+    ----------
+    is_good : array-like of shape (n_lists,), bool
+        Whether the list holds a label of `min_label` or more.
+    proba : array-like of shape (n_lists,)
+        The predicted chance of that, or any score that is higher for better lists.
+    precision : float, default=None
+        Wanted precision, whose threshold is picked and marked; None marks nothing.
+    confidence : float, default=0.95
+        Confidence of the lower bounds and of the threshold.
+
+    Attributes
+    ----------
+    curve : Bunch
+        As from `calibration.answer_curve`.
+    picked : Bunch or None
+        As from `calibration.pick_threshold`.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where it is drawn.
+    """
+
+    def __init__(self, is_good, proba, *, precision=None, confidence=0.95):
+        self.precision = precision
+        self.confidence = confidence
+        self.curve = answer_curve(is_good, proba, confidence=confidence)
+        self.picked = (
+            None
+            if precision is None
+            else pick_threshold(
+                is_good, proba, precision=precision, confidence=confidence
+            )
+        )
+
+    @classmethod
+    def from_estimator(
+        cls,
+        ranker,
+        X,
+        y,
+        groups,
+        *,
+        min_label=1,
+        precision=None,
+        confidence=0.95,
+        ax=None,
+    ):
         """Predict and draw.
 
         Parameters
@@ -376,23 +644,38 @@ class ListValueDisplay:
             List id of each row.
         min_label : float, default=1
             A list is good if its highest label is at least this.
-        n_bins : int, default=10
-            Bins of about equally many lists.
+        precision, confidence
+            As of the class.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
 
         Returns
         -------
-        display : ListValueDisplay
+        display : AnswerCurveDisplay
             The display, drawn.
         """
-        value = ranker.predict_list_value(X, groups=groups)
-        proba = value.proba[:, ranker.levels_ >= min_label].sum(axis=1)
-        y = check_labels(y)
-        check_consistent_length(X, y)
-        lists = lists_of(find_groups(X, groups, None, ranker.group_column), len(y))
-        is_good = lists.reduce(np.maximum, y) >= min_label
-        return cls(is_good, np.clip(proba, 0, 1), n_bins=n_bins).plot(ax)
+        is_good, proba, _ = _list_outcomes(ranker, X, y, groups, min_label)
+        return cls(is_good, proba, precision=precision, confidence=confidence).plot(ax)
+
+    @classmethod
+    def from_predictions(
+        cls, is_good, proba, *, precision=None, confidence=0.95, ax=None
+    ):
+        """Draw from chances.
+
+        Parameters
+        ----------
+        is_good, proba, precision, confidence
+            As of the class.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : AnswerCurveDisplay
+            The display, drawn.
+        """
+        return cls(is_good, proba, precision=precision, confidence=confidence).plot(ax)
 
     def plot(self, ax=None):
         """Draw.
@@ -404,18 +687,28 @@ class ListValueDisplay:
 
         Returns
         -------
-        display : ListValueDisplay
+        display : AnswerCurveDisplay
             Itself.
         """
         self.ax_ = ax = _axes(ax)
-        self.figure_ = ax.figure
-        share, chance = calibration_curve(
-            self.is_good, self.proba, n_bins=self.n_bins, strategy="quantile"
+        self.figure_, curve, picked = ax.figure, self.curve, self.picked
+        ax.plot(curve.share, curve.precision, label="precision")
+        ax.fill_between(
+            curve.share,
+            curve.low,
+            curve.precision,
+            alpha=0.2,
+            label=f"down to its {self.confidence:.0%} lower bound",
         )
-        ax.plot([0, 1], [0, 1], ":", color="grey", label="perfect")
-        ax.plot(chance, share, "o-", label=f"Brier score {self.brier_score:.3f}")
-        ax.set(xlabel="predicted chance", ylabel="share of good lists")
-        ax.legend()
+        if picked is not None:
+            ax.axhline(self.precision, color="grey", linestyle=":")
+            promised = f"{self.precision:g} promised"
+            label = f"{picked.share:.0%} answered, {promised}"
+            label = label if picked.n_answered else f"nowhere {promised}"
+            ax.plot(picked.share, picked.precision, "o", color="C1", label=label)
+        ax.set_ylim(bottom=max(0, curve.precision.min() - 0.1))
+        ax.set(xlabel="share of lists answered", ylabel="share of them that are good")
+        ax.legend(fontsize="small")
         return self
 
 
@@ -478,6 +771,7 @@ class PermutationImportanceDisplay:
         self.ax_ = ax = _axes(ax)
         self.figure_ = ax.figure
         means = np.array([result.importances_mean for result in self.results])
+        # By size, whatever the sign: a feature that misleads is of interest, too.
         shown = np.argsort(np.abs(means).max(axis=0))[-max_features:]
         height = 0.8 / len(self.results)
         for i, result in enumerate(self.results):
@@ -494,8 +788,47 @@ class PermutationImportanceDisplay:
         return self
 
 
+def _list_outcomes(ranker, X, y, groups, min_label):
+    """Whether each list is good, the predicted chance of that, and the lists."""
+    value = ranker.predict_list_value(X, groups=groups)
+    y = check_labels(y)
+    check_length(y, "y", _num_samples(X))
+    lists = lists_of(find_groups(X, groups, None, ranker.group_column), len(y))
+    is_good = lists.reduce(np.maximum, y) >= min_label
+    return is_good, _chance_of(value.proba, ranker.levels_, min_label), lists
+
+
+def _chance_of(proba, levels, min_label):
+    # Summed chances may pass 1 by rounding, and chances are checked.
+    return np.clip(proba[:, levels >= min_label].sum(axis=1), 0, 1)
+
+
+def _of_lists(segment, lists):
+    """Segment of each list, given on all its rows."""
+    names, codes = segment_codes(segment, lists.n_rows)
+    low, high = (lists.reduce(ufunc, codes) for ufunc in (np.minimum, np.maximum))
+    if (low != high).any():
+        j = int((low != high).argmax())
+        raise ValueError(
+            f"segment differs within the list {lists.ids[j].item()!r}: it has "
+            f"{names[low[j]]} and {names[high[j]]}. Repeat one segment on all rows of "
+            f"a list."
+        )
+    return names[high]
+
+
+def _quantile_bins(values, n_bins):
+    """Bin of each value, equal ones together, and the number in each bin, never 0."""
+    # Where many values are equal, edges coincide and bins are fewer.
+    edges = np.unique(np.quantile(values, np.arange(n_bins) / n_bins))
+    bins = np.searchsorted(edges, values, side="right") - 1
+    _, bins, count = np.unique(bins, return_inverse=True, return_counts=True)
+    return bins, count
+
+
 def _axes(ax):
     try:
+        # Not needed for the numbers alone.
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(

@@ -1,14 +1,26 @@
 """Ranking metrics on flat arrays: one label, one score and one list id per row.
 
+Rows may come in any order. By default lists without any relevant item are left out and
+tied scores averaged, so that neither a constant scorer nor empty lists can flatter a
+model.
+
+>>> from sklearn_rankformer.metrics import ndcg_score
+>>> labels, scores = [2, 0, 1, 0, 0], [0.1, 0.9, 0.5, 0.3, 0.2]
+>>> groups = ["a", "a", "a", "b", "b"]
+>>> ndcg_score(labels, scores, groups, k=10)
+0.586...
+>>> ndcg_score(labels, scores, groups, k=10, empty="zero")
+0.293...
+>>> ndcg_score(labels, scores, groups, k=10, reduction="none")
+{'groups': array(['a', 'b'], dtype='<U1'), 'value': array([0.586...,        nan])}
+
+The user guide has the arguments that give the numbers of other libraries.
+
 Every metric follows the same path. The rows are ranked once, list after list, best
 score first (`_rank`); each row yields a term; the terms are summed per list and the
 lists averaged (`_Case.reduce`). Tied scores form blocks, and each metric is written
 as its expectation over a random order within every block; the other two rules for
 ties put the rows in a fixed order, which leaves blocks of one row each.
-
-The defaults leave out lists without any relevant item and average tied scores, so
-that neither a constant scorer nor empty lists can flatter a model. The user guide has
-the arguments with which each other library's numbers come out.
 """
 
 from dataclasses import dataclass
@@ -20,13 +32,17 @@ from sklearn.utils import Bunch
 
 from ._checks import (
     check_k,
+    check_length,
     check_list_weights,
+    check_max_label,
     check_numbers,
     check_option,
+    refuse_empty,
     refuse_negative,
 )
 from ._groups import check_groups
 from ._lists import Lists, rank_rows, split_lists
+from ._pairs import dense_ranks, discordant_pairs, tied_pairs
 from ._warnings import warn_user
 
 __all__ = [
@@ -68,8 +84,8 @@ def ndcg_score(
     sample_weight : array-like of shape (n_rows,) or None, default=None
         Weight of each row's list in the mean: the same number on all rows of a list.
     gain : {"exp", "linear"} or callable, default="exp"
-        What a label is worth: ``2**y - 1``, ``y``, or a function which turns the
-        array of labels into an array of finite gains that are not negative.
+        Gain of a label: ``2**y - 1``, ``y``, or a function that turns the array of
+        labels into an array of finite gains that are not negative.
     ties : {"average", "pessimistic", "stable"}, default="average"
         Order of equal scores within a list: the expectation over a random order, the
         worst order (least relevant first), or the order of the rows.
@@ -113,6 +129,7 @@ def ndcg_score(
     gains = label_gains(case.labels, gain)
     k = check_k(k)
     dcg = _dcg(_rank(gains, case.scores, case.lists, ties), k)
+    # Rows tied here have equal gains, so their order does not matter.
     best = _dcg(_rank(gains, gains, case.lists, "stable"), k)
     # Rounding of the mean over ties may lift a perfect list a hair above 1.
     values = np.minimum(dcg / np.where(best > 0, best, 1), 1)
@@ -178,7 +195,7 @@ def mean_reciprocal_rank(
     Returns
     -------
     score : float or Bunch
-        As in `ndcg_score`, which also tells what is raised.
+        As in `ndcg_score`, which also says what is raised.
 
     Notes
     -----
@@ -189,6 +206,7 @@ def mean_reciprocal_rank(
     relevant = _relevant(case.labels, min_label)
     ranked = _rank(relevant, case.scores, case.lists, ties)
     unseen = ranked.n_tied - ranked.place + 1
+    # Past the last irrelevant row the count would fall below 0: there all stop.
     irrelevant = np.maximum(unseen - ranked.per_tie(ranked.values), 0)
     values = _cascade(ranked, irrelevant / unseen, check_k(k))
     nothing = case.lists.reduce(np.maximum, relevant) == 0
@@ -225,7 +243,7 @@ def expected_reciprocal_rank(
     Returns
     -------
     score : float or Bunch
-        As in `ndcg_score`, which also tells what is raised.
+        As in `ndcg_score`, which also says what is raised.
 
     Notes
     -----
@@ -270,7 +288,7 @@ def average_precision(
     Returns
     -------
     score : float or Bunch
-        As in `ndcg_score`, which also tells what is raised.
+        As in `ndcg_score`, which also says what is raised.
 
     Notes
     -----
@@ -284,6 +302,7 @@ def average_precision(
     k = check_k(k)
     n_relevant = ranked.per_list(ranked.values)
     hits = ranked.per_tie(ranked.values)
+    # Expected relevant rows among those of the block that come before.
     fellows = (ranked.place - 1) * (hits - 1) / np.maximum(ranked.n_tied - 1, 1)
     precision = (_hits_above(ranked, n_relevant) + 1 + fellows) / ranked.position
     terms = hits / ranked.n_tied * precision
@@ -317,7 +336,7 @@ def precision_at_k(
     Returns
     -------
     score : float or Bunch
-        As in `ndcg_score`, which also tells what is raised.
+        As in `ndcg_score`, which also says what is raised.
     """
     case = _check(y_true, y_score, groups, sample_weight)
     k = check_k(k)
@@ -339,7 +358,7 @@ def recall_at_k(
     empty="skip",
     reduction="mean",
 ):
-    """Share of a list's relevant items that stand among the first `k`.
+    """Share of a list's relevant items that are among the first `k`.
 
     Parameters
     ----------
@@ -351,7 +370,7 @@ def recall_at_k(
     Returns
     -------
     score : float or Bunch
-        As in `ndcg_score`, which also tells what is raised.
+        As in `ndcg_score`, which also says what is raised.
     """
     case = _check(y_true, y_score, groups, sample_weight)
     hits, n_relevant = _hits(case, min_label, ties, check_k(k))
@@ -384,13 +403,14 @@ def kendall_tau(
     """
     case = _check(y_true, y_score, groups, sample_weight)
     codes = case.lists.codes
-    labels, scores = _dense_ranks(case.labels, codes), _dense_ranks(case.scores, codes)
+    labels, scores = dense_ranks(case.labels, codes), dense_ranks(case.scores, codes)
     all_pairs = case.lists.lengths * (case.lists.lengths - 1) // 2
-    label_ties = _tied_pairs(codes, labels)
-    score_ties = _tied_pairs(codes, scores)
-    both_tied = _tied_pairs(codes, labels, scores)
-    discordant = _discordant_pairs(codes, labels, scores)
+    label_ties = tied_pairs(codes, labels)
+    score_ties = tied_pairs(codes, scores)
+    both_tied = tied_pairs(codes, labels, scores)
+    discordant = discordant_pairs(codes, labels, scores)
     surplus = all_pairs - label_ties - score_ties + both_tied - 2 * discordant
+    # Two roots: the product of two numbers of pairs may not fit into 64 bits.
     norm = np.sqrt(all_pairs - label_ties) * np.sqrt(all_pairs - score_ties)
     values = np.clip(surplus / np.where(norm > 0, norm, 1), -1, 1)
     return case.reduce(values, all_pairs == label_ties, empty, reduction)
@@ -439,6 +459,7 @@ class _Case:
         values = np.where(nothing, filler, values)
         if reduction == "none":
             return Bunch(groups=self.lists.ids, value=values)
+        # A list of weight 0 must not hide that no other has anything to rank.
         kept = ~np.isnan(values) & (self.weights > 0)
         if not kept.any():
             warn_user(
@@ -448,6 +469,7 @@ class _Case:
                 UndefinedMetricWarning,
             )
             return float("nan")
+        # Scaled first, so that no sum of weights overflows.
         weights = self.weights[kept] / self.weights[kept].max()
         return float(np.average(values[kept], weights=weights))
 
@@ -456,13 +478,8 @@ def _check(y_true, y_score, groups, sample_weight) -> _Case:
     labels = check_numbers(y_true, "y_true")
     refuse_negative(labels, "y_true")
     scores = check_numbers(y_score, "y_score")
-    if not len(labels):
-        raise ValueError("y_true is empty. Give at least one row.")
-    if len(scores) != len(labels):
-        raise ValueError(
-            f"y_score has {len(scores)} entries, y_true has {len(labels)}. Give one "
-            f"score per label."
-        )
+    refuse_empty(labels, "y_true")
+    check_length(scores, "y_score", len(labels))
     lists = split_lists(check_groups(groups, len(labels)))
     return _Case(labels, scores, lists, _weights(sample_weight, lists))
 
@@ -473,7 +490,7 @@ def _weights(sample_weight, lists: Lists) -> np.ndarray:
 
 
 def label_gains(labels: np.ndarray, gain) -> np.ndarray:
-    """Return what each label is worth: finite, not negative, and safe to sum.
+    """Return the gain of each label: finite, not negative, and safe to sum.
 
     Parameters
     ----------
@@ -493,6 +510,7 @@ def label_gains(labels: np.ndarray, gain) -> np.ndarray:
         If `gain` is unknown or gives what cannot be gains, or the gains overflow.
     """
     if callable(gain):
+        # A copy, as the user's function may write into what it is given.
         gains = np.asarray(gain(labels.copy()))
         real = gains.dtype.kind in "biuf" and gains.shape == labels.shape
         if not real or not (gains >= 0).all():
@@ -533,12 +551,7 @@ def _relevant(labels: np.ndarray, min_label) -> np.ndarray:
 
 def _stop_chances(labels: np.ndarray, max_label, gain) -> np.ndarray:
     check_option("gain", gain, ("exp", "linear"))
-    top = labels.max() if max_label is None else float(max_label)
-    if not labels.max() <= top < np.inf:
-        raise ValueError(
-            f"max_label is {max_label!r}, but y_true goes up to {labels.max():g}. "
-            f"Give the top of the label scale."
-        )
+    top = check_max_label(max_label, labels, "y_true")
     if gain == "linear":
         return labels / top if top else labels
     # (2**y - 1) / 2**top, written so that no power can overflow.
@@ -587,6 +600,7 @@ class _Ranked:
     def per_tie(self, terms: np.ndarray) -> np.ndarray:
         """Sum over each row's block, repeated on its rows."""
         starts = np.flatnonzero(self.first)
+        # No ties, as mostly with the scores of a model.
         if len(starts) == len(terms):
             return terms
         lengths = np.diff(starts, append=len(terms))
@@ -602,6 +616,7 @@ class _Ranked:
 def _rank(values: np.ndarray, scores: np.ndarray, lists: Lists, ties) -> _Ranked:
     """Order the rows of each list by descending score."""
     check_option("ties", ties, ("average", "pessimistic", "stable"))
+    # lexsort takes the last key first: by list, by score, least relevant first.
     if ties == "pessimistic":
         order = np.lexsort((values, -scores, lists.sort_keys))
     else:
@@ -641,6 +656,7 @@ def _cascade(ranked: _Ranked, read_on: np.ndarray, k: int | None) -> np.ndarray:
     `read_on` is the chance to read on past each row for a reader who came to it.
     """
     position = ranked.position
+    # Running products by doubling: log2 of the longest list steps, no loop over rows.
     reach = read_on.copy()
     step = 1
     while step < position.max():
@@ -694,51 +710,3 @@ def _mixed_ties(ranked: _Ranked, k: int | None) -> tuple[np.ndarray, ...]:
 def _previous(chances: np.ndarray, place: np.ndarray) -> np.ndarray:
     """Value one row earlier, 1 in front of the first place."""
     return np.where(place > 1, np.roll(chances, 1), 1)
-
-
-def _dense_ranks(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Ranks of the values within their lists, from 0, ties sharing one rank."""
-    order = np.lexsort((values, codes))
-    values, codes = values[order], codes[order]
-    starts = np.diff(codes, prepend=-1) != 0
-    new = np.concatenate([[True], values[1:] != values[:-1]]) | starts
-    count = np.cumsum(new)
-    ranks = np.empty(len(values), dtype=np.int64)
-    ranks[order] = count - count[starts][codes]
-    return ranks
-
-
-def _tied_pairs(codes: np.ndarray, *keys: np.ndarray) -> np.ndarray:
-    """Number of pairs per list that agree in all the keys."""
-    order = np.lexsort((*keys, codes))
-    new = np.zeros(len(codes), dtype=bool)
-    for key in (codes, *keys):
-        new |= np.diff(key[order], prepend=-1) != 0
-    starts = np.flatnonzero(new)
-    sizes = np.diff(starts, append=len(codes))
-    return np.add.reduceat(
-        sizes * (sizes - 1) // 2,
-        np.flatnonzero(np.diff(codes[order[starts]], prepend=-1)),
-    )
-
-
-def _discordant_pairs(codes, labels, scores) -> np.ndarray:
-    """Number of pairs per list whose scores contradict their labels.
-
-    The rows stand by label, so these are the inversions of the scores. Two scores
-    first differ in some bit: from the highest bit down, count the 1s that stand in
-    front of 0s where all higher bits agree, then part the rows by that bit.
-    """
-    order = np.lexsort((scores, labels, codes))
-    n_bits = int(scores.max()).bit_length()
-    keys = (codes[order] << n_bits) | scores[order]
-    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-    discordant = np.zeros(len(starts), dtype=np.int64)
-    for bit in reversed(range(n_bits)):
-        one = keys >> bit & 1
-        ones = np.cumsum(one) - one
-        segment = np.diff(keys >> (bit + 1), prepend=-1) != 0
-        ones -= np.maximum.accumulate(np.where(segment, ones, 0))
-        discordant += np.add.reduceat(np.where(one, 0, ones), starts)
-        keys = keys[np.argsort(keys >> bit, kind="stable")]
-    return discordant

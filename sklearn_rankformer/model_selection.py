@@ -2,9 +2,21 @@
 
 Most needs are met by scikit-learn's own `GroupKFold`, `StratifiedGroupKFold`,
 `GroupShuffleSplit` and `LeaveOneGroupOut`: give them the list ids as ``groups``. Here
-are folds alike in what their lists are worth, folds in the order of time, a
-`train_test_split` by lists, and `check_group_cv`, which says whether a splitter cuts
-lists in two.
+are folds alike in the values of their lists, folds in the order of time, and a
+`train_test_split` by lists:
+
+>>> import numpy as np
+>>> from sklearn_rankformer.model_selection import check_group_cv, train_test_split
+>>> y, groups = np.array([0, 1, 0, 0, 2, 0]), np.array([7, 7, 8, 8, 9, 9])
+>>> *_, g_train, g_test = train_test_split(y, y, groups, times=groups)
+>>> g_train, g_test
+(array([7, 7, 8, 8]), array([9, 9]))
+
+`check_group_cv` says whether a splitter cuts lists in two:
+
+>>> check_group_cv(2, y, groups=groups)
+Traceback (most recent call last):
+ValueError: cv=KFold(n_splits=2, ...) has 1 of 3 lists on both sides of split 0...
 """
 
 import warnings
@@ -13,15 +25,10 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, TimeSeriesSplit, check_cv
-from sklearn.utils import (
-    _safe_indexing,
-    check_consistent_length,
-    check_random_state,
-    indexable,
-)
-from sklearn.utils.validation import _num_samples, column_or_1d
+from sklearn.utils import _safe_indexing, check_random_state, indexable
+from sklearn.utils.validation import _num_samples
 
-from ._checks import check_count, check_labels, plain_array
+from ._checks import check_count, check_labels, check_length, plain_column
 from ._groups import check_groups
 from ._lists import split_lists
 
@@ -50,8 +57,8 @@ def train_test_split(
         Whatever else there is of each row, such as weights or positions.
     times : array-like of shape (n_rows,), default=None
         Time of each row's list: numbers or datetime64, the same on all rows of a
-        list. With times the latest lists are held out, and nothing is drawn; lists
-        at the very time of the earliest of them are held out, too.
+        list. With times the latest lists are held out, and nothing is drawn; other
+        lists at the time of the earliest of these are held out, too.
     test_size : float or int, default=0.25
         Share of the lists (rounded up), or their number, in the test data.
     random_state : int, RandomState instance or None, default=None
@@ -98,6 +105,7 @@ def train_test_split(
     else:
         chosen = check_random_state(random_state).permutation(lists.n_lists)[:n_test]
     in_test = np.isin(lists.codes, chosen)
+    # Ascending, so that rows stay in the order in which they came.
     sides = np.flatnonzero(~in_test), np.flatnonzero(in_test)
     given = (X, y, groups, *arrays)
     return tuple(_safe_indexing(one, rows) for one in given for rows in sides)
@@ -131,7 +139,7 @@ class ListKFold(BaseCrossValidator):
     The value of a list is its highest label. `GroupKFold` makes folds alike in number
     of rows and `StratifiedGroupKFold` in row labels; where a few long lists hold most
     rows, or where most lists hold nothing relevant, either may leave a fold with few
-    lists that a metric can tell apart.
+    lists that count in a metric.
 
     Parameters
     ----------
@@ -206,6 +214,7 @@ class ListKFold(BaseCrossValidator):
         if self.shuffle:
             positions = check_random_state(self.random_state).permutation(positions)
         folds = np.empty(lists.n_lists, dtype=np.int64)
+        # Lists of equal value are dealt out in shuffled order, or in that of their ids.
         order = np.lexsort((positions, values))
         folds[order] = np.arange(lists.n_lists) % self.n_splits
         for fold in range(self.n_splits):
@@ -228,7 +237,7 @@ class TimeSeriesListSplit(BaseCrossValidator):
     Notes
     -----
     Lists are in the order in which their first rows come, unless ``split`` is given
-    ``times``. Of lists at the very time of the first tested one, none is trained on.
+    ``times``. Lists of the same time as the first tested one are not trained on.
 
     With metadata routing, ``groups`` and ``times`` are requested by default:
     ``GridSearchCV(..., cv=TimeSeriesListSplit()).fit(X, y, groups=g, times=t)``.
@@ -284,9 +293,11 @@ class TimeSeriesListSplit(BaseCrossValidator):
         _check_enough_lists(lists.n_lists, self.n_splits + 1, "TimeSeriesListSplit")
         first_rows = lists.reduce(np.minimum, np.arange(lists.n_rows))
         starts = first_rows if times is None else _list_times(times, lists)
+        # Lists of one time stay in the order of their rows.
         order = np.lexsort((first_rows, starts))
         for earlier, later in TimeSeriesSplit(self.n_splits).split(order):
             train, test = order[earlier], order[later]
+            # A list of the same time as a tested one is not the past.
             train = train[starts[train] < starts[test[0]]]
             if not len(train):
                 raise ValueError(
@@ -363,8 +374,9 @@ def _list_values(y, lists):
 
 
 def _list_times(times, lists):
-    times = column_or_1d(plain_array(times, "times"))
-    check_consistent_length(times, lists.codes)
+    times = plain_column(times, "times")
+    check_length(times, "times", lists.n_rows)
+    # NaN and NaT differ from themselves.
     if times.dtype.kind not in "iufM" or (times != times).any():
         raise ValueError(
             f"times must be numbers or datetime64 and none may be missing, got dtype "

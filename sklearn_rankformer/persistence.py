@@ -3,6 +3,18 @@
 `save` writes one safetensors file: the weights and the tables of the input transform as
 tensors, all else as JSON in its header. `load` builds the ranker from these and from
 nothing else, so a file from a stranger can be wrong but cannot run anything.
+
+>>> import os, tempfile
+>>> from sklearn_rankformer import MLPRanker, persistence
+>>> from sklearn_rankformer.datasets import make_ranking
+>>> X, y, groups = make_ranking(n_lists=20, random_state=0)
+>>> ranker = MLPRanker(max_epochs=1, random_state=0).fit(X, y, groups=groups)
+>>> with tempfile.TemporaryDirectory() as folder:
+...     path = os.path.join(folder, "ranker.safetensors")
+...     persistence.save(ranker, path)
+...     bool((persistence.load(path).predict(X) == ranker.predict(X)).all())
+True
+
 `Checkpoint` writes the same kind of file after each epoch of a fit.
 """
 
@@ -19,7 +31,7 @@ from skorch.callbacks import Callback
 from . import __version__
 from ._device import check_device, process_rank
 from ._files import decode, encode, prefixed, read_file, without, write_file
-from ._fit import model_to_arrays
+from ._model import model_to_arrays
 from ._ranker import MLPRanker, RankFormerRanker
 from ._rows import Rows, digest_arrays
 from ._training import Origin, make_history, net_from_arrays, net_to_arrays
@@ -60,7 +72,7 @@ def save(ranker, path, *, optimizer=False):
     ranker : RankFormerRanker or MLPRanker
         The fitted ranker. A `random_state` that is a generator is saved as None.
     path : str or path-like
-        File to write, ``ranker.safetensors`` say. It is replaced in one step: whoever
+        File to write, such as ``ranker.safetensors``. It is replaced in one step: who
         reads it meanwhile gets the old one or the new one.
     optimizer : bool, default=False
         Whether to keep the state of the optimiser, without which `partial_fit` begins
@@ -93,6 +105,7 @@ def save(ranker, path, *, optimizer=False):
     >>> bool((loaded.predict(X, groups) == ranker.predict(X, groups)).all())
     True
     """
+    # Not isinstance: a subclass may hold what the file would lose.
     if type(ranker) not in _CLASSES.values():
         raise TypeError(
             f"ranker must be one of {', '.join(_CLASSES)}, got "
@@ -149,6 +162,7 @@ def load(path, *, device="auto"):
     --------
     save : Write the file.
     """
+    # First, so that a wrong device is not reported as a damaged file.
     check_device(device)
     header, arrays = read_file(Path(path))
     try:
@@ -211,6 +225,7 @@ class Checkpoint(Callback):
                 "set_params(callbacks=None)."
             )
         self.path_ = Path(self.directory) / self.FILE
+        # Before anything is resumed: the weights to start from are part of it.
         self.fingerprint_ = _fingerprint(net.plan.origin, net_to_arrays(net))
         for unfinished in self.path_.parent.glob(f"{self.FILE}.*.tmp"):
             unfinished.unlink(missing_ok=True)  # of a process killed while it wrote
@@ -222,7 +237,7 @@ class Checkpoint(Callback):
             return  # of processes that train together, one writes
         header = {
             "fingerprint": self.fingerprint_,
-            "history": [_plain_values(epoch) for epoch in net.history],
+            "history": [_encode_epoch(epoch) for epoch in net.history],
             "stopped": net.plan.stopped,
         }
         arrays = prefixed("net.", net_to_arrays(net))
@@ -272,7 +287,7 @@ def _decode_table(table):
     return {name: decode(value) for name, value in table.items()}
 
 
-def _plain_values(epoch):
+def _encode_epoch(epoch):
     """What of one epoch of skorch's history fits into a file."""
     return {
         name: encode(value)
@@ -378,7 +393,9 @@ def _fingerprint(origin: Origin, weights: dict[str, np.ndarray]) -> dict[str, st
         )
     free = ("callbacks", "device", "verbose")
     return {
-        **{k: _show(v) for k, v in origin.parameters.items() if k not in free},
+        **{
+            k: _show_parameter(v) for k, v in origin.parameters.items() if k not in free
+        },
         "training data": _digest_rows([origin.rows]),
         "validation data": _digest_rows([] if origin.held is None else [origin.held]),
         "starting weights": digest_arrays(weights[name] for name in sorted(weights)),
@@ -390,7 +407,7 @@ def _digest_rows(parts: Iterable[Rows]) -> str:
     return " ".join(rows.digest() for rows in parts) or "none"
 
 
-def _show(value):
+def _show_parameter(value):
     if callable(value):
         return f"{value.__module__}.{getattr(value, '__qualname__', type(value))}"
     if hasattr(value, "__array__"):

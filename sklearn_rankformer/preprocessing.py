@@ -1,7 +1,7 @@
 """Features that know their list.
 
-`WithinListScaler` is an ordinary scikit-learn transformer which gives any model, a GBDT
-say, the context of the list: each feature standardised and ranked within it.
+`WithinListScaler` is an ordinary scikit-learn transformer that gives any model, such as
+a GBDT, the context of the list: each feature standardised and ranked within it.
 
 >>> import numpy as np
 >>> from sklearn_rankformer.preprocessing import WithinListScaler
@@ -21,8 +21,9 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ._groups import resolve_groups
-from ._lists import lists_of
+from ._checks import check_option
+from ._groups import refuse_list_sizes, resolve_groups
+from ._lists import lists_of, tied_places
 from ._tables import as_table, reading
 from ._warnings import warn_missing_groups
 
@@ -38,7 +39,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     output : {"append", "replace"}, default="append"
-        Whether the relative features follow the original ones or stand in for them.
+        Whether the relative features follow the original ones or replace them.
     with_rank : bool, default=True
         Whether to add each feature's rank within its list, from 0 (lowest) to 1, ties
         averaged, beside its standardised value.
@@ -74,6 +75,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         self.output = output
         self.with_rank = with_rank
 
+    @refuse_list_sizes
     def fit(self, X, y=None, groups=None):
         """Check the input; nothing is learned.
 
@@ -91,11 +93,9 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         self : WithinListScaler
             The scaler.
         """
-        if self.output not in ("append", "replace"):
-            raise ValueError(
-                f"output must be 'append' or 'replace', got {self.output!r}."
-            )
+        check_option("output", self.output, ("append", "replace"))
         X = self._check_X(X, reset=True)
+        # For its checks: wrong ids should fail here, not in transform.
         resolve_groups(X, groups)
         if groups is None:
             warn_missing_groups("WithinListScaler.fit")
@@ -165,7 +165,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         parts = [X] if self.output == "append" else []
         parts.append(_standardize(X, lists))
         if self.with_rank:
-            parts.append(_ranks(X, lists))
+            parts.append(_rank_in_list(X, lists))
         return np.hstack(parts)
 
     def get_feature_names_out(self, input_features=None):
@@ -196,47 +196,32 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
 def _standardize(X, lists):
     """(value - mean of its list) / standard deviation of its list; 0 if constant."""
     there = ~np.isnan(X)
-    highest = _reduce(np.maximum, np.where(there, X, -np.inf), lists)
-    lowest = _reduce(np.minimum, np.where(there, X, np.inf), lists)
+    highest = lists.reduce(np.maximum, np.where(there, X, -np.inf))
+    lowest = lists.reduce(np.minimum, np.where(there, X, np.inf))
     # From 0 to 1 first (in halves, whose range is finite): then neither large offsets
     # nor large units cost digits, and squares neither overflow nor vanish.
     span = np.where(highest > lowest, highest / 2 - lowest / 2, 1.0)
     start = np.where(highest >= lowest, lowest, 0.0) / 2
     scaled = np.where(there, (X / 2 - start[lists.codes]) / span[lists.codes], 0.0)
-    count = np.maximum(_reduce(np.add, there.astype(float), lists), 1.0)
-    centred = scaled - (_reduce(np.add, scaled, lists) / count)[lists.codes]
-    squares = _reduce(np.add, np.where(there, centred, 0.0) ** 2, lists)
+    count = np.maximum(lists.reduce(np.add, there.astype(float)), 1.0)
+    centred = scaled - (lists.reduce(np.add, scaled) / count)[lists.codes]
+    squares = lists.reduce(np.add, np.where(there, centred, 0.0) ** 2)
     std = np.sqrt(squares / count)
+    # Exactly 0 in constant lists, whatever rounding has left.
     varied = (highest > lowest)[lists.codes]
     relative = centred / np.where(std > 0, std, 1.0)[lists.codes]
     return np.where(there, np.where(varied, relative, 0.0), np.nan)
 
 
-def _ranks(X, lists):
+def _rank_in_list(X, lists):
     """Average rank within the list, scaled to [0, 1]; 0.5 in a list of one."""
     ranks = np.full(X.shape, np.nan)
+    # One by one, as each column lacks values of its own.
     for j in range(X.shape[1]):
         rows = np.flatnonzero(~np.isnan(X[:, j]))
-        values, codes = X[rows, j], lists.codes[rows]
-        order = np.lexsort((values, codes))
-        values, codes = values[order], codes[order]
-        count = np.bincount(codes, minlength=lists.n_lists)
-        place = np.arange(len(rows)) - (np.cumsum(count) - count)[codes]
-        tie = np.cumsum(
-            np.r_[True, (values[1:] != values[:-1]) | (codes[1:] != codes[:-1])][
-                : len(rows)
-            ]
-        )
-        mean_place = (np.bincount(tie, place) / np.maximum(np.bincount(tie), 1))[tie]
-        last = (count - 1)[codes]
-        ranks[rows[order], j] = np.where(
-            last > 0, mean_place / np.maximum(last, 1), 0.5
-        )
+        rows = rows[np.lexsort((X[rows, j], lists.codes[rows]))]
+        codes = lists.codes[rows]
+        last = (np.bincount(codes, minlength=lists.n_lists) - 1)[codes]
+        place = tied_places(X[rows, j], codes)
+        ranks[rows, j] = np.where(last > 0, place / np.maximum(last, 1), 0.5)
     return ranks
-
-
-def _reduce(ufunc, values, lists):
-    """Reduce each column within each list: (n_lists, n_columns)."""
-    rows = lists.rows(np.arange(lists.n_lists))
-    starts = np.cumsum(lists.lengths) - lists.lengths
-    return ufunc.reduceat(values[rows], starts, axis=0)

@@ -1,10 +1,22 @@
-"""Scorers which hand the list ids to ``predict`` and to the metric.
+"""Scorers that hand the list ids to ``predict`` and to the metric.
 
-scikit-learn's `make_scorer` sends metadata to the metric alone, so that a model which
-looks at a whole list would be scored on wrong lists without any error. The objects
-made here ask the routing for ``groups``, call ``predict`` with them where it takes
-them, and refuse to score without. With metadata routing on they serve as `scoring` of
-`cross_validate` and the searches, alone or several in a dict.
+scikit-learn's `make_scorer` sends metadata to the metric alone, so that a model that
+looks at a whole list would be scored on wrong lists without any error. These scorers
+ask for ``groups``, pass them on, and refuse to score without.
+
+>>> import sklearn
+>>> from sklearn.linear_model import Ridge
+>>> from sklearn.model_selection import GroupKFold, cross_validate
+>>> from sklearn_rankformer import RankerAdapter
+>>> from sklearn_rankformer.datasets import make_ranking
+>>> from sklearn_rankformer.scoring import get_scorer
+>>> X, y, groups = make_ranking(n_lists=40, context_strength=0, random_state=0)
+>>> given = {"cv": GroupKFold(3), "params": {"groups": groups}}
+>>> scoring = {name: get_scorer(name) for name in ("ndcg@10", "mrr")}
+>>> with sklearn.config_context(enable_metadata_routing=True):
+...     result = cross_validate(RankerAdapter(Ridge()), X, y, scoring=scoring, **given)
+>>> result["test_ndcg@10"].shape, result["test_mrr"].shape
+((3,), (3,))
 """
 
 import difflib
@@ -54,6 +66,7 @@ def get_scorer(name):
     if not at:
         return make_ranking_scorer(METRICS[base], name=name)
     has_k = "k" in inspect.signature(METRICS[base]).parameters
+    # int() would also take "+5" and "1_0".
     if not has_k or not re.fullmatch("[1-9][0-9]*", k):
         raise ValueError(f"No scorer is called {name!r}. {_names_text()}")
     return make_ranking_scorer(METRICS[base], name=name, k=int(k))
@@ -152,6 +165,7 @@ class RankingScorer:
         self.name = name
         self.kwargs = kwargs
         self.check_lists = check_lists
+        # Weights may be meant for fit alone: until the user says so, they raise.
         self._request = MetadataRequest(owner=repr(self))
         self._request.score.add_request(param="groups", alias=True)
         self._request.score.add_request(param="sample_weight", alias=None)
@@ -192,11 +206,14 @@ class RankingScorer:
         ValueError
             If there are no groups, or the metric refuses its input.
         """
+        # Pipelines and searches pass no groups to predict: the model itself is asked.
         model, X = model_and_its_input(estimator, X, groups)
         ids = self._groups_in(model, X) if groups is None else groups
         y_score = predict_with_groups(model, X, groups)
+        # Only rankers keep what they were fitted on.
         if self.check_lists and isinstance(model, RankerMixin):
             warn_cut_lists(model, check_groups(ids, len(y_score)))
+        # A metric of the user may know no sample_weight.
         weight = {} if sample_weight is None else {"sample_weight": sample_weight}
         return self.metric(y, y_score, ids, **weight, **self.kwargs)
 

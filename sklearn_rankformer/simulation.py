@@ -14,9 +14,9 @@ the whole list, so that a list without clicks says something about the list.
 
 Train on ``X[shown.rows]``, ``shown.labels`` and ``shown.groups``, and judge by ``y``.
 
-Beyond it stand two models of how far a user reads, position bias and the cascade.
-They say how likely each item was to be seen; clicks weighted by one over that make up
-for those that the others miss.
+Two further models are of how far a user reads: position bias and the cascade. They say
+how likely each item was to be seen; a click weighted by one over that counts for the
+clicks that were missed as well.
 
 >>> from sklearn_rankformer.simulation import (
 ...     inverse_propensity_weights,
@@ -32,14 +32,21 @@ for those that the others miss.
 Pure functions: arrays and a generator in, new arrays out, rows in any order.
 """
 
-from numbers import Integral, Real
-
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
-from sklearn.utils import Bunch, check_scalar
+from sklearn.utils import Bunch
 
+from ._checks import (
+    check_count,
+    check_labels,
+    check_length,
+    check_max_label,
+    check_numbers,
+    check_real,
+    refuse_empty,
+)
 from ._groups import check_groups
-from ._lists import Lists, rank_rows, split_lists
+from ._lists import Lists, places, rank_rows, split_lists
 
 SEEN, CLICK, PURCHASE = 0, 1, 2
 
@@ -102,8 +109,9 @@ def simulate_implicit_feedback(
     >>> shown.rows.shape, shown.intents.shape
     ((40,), (20,))
     """
-    y = _check_labels(y)
-    max_label = _check_max_label(y, max_label)
+    y = _some_labels(y, "y")
+    # Of all labels: the scale must not depend on which items happen to be shown.
+    max_label = check_max_label(max_label, y, "y")
     rng = np.random.default_rng(rng)
     groups = check_groups(groups, len(y))
     rows, selections = sample_selections(
@@ -161,9 +169,11 @@ def sample_selections(groups, *, n_repeats=10, max_items=16, rng=None):
     -----
     Published RankFormer code, step 1 of its user model: 10 times at most 16 items.
     """
-    check_scalar(n_repeats, "n_repeats", Integral, min_val=1)
-    check_scalar(max_items, "max_items", Integral, min_val=1)
-    lists = split_lists(_check_any_groups(groups))
+    check_count(n_repeats, "n_repeats")
+    check_count(max_items, "max_items")
+    groups = check_groups(groups, np.size(groups))
+    refuse_empty(groups, "groups")
+    lists = split_lists(groups)
     rng = np.random.default_rng(rng)
     repeats = [_sample_once(lists, max_items, rng) for _ in range(n_repeats)]
     rows = np.concatenate([rows for rows, _ in repeats])
@@ -174,9 +184,10 @@ def sample_selections(groups, *, n_repeats=10, max_items=16, rng=None):
 
 
 def _sample_once(lists: Lists, max_items: int, rng) -> tuple[np.ndarray, np.ndarray]:
+    # Shuffled first, then sorted stably by list: random within each list.
     shuffled = rng.permutation(lists.n_rows)
     rows = shuffled[np.argsort(lists.codes[shuffled], kind="stable")]
-    kept = _places(lists.lengths) < max_items
+    kept = places(lists.lengths) < max_items
     return rows[kept], np.repeat(np.arange(lists.n_lists), lists.lengths)[kept]
 
 
@@ -201,8 +212,9 @@ def relevance_probability(y, max_label=None):
     TypeError, ValueError
         If labels are not finite and non-negative, or exceed ``max_label``.
     """
-    y = _check_labels(y)
-    max_label = _check_max_label(y, max_label)
+    y = _some_labels(y, "y")
+    max_label = check_max_label(max_label, y, "y")
+    # All labels are 0, and so would be the divisor.
     if max_label == 0:
         return np.zeros(len(y))
     # Divided by 2^max on both sides, which stays finite for labels of any size.
@@ -221,7 +233,7 @@ def simulate_clicks(
     purchase_label=2,
     rng=None,
 ):
-    """Let one user click and purchase in each list, as one intent has it.
+    """Let one user click and purchase in each list, with one intent for all items.
 
     Parameters
     ----------
@@ -285,20 +297,19 @@ def simulate_clicks(
     >>> np.bincount(clicks.intents).tolist()
     [807, 104, 89]
     """
-    y = _check_labels(y)
     rho = relevance_probability(y, max_label)
-    _check_real(click_noise, "click_noise", largest=1)
-    _check_real(purchase_intent, "purchase_intent", largest=1)
-    check_scalar(purchase_label, "purchase_label", Integral, min_val=2)
-    lists = split_lists(check_groups(groups, len(y)))
+    check_real(purchase_intent, "purchase_intent", largest=1)
+    check_count(purchase_label, "purchase_label", 2)
+    p_click = _click_probability(rho, click_noise)
+    lists = split_lists(check_groups(groups, len(rho)))
     rng = np.random.default_rng(rng)
 
     best = lists.reduce(np.maximum, rho)
     intents = _draw_intents(best, purchase_intent, rng)
     intent = intents[lists.codes]
-    p_click = click_noise + (1 - click_noise) * rho
-    clicked = (intent >= CLICK) & (rng.random(len(y)) < p_click)
-    purchased = (intent == PURCHASE) & (rng.random(len(y)) < rho)
+    # Two draws for each item, since a purchase needs no click.
+    clicked = (intent >= CLICK) & (rng.random(len(rho)) < p_click)
+    purchased = (intent == PURCHASE) & (rng.random(len(rho)) < rho)
     return Bunch(
         labels=np.where(purchased, purchase_label, clicked).astype(np.int64),
         groups=lists.ids,
@@ -313,6 +324,7 @@ def simulate_clicks(
 
 
 def _draw_intents(best: np.ndarray, purchase_intent: float, rng) -> np.ndarray:
+    # One draw decides both: those who purchase are among those with an intent.
     drawn = rng.random(len(best))
     intents = (drawn < best).astype(np.int64)
     return intents + (drawn < best * purchase_intent)
@@ -338,10 +350,10 @@ def rank_positions(scores, groups):
     TypeError, ValueError
         If scores hold NaN, or shapes do not fit.
     """
-    scores = _check_numbers(scores, "scores")
+    scores = check_numbers(scores, "scores")
     lists = split_lists(check_groups(groups, len(scores)))
     positions = np.empty(len(scores), dtype=np.int64)
-    positions[rank_rows(scores, lists)] = _places(lists.lengths) + 1
+    positions[rank_rows(scores, lists)] = places(lists.lengths) + 1
     return positions
 
 
@@ -371,7 +383,8 @@ def examination_propensities(positions, *, eta=1.0, table=None):
     """
     positions = _check_positions(positions)
     if table is None:
-        _check_real(eta, "eta")
+        check_real(eta, "eta")
+        # Far down the chance is 0, which is an answer and no fault.
         with np.errstate(under="ignore"):
             return positions ** -float(eta)
     table = _check_probabilities(table, "table")
@@ -417,7 +430,7 @@ def simulate_position_biased_clicks(
         ``labels`` : ndarray of shape (n_rows,), int64
             1 for a click, else 0.
         ``examined`` : ndarray of shape (n_rows,), bool
-            Whether the user looked at the item, which no log would tell.
+            Whether the user looked at the item, which no log would show.
         ``propensities`` : ndarray of shape (n_rows,), float64
             Probability of being examined.
         ``click_probabilities`` : ndarray of shape (n_rows,), float64
@@ -433,9 +446,9 @@ def simulate_position_biased_clicks(
     .. [1] T. Joachims, A. Swaminathan, T. Schnabel. Unbiased Learning-to-Rank with
        Biased Feedback. WSDM 2017.
     """
-    p_click = _click_probability(y, max_label, click_noise)
+    p_click = _click_probability(relevance_probability(y, max_label), click_noise)
     propensities = examination_propensities(positions, eta=eta, table=table)
-    _check_same_length(positions=propensities, y=p_click)
+    check_length(propensities, "positions", len(p_click))
     rng = np.random.default_rng(rng)
     examined = rng.random(len(p_click)) < propensities
     clicked = examined & (rng.random(len(p_click)) < p_click)
@@ -501,8 +514,8 @@ def simulate_cascade_clicks(
 
     Examples
     --------
-    Where one good item on top is enough, few users see what stands below it; where
-    several are wanted, most do:
+    Where one good item on top is enough, few users see what is below it; where several
+    are wanted, most do:
 
     >>> from sklearn_rankformer.simulation import simulate_cascade_clicks
     >>> y, groups, positions = [4, 0, 2], [7, 7, 7], [1, 2, 3]
@@ -512,11 +525,11 @@ def simulate_cascade_clicks(
     [1.0, 0.1, 0.1]
     [1.0, 0.8, 0.8]
     """
-    _check_real(satisfaction, "satisfaction", largest=1)
-    p_click = _click_probability(y, max_label, click_noise)
-    p_satisfied = satisfaction * relevance_probability(y, max_label)
+    check_real(satisfaction, "satisfaction", largest=1)
+    rho = relevance_probability(y, max_label)
+    p_click, p_satisfied = _click_probability(rho, click_noise), satisfaction * rho
     positions = _check_positions(positions)
-    _check_same_length(positions=positions, y=p_click)
+    check_length(positions, "positions", len(rho))
     lists = split_lists(check_groups(groups, len(positions)))
     top_down = rank_rows(-positions, lists)
     _check_distinct(positions[top_down], lists.codes[top_down])
@@ -539,7 +552,7 @@ def simulate_cascade_clicks(
 
 
 def inverse_propensity_weights(labels, propensities, *, max_weight=None):
-    """Weights which undo that some items had less of a chance to be clicked.
+    """Weights that make up for unequal chances of being seen.
 
     Parameters
     ----------
@@ -562,9 +575,9 @@ def inverse_propensity_weights(labels, propensities, *, max_weight=None):
     TypeError, ValueError
         If propensities are no probabilities, or one of an item with feedback is 0.
     """
-    labels = _check_labels(labels, "labels")
+    labels = _some_labels(labels, "labels")
     propensities = _check_probabilities(propensities, "propensities")
-    _check_same_length(propensities=propensities, labels=labels)
+    check_length(propensities, "propensities", len(labels))
     clicked = labels > 0
     if (propensities[clicked] == 0).any():
         row = np.flatnonzero(clicked & (propensities == 0))[0]
@@ -576,7 +589,7 @@ def inverse_propensity_weights(labels, propensities, *, max_weight=None):
     weights[clicked] = 1 / propensities[clicked]
     if max_weight is None:
         return weights
-    _check_real(max_weight, "max_weight", smallest=1)
+    check_real(max_weight, "max_weight", smallest=1)
     return np.minimum(weights, max_weight)
 
 
@@ -611,8 +624,9 @@ def estimate_propensities(positions, clicks, *, randomized=None):
         If arguments are of the wrong type or shape, or no randomized row has a click.
     """
     positions = _check_positions(positions)
-    clicked = _check_labels(clicks, "clicks") > 0
-    _check_same_length(clicks=clicked, positions=positions)
+    clicked = _some_labels(clicks, "clicks") > 0
+    check_length(clicked, "clicks", len(positions))
+    # Of all rows: the table must reach as far as the log.
     n_positions = positions.max(initial=1)
     if randomized is not None:
         chosen = _check_mask(randomized, len(positions))
@@ -629,17 +643,13 @@ def estimate_propensities(positions, clicks, *, randomized=None):
     rates = (hits[known] + clicked.mean()) / counts
     falling = IsotonicRegression(increasing=False)
     rates = falling.fit_transform(known, rates, sample_weight=counts)
+    # Only ratios can be known: how relevant items are on average is not.
     return np.interp(np.arange(n_positions), known, rates) / rates[0]
 
 
-def _click_probability(y, max_label, click_noise: float) -> np.ndarray:
-    _check_real(click_noise, "click_noise", largest=1)
-    return click_noise + (1 - click_noise) * relevance_probability(y, max_label)
-
-
-def _places(lengths: np.ndarray) -> np.ndarray:
-    """0, 1, ... within each of consecutive lists."""
-    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+def _click_probability(rho: np.ndarray, click_noise: float) -> np.ndarray:
+    check_real(click_noise, "click_noise", largest=1)
+    return click_noise + (1 - click_noise) * rho
 
 
 def _sum_above(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -662,62 +672,25 @@ def _product_above(factors: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return products
 
 
-def _check_real(value, name: str, smallest=0, largest=None) -> None:
-    check_scalar(value, name, Real, min_val=smallest, max_val=largest)
-    if not np.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value}.")
-
-
-def _check_any_groups(groups) -> np.ndarray:
-    n_rows = len(groups) if hasattr(groups, "__len__") else 0
-    if not n_rows:
-        raise ValueError("groups must hold at least one list id, got none.")
-    return check_groups(groups, n_rows)
-
-
-def _check_numbers(values, name: str) -> np.ndarray:
-    values = np.asarray(values)
-    if values.ndim != 1 or values.dtype.kind not in "biuf":
-        raise ValueError(
-            f"{name} must be a 1-D array of numbers, got shape {values.shape} of dtype "
-            f"{values.dtype}."
-        )
-    values = values.astype(np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name} contains NaN or infinity. Remove those rows first.")
-    return values
-
-
-def _check_labels(y, name: str = "y") -> np.ndarray:
-    y = _check_numbers(y, name)
-    if not len(y):
-        raise ValueError(f"{name} must hold at least one row, got none.")
-    if y.min() < 0:
-        raise ValueError(f"{name} must not be negative, got {y.min():g}.")
-    return y
-
-
-def _check_max_label(y: np.ndarray, max_label) -> float:
-    if max_label is None:
-        return y.max()
-    _check_real(max_label, "max_label")
-    if not y.max() <= max_label < np.inf:
-        raise ValueError(
-            f"max_label={max_label} must be finite and not below the largest label "
-            f"{y.max():g}."
-        )
-    return float(max_label)
+def _some_labels(labels, name: str) -> np.ndarray:
+    labels = check_labels(labels, name)
+    refuse_empty(labels, name)
+    return labels
 
 
 def _check_positions(positions) -> np.ndarray:
-    positions = _check_numbers(positions, "positions")
-    if (positions != np.rint(positions)).any() or positions.min(initial=1) < 1:
-        raise ValueError("positions must be whole numbers from 1, best shown first.")
+    positions = check_numbers(positions, "positions")
+    wrong = positions[(positions != np.rint(positions)) | (positions < 1)]
+    if len(wrong):
+        raise ValueError(
+            f"positions must be whole numbers from 1, best shown first, got "
+            f"{wrong[0]:g}."
+        )
     return positions.astype(np.int64)
 
 
 def _check_probabilities(values, name: str) -> np.ndarray:
-    values = _check_numbers(values, name)
+    values = check_numbers(values, name)
     if values.min(initial=0) < 0 or values.max(initial=0) > 1:
         raise ValueError(
             f"{name} must lie between 0 and 1, got {values.min():g} to "
@@ -727,26 +700,16 @@ def _check_probabilities(values, name: str) -> np.ndarray:
 
 
 def _check_mask(mask, n_rows: int) -> np.ndarray:
-    numbers = _check_numbers(mask, "randomized")
-    if len(numbers) != n_rows or not np.isin(numbers, (0, 1)).all():
-        raise ValueError(
-            f"randomized must hold True or False for each of {n_rows} rows, got "
-            f"{len(numbers)} values from {numbers.min(initial=0):g} to "
-            f"{numbers.max(initial=0):g}."
-        )
+    numbers = check_numbers(mask, "randomized")
+    check_length(numbers, "randomized", n_rows)
+    wrong = numbers[~np.isin(numbers, (0, 1))]
+    if len(wrong):
+        raise ValueError(f"randomized must hold True or False, got {wrong[0]:g}.")
     return numbers.astype(bool)
 
 
-def _check_same_length(**arrays: np.ndarray) -> None:
-    (name, one), (other_name, other) = arrays.items()
-    if len(one) != len(other):
-        raise ValueError(
-            f"{name} has {len(one)} entries, but {other_name} has {len(other)}. Give "
-            f"one per row."
-        )
-
-
 def _check_distinct(positions: np.ndarray, codes: np.ndarray) -> None:
+    # Sorted by list and position, so that equal ones are neighbours.
     same = (np.diff(positions) == 0) & (np.diff(codes) == 0)
     if same.any():
         raise ValueError(

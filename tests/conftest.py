@@ -6,6 +6,8 @@ import torch
 from hypothesis import settings
 from sklearn import config_context
 
+from sklearn_rankformer import _letor
+
 torch.set_num_threads(1)
 
 # Machines are shared: how long an example takes says nothing about the code.
@@ -18,6 +20,12 @@ def routing():
     """Metadata routing switched on for one test."""
     with config_context(enable_metadata_routing=True):
         yield
+
+
+@pytest.fixture(params=[1, 2**18], ids=["one row a block", "one block"])
+def blocks(request, monkeypatch):
+    """LETOR text read in blocks of one row, and then all in one."""
+    monkeypatch.setattr(_letor, "_BLOCK_CELLS", request.param)
 
 
 def make_lists(n_lists=40, n_features=4, sizes=(1, 9), seed=0):

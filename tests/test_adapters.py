@@ -256,8 +256,8 @@ def test_regressors_get_validation_data_in_their_own_way(regressor, split):
             {},
             "early_stopping_rounds=3 needs validation data",
         ),
-        ({}, {"y_val": [1, 0]}, "mean nothing without X_val"),
-        ({}, {"groups_val": [1, 0]}, "mean nothing without X_val"),
+        ({}, {"y_val": [1, 0]}, "y_val means nothing without X_val"),
+        ({}, {"groups_val": [1, 0]}, "groups_val means nothing without X_val"),
         ({}, {"X_val": np.zeros((2, 4)), "y_val": [1, 0]}, "without groups_val"),
         (
             {},
@@ -295,7 +295,7 @@ def test_regressor_without_use_for_validation_data_raises(split):
 
 
 @pytest.mark.parametrize(
-    ("library", "label", "mend"),
+    ("library", "label", "way_out"),
     [
         ("lightgbm", 31, r"from 0 to 30: .*label_gain=\[\.\.\.\]"),
         ("lightgbm", 0.5, "whole numbers.*turn fractional ones into grades"),
@@ -305,14 +305,14 @@ def test_regressor_without_use_for_validation_data_raises(split):
     ],
 )
 @pytest.mark.parametrize("where", ["y", "y_val"])
-def test_labels_the_library_cannot_take_raise_with_the_mend(
-    library, label, mend, where, split
+def test_labels_the_library_cannot_take_raise_with_the_way_out(
+    library, label, way_out, where, split
 ):
     train, val = split
     bad = [np.where(np.arange(len(y)) == 4, label, y) for y in (train[1], val[1])]
     y = bad[0] if where == "y" else train[1]
     y_val = bad[1] if where == "y_val" else val[1]
-    with pytest.raises(ValueError, match=f"{where} has the label .*{mend}"):
+    with pytest.raises(ValueError, match=f"{where} has the label .*{way_out}"):
         RankerAdapter(make(library)).fit(
             train[0], y, train[2], X_val=val[0], y_val=y_val, groups_val=val[2]
         )
@@ -326,7 +326,7 @@ def test_labels_the_library_cannot_take_raise_with_the_mend(
         ("catboost", {}),
     ],
 )
-def test_the_mend_for_high_labels_works(library, params, data):
+def test_the_way_out_for_high_labels_works(library, params, data):
     X, y, groups = data
     adapter = RankerAdapter(make(library, **params)).fit(X, y * 13, groups)
     assert ndcg_score(y, adapter.predict(X), groups) > 0.8
@@ -356,7 +356,7 @@ def test_negative_weights_raise(data):
     [
         ({"groups": [1, 2]}, "groups has 2 entries for"),
         ({"qid": [1, 2]}, "qid has 2 entries for"),
-        ({"y": [1, 2]}, "inconsistent numbers of samples"),
+        ({"y": [1, 2]}, "y has 2 entries for .* rows"),
         ({"y": None}, "requires y to be passed, but the target y is None"),
     ],
 )

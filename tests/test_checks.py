@@ -13,11 +13,15 @@ from sklearn_rankformer._checks import (
     check_count,
     check_k,
     check_labels,
+    check_length,
     check_list_weights,
+    check_max_label,
     check_numbers,
     check_option,
     check_real,
     check_weights,
+    plain_column,
+    refuse_empty,
     warn_no_order,
 )
 from sklearn_rankformer._lists import split_lists
@@ -125,6 +129,55 @@ def test_what_is_no_count_raises(k):
 def test_the_smallest_count_is_named():
     with pytest.raises(ValueError, match="n_splits must be an integer of 2 or more"):
         check_count(1, "n_splits", 2)
+
+
+def test_the_largest_count_is_named():
+    assert check_count(3, "n_features", largest=3) == 3
+    with pytest.raises(
+        ValueError, match="n_features must be an integer of 1 to 3, got"
+    ):
+        check_count(4, "n_features", largest=3)
+
+
+def test_one_value_per_row_passes_and_any_other_number_raises():
+    check_length([1, 2], "times", 2)
+    with pytest.raises(
+        ValueError, match=r"times has 2 entries for 3 rows\. Give one per"
+    ):
+        check_length([1, 2], "times", 3)
+
+
+def test_no_rows_raise():
+    refuse_empty(np.zeros(1), "y_true")
+    with pytest.raises(ValueError, match=r"y_true is empty\. Give at least one row"):
+        refuse_empty(np.zeros(0), "y_true")
+
+
+def test_columns_keep_their_type():
+    times = plain_column([["2020"], ["2021"]], "times")
+    np.testing.assert_array_equal(times, ["2020", "2021"])
+    with pytest.raises(ValueError, match=r"times must be 1-D, got shape \(1, 2\)"):
+        plain_column([["2020", "2021"]], "times")
+
+
+def test_the_top_of_the_scale_is_the_largest_label_or_what_is_given():
+    labels = np.array([0.0, 3.0])
+    assert check_max_label(None, labels, "y") == 3
+    assert check_max_label(4, labels, "y") == 4
+
+
+@pytest.mark.parametrize(
+    ("max_label", "error", "message"),
+    [
+        (2, ValueError, "max_label is 2, but y_true goes up to 3. Give the top"),
+        (np.inf, ValueError, "max_label must be a finite number, got inf"),
+        (np.nan, ValueError, "max_label must be a finite number, got nan"),
+        ("4", TypeError, "max_label must be an instance of float"),
+    ],
+)
+def test_a_top_below_a_label_or_not_finite_raises(max_label, error, message):
+    with pytest.raises(error, match=message):
+        check_max_label(max_label, np.array([0.0, 3.0]), "y_true")
 
 
 @pytest.mark.parametrize(

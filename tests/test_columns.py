@@ -13,6 +13,7 @@ from sklearn_rankformer._categories import Categories, find_categories
 from sklearn_rankformer._columns import Columns, learn_columns
 
 from . import references
+from .strategies import cells
 
 NAN = np.nan
 
@@ -32,7 +33,6 @@ def fit_transform(column, new=None, **params):
 
 
 # Whole numbers and eighths: squares and cubes of them stay apart in float64.
-cells = st.integers(-80, 80).map(lambda i: i / 8)
 columns = st.lists(cells, min_size=2, max_size=30).filter(lambda c: len(set(c)) > 1)
 
 # numeric columns ---------------------------------------------------

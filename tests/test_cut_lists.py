@@ -26,10 +26,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_rankformer import (
     CutListsWarning,
     DistilledRanker,
-    MLPRanker,
     RankerAdapter,
     RankerMixin,
-    RankFormerRanker,
 )
 from sklearn_rankformer._groups import check_groups
 from sklearn_rankformer._lists import any_cut, digest_lists, split_lists
@@ -37,6 +35,7 @@ from sklearn_rankformer.metrics import ndcg_score
 from sklearn_rankformer.scoring import get_scorer, make_ranking_scorer
 
 from .conftest import make_lists
+from .factories import TINY, mlp, rankformer
 
 KINDS = {
     "int": lambda ids: np.array(ids, dtype=np.int64),
@@ -104,8 +103,8 @@ RANKERS = {
     "adapter": RankerAdapter(Ridge()),
     "distilled": DistilledRanker(Ridge(), Ridge()),
     "own": ByFirstColumn(),
-    "mlp": MLPRanker(max_epochs=1, n_members=1, hidden_layer_sizes=(4,)),
-    "rankformer": RankFormerRanker(max_epochs=1, n_members=1, d_model=8, nhead=1),
+    "mlp": mlp(**TINY),
+    "rankformer": rankformer(**TINY),
     "pipeline": make_pipeline(StandardScaler(), RankerAdapter(Ridge())),
 }
 CUTTING = {

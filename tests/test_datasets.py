@@ -1,6 +1,5 @@
 """The synthetic world keeps its promises, and LETOR data come in whole or not."""
 
-import gzip
 import os
 from unittest import mock
 
@@ -19,24 +18,7 @@ from sklearn_rankformer.datasets import (
     make_ranking,
 )
 
-SMALL = """\
-2 qid:10 1:0.5 2:-1e-3 3:7 # docid = GX029-35 prob = 0.1
-0 qid:10 1:0.25 3:8
-
-1 qid:7 2:1.5
-"""
-
-
-def write(path, text, newline="\n"):
-    data = text if isinstance(text, bytes) else text.replace("\n", newline).encode()
-    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
-    return path
-
-
-@pytest.fixture(params=[1, 2**18], ids=["one row a block", "one block"])
-def blocks(request, monkeypatch):
-    """Blocks of one row, and then of all."""
-    monkeypatch.setattr(_letor, "_BLOCK_CELLS", request.param)
+from .letor_files import SMALL, write
 
 
 def empty_lists(y, groups):
@@ -221,20 +203,20 @@ def test_items_of_a_list_have_the_asked_share_of_variance_in_common(share):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"n_lists": 0}, ValueError, "n_lists"),
-        ({"n_lists": 2.5}, TypeError, "n_lists"),
-        ({"list_size": 0}, ValueError, "list_size"),
+        ({"n_lists": 0}, ValueError, "n_lists must be an integer of 1 or more, got 0"),
+        ({"n_lists": 2.5}, ValueError, "n_lists must be an integer .* got 2.5"),
+        ({"list_size": 0}, ValueError, "list_size must be an integer of 1 or more"),
         ({"list_size": (9, 3)}, ValueError, r"list_size must be \(low, high\)"),
         ({"list_size": (1, 2, 3)}, ValueError, "list_size"),
-        ({"list_size": "ten"}, TypeError, "list_size"),
-        ({"n_informative": 5}, ValueError, "n_informative"),
-        ({"n_features": 7}, ValueError, "n_features"),
+        ({"list_size": "ten"}, ValueError, "list_size must be an integer .* 'ten'"),
+        ({"n_informative": 5}, ValueError, "n_informative must be .* of 6 or more"),
+        ({"n_features": 7}, ValueError, "n_features must be .* of 8 or more, got 7"),
         ({"context_strength": -1}, ValueError, "context_strength"),
         ({"context_strength": np.inf}, ValueError, "context_strength"),
         ({"list_signal": 1.5}, ValueError, "list_signal"),
         ({"list_share": -0.1}, ValueError, "list_share"),
         ({"empty_share": -0.1}, ValueError, "empty_share"),
-        ({"n_levels": 1}, ValueError, "n_levels"),
+        ({"n_levels": 1}, ValueError, "n_levels must be .* of 2 or more, got 1"),
         ({"noise": np.nan}, ValueError, "noise"),
         ({"noise": "little"}, TypeError, "noise"),
     ],

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_rankformer import RankFormerRanker
-
 from .conftest import make_lists
+from .factories import rankformer
 
 WORKER = """
 import sys
@@ -30,15 +29,11 @@ def fitted_scores():
     X, y, groups = make_lists(n_lists=60)
     # One list longer than the batch is a batch of its own: a share can be empty.
     groups[groups < 4] = 0
-    ranker = RankFormerRanker(
-        d_model=16,
-        nhead=2,
-        n_members=2,
+    ranker = rankformer(
         max_epochs=4,
         batch_items=24,
         dropout=0.0,
         feature_dropout=0.0,
-        random_state=0,
         device="cpu",
     )
     return ranker.fit(X, y, groups=groups).predict(X, groups=groups)

@@ -7,26 +7,16 @@ import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
-from sklearn_rankformer import MLPRanker, RankFormerRanker
 from sklearn_rankformer.export import NormalScores, RankerGraph, _export, to_onnx
 
 from .conftest import make_lists
+from .factories import mlp, rankformer
 from .test_columns import learn
 
 pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 
-SMALL = {"n_members": 2, "n_bins": 4, "max_epochs": 2, "random_state": 0}
-CELLS = {"d_model": 8, "nhead": 2, "num_layers": 1, "dim_feedforward": 8}
 TOLERANCE = 1e-5
-
-
-def rankformer(**params):
-    return RankFormerRanker(**{**SMALL, **CELLS, **params})
-
-
-def mlp(**params):
-    return MLPRanker(**{**SMALL, "hidden_layer_sizes": (8,), **params})
 
 
 def float32_lists(seed=0, **options):
@@ -198,7 +188,7 @@ def test_others_are_refused(tmp_path):
 def test_columns_that_float32_cannot_hold_are_named(scale, lists, tmp_path):
     X, y, groups = lists
     X = X * [1, scale, 1, 1]
-    ranker = MLPRanker(max_epochs=1, n_members=1, hidden_layer_sizes=(4,))
+    ranker = mlp(max_epochs=1)
     ranker.fit(X, y, groups=groups)
     with pytest.warns(UserWarning, match=r"holds the columns \[1\] of X badly"):
         to_onnx(ranker, tmp_path / "ranker.onnx")

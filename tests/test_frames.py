@@ -11,9 +11,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from sklearn_rankformer import MLPRanker, RankFormerRanker, _batching
+from sklearn_rankformer import _batching
 
 from .conftest import make_lists
+from .factories import both, mlp, rankformer
 
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")
@@ -22,19 +23,12 @@ NAMES = ["a", "b", "c", "d"]
 COLOURS = ["blue", "green", "red"]
 
 
-def rankformer(**params):
-    small = {"d_model": 16, "nhead": 2, "dim_feedforward": 16, "num_layers": 1}
-    short = {"n_members": 2, "n_bins": 4, "max_epochs": 2, "random_state": 0}
-    return RankFormerRanker(**{**small, **short, **params})
-
-
-def mlp(**params):
-    short = {"n_members": 2, "n_bins": 4, "max_epochs": 2, "random_state": 0}
-    return MLPRanker(**{"hidden_layer_sizes": (16,), **short, **params})
-
-
-both = pytest.mark.parametrize("make", [rankformer, mlp])
 frames = pytest.mark.parametrize("kind", ["pandas", "polars"])
+
+
+def scores_of(X, y, groups):
+    """What a small ranker says of the lists that it learned."""
+    return rankformer().fit(X, y, groups=groups).predict(X, groups=groups)
 
 
 @pytest.fixture
@@ -224,7 +218,7 @@ def test_category_is_learnt_from(data):
 def test_categories_by_index_mask_or_name(columns, data):
     X, y, groups, colour = data
     given = frame("pandas", X, colour)
-    expected = rankformer().fit(given, y, groups=groups).predict(given, groups=groups)
+    expected = scores_of(given, y, groups)
     named = isinstance(columns, list) and columns == ["colour"]
     kinds = [given] if named else [given, np.column_stack([X.astype(object), colour])]
     for one in kinds:
@@ -237,7 +231,7 @@ def test_nested_lists_may_hold_categories(data):
     rows = [[*numbers, c] for numbers, c in zip(X.tolist(), colour, strict=True)]
     ranker = rankformer(categorical_features=[4]).fit(rows, y, groups=groups)
     given = frame("pandas", X, colour)
-    expected = rankformer().fit(given, y, groups=groups).predict(given, groups=groups)
+    expected = scores_of(given, y, groups)
     equal(ranker.predict(rows, groups=groups), expected)
 
 
@@ -360,7 +354,7 @@ def test_missing_numbers_beside_categories_follow_input_transform(data):
     X, y, groups, colour = data
     X[::3, 0] = np.nan
     given = frame("pandas", X, colour)
-    scores = rankformer().fit(given, y, groups=groups).predict(given, groups=groups)
+    scores = scores_of(given, y, groups)
     assert np.isfinite(scores).all()
     with pytest.raises(ValueError, match="contains NaN"):
         rankformer(input_transform=None).fit(given, y, groups=groups)
@@ -389,8 +383,8 @@ def test_nulls_of_polars_equal_nan(data):
     X[::3, 0] = np.nan
     given = frame("polars", X).with_columns(pl.col("a").fill_nan(None))
     assert given["a"].null_count()
-    a = rankformer().fit(given, y, groups=groups).predict(given, groups=groups)
-    b = rankformer().fit(X, y, groups=groups).predict(X, groups=groups)
+    a = scores_of(given, y, groups)
+    b = scores_of(X, y, groups)
     equal(a, b)
 
 
@@ -400,8 +394,8 @@ def test_bools_and_integers_of_frames_equal_floats(kind, data):
     columns = {"a": X[:, 0] > 0, "b": np.rint(3 * X[:, 1]).astype(int), "c": X[:, 2]}
     given = pd.DataFrame(columns) if kind == "pandas" else pl.DataFrame(columns)
     floats = np.column_stack(list(columns.values())).astype(float)
-    a = rankformer().fit(given, y, groups=groups).predict(given, groups=groups)
-    b = rankformer().fit(floats, y, groups=groups).predict(floats, groups=groups)
+    a = scores_of(given, y, groups)
+    b = scores_of(floats, y, groups)
     equal(a, b)
 
 
@@ -466,7 +460,7 @@ def test_sparse_group_column(data):
     X, y, groups, _ = data
     with_ids = sparse.csr_matrix(np.column_stack([groups, X]))
     held = rankformer(group_column=0).fit(with_ids, y).predict(with_ids)
-    told = rankformer().fit(X, y, groups=groups).predict(X, groups=groups)
+    told = scores_of(X, y, groups)
     equal(held, told)
 
 

@@ -17,7 +17,7 @@ NAME = PACKAGE.name
 
 # Each layer imports from those above it here; within a layer, only from what is named.
 NOTHING = frozenset()
-GROUND = {"_warnings", "_lists", "_tables"}
+GROUND = {"_warnings", "_lists", "_pairs", "_tables"}
 CHECKS = {"_checks", "_letor"}
 IDS = {"_groups"}
 BOTTOM = GROUND | CHECKS | IDS
@@ -31,15 +31,16 @@ PARTS = {
     "preprocessing",
     "simulation",
     "datasets",
+    "calibration",
 }
-DATA = {"_network", "_columns", "_rows"}
+DATA = {"_network", "_columns", "_rows", "_chances"}
 TOOLS = {"model_selection"}
 SCORING = {"scoring"}
 MIXIN = {"_mixin"}
 MODELS = {"_models"}
 ADAPTERS = {"adapters"}
 # From the network up to a trained model, each knows those before it.
-LOOP = ["_batching", "_inference", "_callbacks", "_training", "_fit"]
+LOOP = ["_batching", "_inference", "_callbacks", "_training", "_model", "_fit"]
 BASE = {"_neural_ranker"}
 RANKER = {"_ranker"}
 EXTRAS = {"distillation", "persistence", "export"}
@@ -59,9 +60,10 @@ MAY_IMPORT = {
     "_network": {"_config"},
     "_columns": {"_categories"},
     "_rows": BOTTOM | {"metrics"},
+    "_chances": BOTTOM | {"_rows"},
     **dict.fromkeys(TOOLS, BOTTOM | PARTS),
     **dict.fromkeys(MIXIN, BOTTOM | PARTS),
-    **dict.fromkeys(MODELS, MIXIN),
+    **dict.fromkeys(MODELS, GROUND | MIXIN),
     **dict.fromkeys(SCORING, BOTTOM | PARTS | MIXIN | MODELS),
     **dict.fromkeys(ADAPTERS, BOTTOM | PARTS | MIXIN | MODELS),
     **{module: BELOW_LOOP | {*LOOP[:i]} for i, module in enumerate(LOOP)},
@@ -226,7 +228,7 @@ training.train, training._loop, metrics._gains, lists._keys, RankerAdapter._priv
 
 def test_what_needs_no_network_loads_no_torch():
     light = ["metrics", "scoring", "adapters", "datasets", "model_selection"]
-    light += ["inspection"]
+    light += ["inspection", "calibration"]
     there = [name for name in light if (PACKAGE / f"{name}.py").exists()]
     code = f"import sys; from {NAME} import {', '.join(there)}; print(*sys.modules)"
     run = subprocess.run(

@@ -15,20 +15,26 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import Bunch
 
-from sklearn_rankformer import MLPRanker, RankFormerRanker
 from sklearn_rankformer import inspection as module
 from sklearn_rankformer._explanations import (
     MIN_DONORS,
     _draw_donors,
-    _middle_rank,
     _shuffled_rows,
     _sort_keys,
 )
 from sklearn_rankformer._groups import check_groups
 from sklearn_rankformer._lists import split_lists
+from sklearn_rankformer.calibration import (
+    answer_curve,
+    brier_by_segment,
+    pick_threshold,
+)
 from sklearn_rankformer.inspection import (
+    AnswerCurveDisplay,
     AttentionDisplay,
+    ItemValueDisplay,
     ListValueDisplay,
     NDCGPerListDisplay,
     PermutationImportanceDisplay,
@@ -41,6 +47,7 @@ from sklearn_rankformer.metrics import ndcg_score
 from sklearn_rankformer.model_selection import ListKFold
 
 from .conftest import make_lists
+from .factories import TINY, mlp, rankformer
 from .strategies import list_ids
 
 N_ITEM, N_LIST = 0, 1  # columns: what tells items apart, what tells lists apart
@@ -76,18 +83,19 @@ class InList:
         return np.abs(X[:, 0] - mean[lists.codes])
 
 
+class ItemsKnown:
+    """Knows the chances of each item's label."""
+
+    def predict_item_value(self, X, groups):
+        top = 1 / (1 + np.exp(-np.asarray(X)[:, 0]))
+        proba = np.column_stack([1 - top, top / 4, 3 * top / 4])
+        return Bunch(proba=proba, levels=np.arange(3.0), value=proba @ np.arange(3.0))
+
+
 @pytest.fixture(scope="module")
 def fitted():
     X, y, groups = make_lists(n_lists=60)
-    ranker = RankFormerRanker(
-        d_model=16,
-        nhead=2,
-        dim_feedforward=16,
-        n_members=3,
-        max_epochs=3,
-        device="cpu",
-        random_state=0,
-    )
+    ranker = rankformer(n_members=3, device="cpu")
     return ranker.fit(X, y, groups=groups), X, y, groups
 
 
@@ -174,13 +182,6 @@ def test_every_list_gives_its_values_to_one_list():
     assert_array_equal(keys[source] % 3, keys % 3)
 
 
-def test_middle_rank_lies_inside_the_list():
-    codes = np.array([0, 0, 0, 0, 1, 2, 2])
-    keys = np.array([1, 2, 2, 3, 5, 4, 4])
-    expected = [0.125, 0.5, 0.5, 0.875, 0.5, 0.5, 0.5]
-    assert_allclose(_middle_rank(keys, codes), expected)
-
-
 def tables(X):
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
     names = ["a", "b", "c"]
@@ -244,10 +245,7 @@ def test_inputs_stay_as_they_are(fitted):
 
 def test_the_column_of_list_ids_is_no_feature(fitted):
     _, X, y, groups = fitted
-    ranker = RankFormerRanker(
-        d_model=8, nhead=1, num_layers=1, n_members=1, max_epochs=1, group_column=0,
-        random_state=0,
-    )  # fmt: skip
+    ranker = rankformer(**TINY, group_column=0)
     with_ids = np.column_stack([groups, X])
     ranker.fit(with_ids, y)
     result = list_permutation_importance(
@@ -273,7 +271,7 @@ def test_the_column_of_list_ids_is_found_below_pipelines_and_searches(wrapped):
             remainder="passthrough",
             verbose_feature_names_out=False,
         ).set_output(transform="pandas"),
-        MLPRanker(max_epochs=1, n_members=1, group_column="list", random_state=0),
+        mlp(**TINY, group_column="list"),
     )
     if wrapped == "search":
         model = GridSearchCV(model, {"mlpranker__dropout": [0.1]}, cv=ListKFold(2))
@@ -292,7 +290,7 @@ def test_the_column_of_list_ids_is_found_below_pipelines_and_searches(wrapped):
 
 def test_pipelines_and_regressors_are_explained(routing):
     X, y, groups = world()
-    pipeline = make_pipeline(StandardScaler(), MLPRanker(max_epochs=1, random_state=0))
+    pipeline = make_pipeline(StandardScaler(), mlp(**TINY))
     pipeline.fit(X, y, groups=groups)
     for model in (pipeline, LinearRegression().fit(X, y)):
         result = list_permutation_importance(model, X, y, groups, n_repeats=1)
@@ -307,7 +305,7 @@ def test_pipelines_and_regressors_are_explained(routing):
         ({"n_repeats": 0}, "n_repeats must be"),
         ({"scoring": "ndgc"}, "Did you mean 'ndcg'"),
         ({"groups": [1, 2]}, "groups has 2 entries"),
-        ({"y": [1, 2]}, "inconsistent"),
+        ({"y": [1, 2]}, "y has 2 entries for .* rows"),
         ({"X": np.zeros(3)}, "X must be 2-D"),
     ],
 )
@@ -356,7 +354,7 @@ def test_swap_names_the_feature_that_matters():
     assert_array_equal(result.removal, 0)
 
 
-def test_removal_shows_company_that_counts():
+def test_removal_shows_others_that_count():
     X = np.array([[0.0], [1.0], [9.0], [5.0]])
     groups = np.array(["a", "a", "a", "b"])
     result = explain_pair(InList(), X, groups, 0, 1)
@@ -542,9 +540,9 @@ def test_attention_of_what_has_none_is_refused(fitted):
     ranker, X, y, groups = fitted
     with pytest.raises(ValueError, match="No row of groups is of the list 999"):
         attention_maps(ranker, X, groups, 999)
-    mlp = MLPRanker(max_epochs=1, random_state=0).fit(X, y, groups=groups)
+    ranker = mlp(**TINY).fit(X, y, groups=groups)
     with pytest.raises(TypeError, match="MLPRanker has no attention"):
-        attention_maps(mlp, X, groups, 0)
+        attention_maps(ranker, X, groups, 0)
 
 
 # Displays -----------------------------------------------------------------------------
@@ -576,13 +574,23 @@ def draw(fitted):
         "value": lambda ax: ListValueDisplay.from_estimator(
             ranker, X, y, groups, n_bins=5, ax=ax
         ),
+        "by segment": lambda ax: ListValueDisplay.from_estimator(
+            ranker, X, y, groups, segment=groups % 2, ax=ax
+        ),
+        "items": lambda ax: ItemValueDisplay.from_estimator(
+            ItemsKnown(), X, y, groups, segment=y > 1, ax=ax
+        ),
+        "answers": lambda ax: AnswerCurveDisplay.from_estimator(
+            ranker, X, y, groups, ax=ax
+        ),
         "importance": lambda ax: PermutationImportanceDisplay.from_estimator(
             ranker, X, y, groups, n_repeats=2, random_state=0, ax=ax
         ),
     }
 
 
-KINDS = ["training", "size", "list", "attention", "value", "importance"]
+KINDS = ["training", "size", "list", "attention", "importance"]
+KINDS += ["value", "by segment", "items", "answers"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -615,7 +623,7 @@ def test_without_matplotlib_displays_say_what_to_install(kind, draw, monkeypatch
 @pytest.mark.parametrize("measure", ["valid_ndcg", "valid_loss"])
 def test_training_curve_shows_the_history(measure, axes):
     X, y, groups = make_lists()
-    ranker = MLPRanker(max_epochs=3, n_members=1, random_state=0)
+    ranker = mlp()
     y_val = y if measure == "valid_ndcg" else 0 * y  # nothing to rank
     ranker.fit(X, y, groups=groups, X_val=X, y_val=y_val, groups_val=groups)
     display = TrainingCurveDisplay.from_estimator(ranker, ax=axes)
@@ -630,7 +638,7 @@ def test_training_curve_shows_the_history(measure, axes):
 
 def test_training_without_held_out_lists_has_one_curve(axes):
     X, y, groups = make_lists(n_lists=5)
-    ranker = MLPRanker(max_epochs=2, random_state=0).fit(X, y, groups=groups)
+    ranker = mlp().fit(X, y, groups=groups)
     assert TrainingCurveDisplay.from_estimator(ranker, ax=axes).measure_ax_ is None
 
 
@@ -675,6 +683,98 @@ def test_brier_score_is_the_mean_squared_error_of_the_chance(fitted, axes):
     chance = 1 - value.proba[:, 0]
     assert_allclose(display.brier_score, np.mean((chance - (best >= 1)) ** 2))
     assert ListValueDisplay(np.ones(4, bool), np.ones(4)).brier_score == 0
+
+
+def test_items_are_judged_by_their_own_labels(fitted, axes):
+    _, X, y, groups = fitted
+    display = ItemValueDisplay.from_estimator(
+        ItemsKnown(), X, y, groups, min_label=2, ax=axes
+    )
+    assert_array_equal(display.is_good, y >= 2)
+    assert_allclose(display.proba, 0.75 / (1 + np.exp(-X[:, 0])))
+    assert "items" in axes.get_ylabel()
+
+
+@given(st.integers(0, 99))
+def test_no_order_of_the_rows_changes_what_is_shown(fitted, seed):
+    ranker, X, y, groups = fitted
+    order = np.random.default_rng(seed).permutation(len(y))
+    segment = np.array(["even", "odd"])[groups % 2]
+    before, after = (
+        module._list_outcomes(ranker, X[rows], y[rows], groups[rows], 1)
+        for rows in (slice(None), order)
+    )
+    assert_array_equal(before[0], after[0])
+    assert_allclose(before[1], after[1], atol=1e-5)
+    assert_array_equal(
+        module._of_lists(segment, before[2]),
+        module._of_lists(segment[order], after[2]),
+    )
+
+
+def test_each_segment_has_its_curve_its_base_rate_and_its_scores(fitted, axes):
+    ranker, X, y, groups = fitted
+    segment = np.array(["even", "odd"])[groups % 2]
+    display = ListValueDisplay.from_estimator(
+        ranker, X, y, groups, segment=segment, min_label=2, ax=axes
+    )
+    of_lists = segment[np.unique(groups, return_index=True)[1]]
+    expected = brier_by_segment(display.is_good, display.proba, of_lists)
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    for j, name in enumerate(("even", "odd")):
+        assert expected.segment[j] == name
+        assert expected.brier[j] == display.by_segment.brier[j]
+        assert any(
+            f"{name}: {expected.base_rate[j]:.0%} good; Brier {expected.brier[j]:.3f}, "
+            f"of the base rate {expected.base_brier[j]:.3f}" == text
+            for text in texts
+        )
+        rates = [line.get_ydata()[0] for line in axes.lines]
+        assert expected.base_rate[j] in rates
+    assert f"within segments {expected.within_base_brier:.3f}" in axes.get_title()
+
+
+def test_bins_hold_equal_chances_together_and_twenty_at_least(axes):
+    chance = np.repeat([0.1, 0.5, 0.9], [30, 40, 30])
+    good = np.arange(100) % 2 == 0
+    ListValueDisplay.from_predictions(good, chance, n_bins=50, ax=axes)
+    (curve,) = (line for line in axes.lines if line.get_marker() == "o")
+    assert_allclose(curve.get_xdata(), [0.1, 0.5, 0.9])
+    assert_allclose(curve.get_ydata(), [0.5, 0.5, 0.5])
+    few = ListValueDisplay.from_predictions(good[:39], np.linspace(0, 1, 39))
+    (curve,) = (line for line in few.ax_.lines if line.get_marker() == "o")
+    assert len(curve.get_xdata()) == 1
+
+
+def test_a_segment_is_the_same_on_all_rows_of_a_list(fitted, axes):
+    ranker, X, y, groups = fitted
+    with pytest.raises(ValueError, match="segment differs within the list"):
+        ListValueDisplay.from_estimator(
+            ranker, X, y, groups, segment=np.arange(len(y)), ax=axes
+        )
+    with pytest.raises(ValueError, match=r"segment has shape \(60,\)"):
+        ListValueDisplay.from_estimator(
+            ranker, X, y, groups, segment=np.zeros(60), ax=axes
+        )
+
+
+def test_answers_are_drawn_with_the_threshold_that_was_picked(axes):
+    rng = np.random.default_rng(0)
+    chance = rng.uniform(size=500)
+    good = rng.uniform(size=500) < chance
+    display = AnswerCurveDisplay.from_predictions(good, chance, precision=0.7, ax=axes)
+    curve, picked = (
+        answer_curve(good, chance),
+        pick_threshold(good, chance, precision=0.7),
+    )
+    assert_array_equal(axes.lines[0].get_xdata(), curve.share)
+    assert_array_equal(axes.lines[0].get_ydata(), curve.precision)
+    assert display.picked == picked
+    assert axes.lines[-1].get_xdata()[0] == picked.share
+    assert AnswerCurveDisplay.from_predictions(good, chance).picked is None
+    with pytest.warns(UserWarning, match="No threshold promises"):
+        none = AnswerCurveDisplay.from_predictions(good, chance, precision=0.99)
+    assert "nowhere 0.99 promised" in none.ax_.get_legend().get_texts()[-1].get_text()
 
 
 def test_importance_display_shows_the_most_important_last(axes):

@@ -18,24 +18,7 @@ from sklearn.datasets import load_svmlight_file
 from sklearn_rankformer import _letor
 from sklearn_rankformer.datasets import load_letor, make_ranking
 
-SMALL = """\
-2 qid:10 1:0.5 2:-1e-3 3:7 # docid = GX029-35 prob = 0.1
-0 qid:10 1:0.25 3:8
-
-1 qid:7 2:1.5
-"""
-
-
-def write(path, text, newline="\n"):
-    data = text if isinstance(text, bytes) else text.replace("\n", newline).encode()
-    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
-    return path
-
-
-@pytest.fixture(params=[1, 2**18], ids=["one row a block", "one block"])
-def blocks(request, monkeypatch):
-    """Blocks of one row, and then of all."""
-    monkeypatch.setattr(_letor, "_BLOCK_CELLS", request.param)
+from .letor_files import SMALL, write
 
 
 @pytest.mark.parametrize("name", ["data.txt", "data.txt.gz"])

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklearn_rankformer._groups import check_groups
-from sklearn_rankformer._lists import lists_of, one_list, rank_rows, split_lists
+from sklearn_rankformer._lists import (
+    lists_of,
+    one_list,
+    places,
+    rank_rows,
+    split_lists,
+    tied_places,
+)
 
 small_ids = st.lists(st.integers(-3, 3), max_size=30)
 text_ids = st.lists(st.text(max_size=3).filter(lambda s: "\0" not in s), max_size=20)
@@ -114,3 +121,25 @@ def test_rank_rows_equals_a_stable_sort_of_each_list(groups, k):
         for row in sorted(rows_of(groups, one), key=lambda row: -scores[row])[:k]
     ]
     np.testing.assert_array_equal(rank_rows(scores, lists, k), expected)
+
+
+# -- places ---------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(0, 5)))
+def test_places_count_within_each_list(lengths):
+    expected = [place for length in lengths for place in range(length)]
+    counted = places(np.array(lengths, dtype=np.int64))
+    np.testing.assert_array_equal(counted, expected)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=30))
+def test_ties_share_the_mean_of_their_places(rows):
+    rows = sorted(rows)
+    codes, values = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+    expected = [
+        np.mean([rows.index(row), rows.index(row) + rows.count(row) - 1])
+        - [one for one, _ in rows].index(row[0])
+        for row in rows
+    ]
+    np.testing.assert_array_equal(tied_places(values, codes), expected)

@@ -336,7 +336,7 @@ def test_gain_callable_with_bad_output_raises(gain):
         ({"y_true": [[0, 1]]}, r"y_true must be 1-D, got shape \(1, 2\).*flat"),
         ({"y_true": [], "y_score": [], "groups": []}, "y_true is empty"),
         ({"y_score": [0, np.inf]}, "y_score contains infinity"),
-        ({"y_score": [0, 1, 2]}, "y_score has 3 entries, y_true has 2"),
+        ({"y_score": [0, 1, 2]}, "y_score has 3 entries for 2 rows"),
         ({"groups": None}, "groups must be 1-D"),
         ({"groups": [2]}, "look like list sizes"),
         ({"sample_weight": [1, 2]}, "sample_weight differs within the list"),
@@ -369,7 +369,7 @@ def test_bad_cutoff_raises(name, k):
         ("ndcg", {"gain": "cubic"}, "gain must be one of"),
         ("err", {"gain": np.exp}, "gain must be one of"),
         ("err", {"max_label": 0.5}, "max_label is 0.5, but y_true goes up to 1"),
-        ("err", {"max_label": np.nan}, "max_label is nan"),
+        ("err", {"max_label": np.nan}, "max_label must be a finite number, got nan"),
         ("map", {"min_label": 0}, "min_label must be above 0, got 0"),
     ],
 )

@@ -187,7 +187,7 @@ def test_the_latest_lists_are_held_out(seed, test_size, kind):
     ("change", "message"),
     [
         ({"times": np.zeros(10)}, "No list is earlier than the lists of time 0.0"),
-        ({"times": np.arange(9)}, "inconsistent numbers of samples"),
+        ({"times": np.arange(9)}, "times has 9 entries for 10 rows"),
         ({"times": [*range(9), np.nan]}, "times must be numbers or datetime64"),
         (
             {"times": np.ma.masked_array(np.arange(10), np.arange(10) == 3)},
@@ -329,7 +329,8 @@ def test_lists_of_one_time_are_never_on_both_sides():
     [
         ({"groups": None}, "TimeSeriesListSplit needs groups="),
         ({"groups": [1, 1, 2, 2]}, "needs at least 3 lists, got 2"),
-        ({"times": [1, 2, 3]}, "inconsistent numbers of samples"),
+        ({"times": [1, 2, 3]}, "times has 3 entries for 4 rows"),
+        ({"times": np.ones((4, 2))}, r"times must be 1-D, got shape \(4, 2\)"),
         ({"times": [1, 2, 3, np.nan]}, "times must be numbers or datetime64 and none"),
         ({"times": list("abcd")}, "times must be numbers or datetime64"),
         ({"groups": [1, 1, 2, 3], "times": [1, 2, 3, 4]}, "times differ within the li"),

@@ -23,6 +23,7 @@ from sklearn_rankformer._network import (
     InputMap,
     ListHead,
     MemberLinear,
+    RankFormer,
     build,
     drawing_from,
     list_standardize,
@@ -116,7 +117,7 @@ both = pytest.mark.parametrize("make", [make_rankformer, make_mlp])
 def test_rankformer_gives_scores_of_items_and_logits_of_lists():
     scores, logits = make_rankformer()(draw_items(), mask_of(SIZES))
     assert scores.shape == (N_MEMBERS, N_LISTS, SIZE)
-    assert logits.shape == (N_MEMBERS, N_LISTS, N_THRESHOLDS)
+    assert logits.shape == (N_MEMBERS, N_LISTS, RankFormer.N_VIEWS, N_THRESHOLDS)
 
 
 def test_mlp_gives_scores_of_items_and_no_logits():
@@ -255,9 +256,9 @@ def test_list_value_starts_as_the_log_odds_of_choosing_anything():
 
 def test_a_list_without_labels_teaches_what_its_items_are_worth():
     network, x, mask = make_rankformer(), draw_items(), mask_of(SIZES)
-    ordinal_loss(
-        network(x, mask)[1].flatten(0, 1), torch.zeros(N_MEMBERS * N_LISTS).long()
-    ).sum().backward()
+    by_items = network(x, mask)[1][:, :, 0]
+    none = torch.zeros(N_MEMBERS * N_LISTS).long()
+    ordinal_loss(by_items.flatten(0, 1), none).sum().backward()
     gradients = {n: p.grad for n, p in network.named_parameters() if "item_head" in n}
     assert set(gradients) == {
         "item_head.hidden.weight",
@@ -268,13 +269,13 @@ def test_a_list_without_labels_teaches_what_its_items_are_worth():
         assert (gradient.abs().flatten(1).amax(1) > 1e-8).all()
 
 
-def test_list_token_is_told_the_size_of_the_list():
+def test_list_token_knows_the_size_of_the_list():
     network, x = make_rankformer(), draw_items()
-    told, _ = network(x, mask_of(SIZES))
+    knowing, _ = network(x, mask_of(SIZES))
     with torch.no_grad():
         network.size_token.zero_()
-    untold, _ = network(x, mask_of(SIZES))
-    differs = ((told - untold).abs() > 1e-6).any(-1).all(0)
+    unknowing, _ = network(x, mask_of(SIZES))
+    differs = ((knowing - unknowing).abs() > 1e-6).any(-1).all(0)
     assert differs.tolist() == [size > 1 for size in SIZES]  # log 1 = 0
 
 
@@ -547,6 +548,25 @@ def test_nothing_is_random_in_evaluation(make):
     scores, _ = network(x, mask)
     assert torch.equal(network(x, mask)[0], scores)
     assert not torch.equal(network.train()(x, mask)[0], scores)
+
+
+def test_aggregates_share_nothing_with_the_rest_of_the_network():
+    network, x, mask = make_rankformer(), draw_items(), mask_of(SIZES)
+    network(x, mask)[1][:, :, 1].sum().backward()
+    moved = {n for n, p in network.named_parameters() if p.grad is not None}
+    moved = {n for n in moved if network.get_parameter(n).grad.abs().max() > 0}
+    assert moved == {n for n, _ in network.named_parameters() if "pooled_head" in n}
+
+
+def test_aggregates_are_mean_maximum_and_log_size_of_the_real_items():
+    network, x = make_rankformer(), draw_items()
+    pooled = network.pooled_head.pool(x, mask_of(SIZES))
+    n = N_NUMERIC + N_FLAGS
+    for j, size in enumerate(SIZES):
+        own = x[j, :size, :n]
+        assert_close(pooled[j, :n], own.mean(0))
+        assert_close(pooled[j, n : 2 * n], own.amax(0))
+        assert_close(pooled[j, -1], torch.tensor(size, dtype=x.dtype).log())
 
 
 # Configs -----------------------------------------------------------------------------

@@ -52,8 +52,6 @@ from skorch.callbacks import Callback
 
 from sklearn_rankformer import (
     MissingGroupsWarning,
-    MLPRanker,
-    RankFormerRanker,
     WithinListScaler,
 )
 from sklearn_rankformer.metrics import mean_reciprocal_rank, ndcg_score
@@ -61,6 +59,7 @@ from sklearn_rankformer.model_selection import check_group_cv
 from sklearn_rankformer.scoring import get_scorer
 
 from .conftest import make_lists
+from .factories import TINY, mlp, rankformer
 
 pd = pytest.importorskip("pandas")
 
@@ -95,11 +94,8 @@ class Way:
     def ranker(self, **params):
         """Return a small ranker."""
         own = {} if self.routed else {"group_column": "qid"}
-        fast = {"dim_feedforward": 8, "num_layers": 1, "n_members": 1, "n_bins": 2}
-        size = {"d_model": 8, "nhead": 2, "max_epochs": 2, "random_state": 0}
-        return RankFormerRanker(
-            **{**fast, **size, **own, "callbacks": [Witness()], **params}
-        )
+        fast = {**TINY, "max_epochs": 2, "num_layers": 1, "callbacks": [Witness()]}
+        return rankformer(**{**fast, **own, **params})
 
     def pipeline(self, select=None, **params):
         """Scale and select the features, leave the list ids alone, rank."""
@@ -714,7 +710,7 @@ def test_unrouted_scorer_without_group_column_raises(untold):
 
 def test_score_without_groups_warns_even_where_predict_needs_none(untold):
     _, way = untold
-    ranker = MLPRanker(max_epochs=1, n_members=1, n_bins=2, random_state=0)
+    ranker = mlp(**TINY)
     ranker.fit(way.X, way.y, groups=way.groups)
     with pytest.warns(MissingGroupsWarning, match=r"MLPRanker.score got no groups"):
         ranker.score(way.X, way.y)

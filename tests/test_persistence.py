@@ -4,6 +4,7 @@ import pickle
 import struct
 import subprocess
 import sys
+from functools import partial
 
 import joblib
 import numpy as np
@@ -21,7 +22,6 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
 from sklearn_rankformer import (
-    MLPRanker,
     RankFormerRanker,
     WithinListScaler,
     persistence,
@@ -29,21 +29,13 @@ from sklearn_rankformer import (
 from sklearn_rankformer._files import read_file, write_file
 from sklearn_rankformer.metrics import ndcg_score
 
+from . import factories
 from .conftest import make_lists
 
-SMALL = {"n_members": 2, "n_bins": 4, "max_epochs": 4, "random_state": 0}
-CELLS = {"d_model": 16, "nhead": 2, "dim_feedforward": 16}
-
-
-def rankformer(**params):
-    return RankFormerRanker(**{**SMALL, **CELLS, **params})
-
-
-def mlp(**params):
-    return MLPRanker(**{**SMALL, "hidden_layer_sizes": (16, 8), **params})
-
-
-both = pytest.mark.parametrize("make", [rankformer, mlp])
+# Four epochs: fits are to be broken off in each of them.
+rankformer = partial(factories.rankformer, max_epochs=4)
+mlp = partial(factories.mlp, max_epochs=4)
+both = pytest.mark.parametrize("make", [rankformer, mlp], ids=["rankformer", "mlp"])
 
 
 @pytest.fixture(scope="module")
@@ -296,17 +288,17 @@ def own_gain(y):
 
 
 @pytest.mark.parametrize(
-    ("params", "mend"),
+    ("params", "way_out"),
     [
         ({"loss": lambda scores, *rest: scores.sum(-1)}, 'loss="softmax"'),
         ({"gain": own_gain}, 'gain="exp"'),
         ({"callbacks": [Callback()]}, "callbacks=None"),
     ],
 )
-def test_functions_and_objects_are_refused_with_a_mend(params, mend, lists, path):
+def test_functions_and_objects_are_refused_with_a_way_out(params, way_out, lists, path):
     X, y, groups = lists
     ranker = rankformer(**params, max_epochs=1).fit(X, y, groups=groups)
-    with pytest.raises(ValueError, match=f"{next(iter(params))}=.*{mend}"):
+    with pytest.raises(ValueError, match=f"{next(iter(params))}=.*{way_out}"):
         persistence.save(ranker, path)
     assert not path.exists()
 

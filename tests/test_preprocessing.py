@@ -13,17 +13,13 @@ from sklearn_rankformer import MissingGroupsWarning, WithinListScaler
 from sklearn_rankformer._lists import split_lists
 
 from . import references
-from .strategies import list_ids
+from .strategies import cells, list_ids
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn_rankformer.MissingGroupsWarning"
 )
 
 NAN = np.nan
-
-
-# Whole numbers and eighths: squares and cubes of them stay apart in float64.
-cells = st.integers(-80, 80).map(lambda i: i / 8)
 
 # WithinListScaler: numbers -----------------------------------------------------------
 
@@ -159,8 +155,17 @@ def test_wrong_number_of_ids_is_refused(method):
 
 
 def test_unknown_output_is_refused():
-    with pytest.raises(ValueError, match="output must be 'append' or 'replace'"):
+    with pytest.raises(
+        ValueError, match=r"output must be one of \('append', 'replace'\), got 'both'"
+    ):
         WithinListScaler(output="both").fit(X3, groups=G3)
+
+
+def test_sizes_of_lists_are_refused_with_the_way_to_ids():
+    with pytest.raises(
+        TypeError, match=r"WithinListScaler\.fit\(\) has no argument 'gr"
+    ):
+        WithinListScaler().fit(X3, group=[2, 3])
 
 
 def test_transform_without_groups_is_refused_after_a_fit_with_them():

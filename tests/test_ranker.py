@@ -11,33 +11,12 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from sklearn_rankformer import MLPRanker, RankFormerRanker
+from sklearn_rankformer import RankFormerRanker
 from sklearn_rankformer._warnings import MissingGroupsWarning
 from sklearn_rankformer.metrics import ndcg_score
 
 from .conftest import make_lists
-
-FAST = {
-    "d_model": 16,
-    "nhead": 2,
-    "dim_feedforward": 16,
-    "n_members": 2,
-    "n_bins": 4,
-    "max_epochs": 3,
-    "random_state": 0,
-}
-
-
-def rankformer(**params):
-    return RankFormerRanker(**{**FAST, **params})
-
-
-def mlp(**params):
-    shared = {k: FAST[k] for k in ("n_members", "n_bins", "max_epochs", "random_state")}
-    return MLPRanker(**{"hidden_layer_sizes": (16, 8), **shared, **params})
-
-
-both = pytest.mark.parametrize("make", [rankformer, mlp])
+from .factories import both, mlp, rankformer
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +153,7 @@ def test_order_of_training_rows_changes_nothing(lists):
     )
 
 
-def test_a_score_depends_on_the_company(fitted):
+def test_a_score_depends_on_its_list(fitted):
     X, _, groups = make_lists(seed=1)
     together = fitted.predict(X, groups=np.zeros(len(X)))
     assert np.abs(together - fitted.predict(X, groups=groups)).max() > 1e-3

@@ -124,12 +124,15 @@ def test_cross_validate_with_several_scorers(data, routing):
     assert (result["test_err@5"] < 1).all()
 
 
+def sign_search(**options):
+    """A search that finds the right sign of the scores, in a pipeline."""
+    return GridSearchCV(pipeline(), {"listcentred__sign": [-1.0, 1.0]}, **options)
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_grid_search_over_pipeline_scores_with_groups(data, routing, n_jobs):
     X, y, groups = data
-    search = GridSearchCV(
-        pipeline(),
-        {"listcentred__sign": [-1.0, 1.0]},
+    search = sign_search(
         scoring=get_scorer("ndcg@3"),
         cv=GroupKFold(3),
         n_jobs=n_jobs,
@@ -143,9 +146,7 @@ def test_grid_search_over_pipeline_scores_with_groups(data, routing, n_jobs):
 
 def test_grid_search_with_dict_of_scorers_refits_the_named_one(data, routing):
     X, y, groups = data
-    search = GridSearchCV(
-        pipeline(),
-        {"listcentred__sign": [-1.0, 1.0]},
+    search = sign_search(
         scoring={"top": get_scorer("ndcg@1"), "tau": get_scorer("kendall_tau")},
         refit="tau",
         cv=GroupKFold(3),
@@ -157,9 +158,7 @@ def test_grid_search_with_dict_of_scorers_refits_the_named_one(data, routing):
 
 def test_nested_cross_validation(data, routing):
     X, y, groups = data
-    search = GridSearchCV(
-        pipeline(),
-        {"listcentred__sign": [-1.0, 1.0]},
+    search = sign_search(
         scoring=get_scorer("ndcg"),
         cv=GroupKFold(2),
     )
@@ -214,12 +213,12 @@ def test_plain_regressors_are_scored_by_list(data, on):
 
 @pytest.mark.parametrize("on", [True, False])
 @pytest.mark.parametrize("model", [Ridge(), pipeline(), ListCentred()])
-def test_scoring_without_groups_raises_and_names_both_mends(data, model, on):
+def test_scoring_without_groups_raises_and_names_both_ways_out(data, model, on):
     X, y, _ = data
-    mends = r"ndcg@10 got no groups.*enable_metadata_routing=True.*group_column="
+    ways_out = r"ndcg@10 got no groups.*enable_metadata_routing=True.*group_column="
     with sklearn.config_context(enable_metadata_routing=on):
         model = clone(model).fit(X, y)
-        with pytest.raises(ValueError, match=mends):
+        with pytest.raises(ValueError, match=ways_out):
             get_scorer("ndcg@10")(model, X, y)
 
 

@@ -469,17 +469,26 @@ def test_answers_share_no_memory_with_inputs():
 
 BAD = {
     "negative label": (lambda: simulate_clicks([0, -1], [0, 0]), "y must not be neg"),
-    "missing label": (lambda: simulate_clicks([0, np.nan], [0, 0]), "NaN or infinity"),
+    "missing label": (lambda: simulate_clicks([0, np.nan], [0, 0]), "y contains NaN"),
     "labels as words": (
         lambda: simulate_clicks(["a", "b"], [0, 0]),
-        "1-D array of num",
+        "y must hold numbers, 0 for not relevant .* got dtype <U1",
     ),
-    "2-D labels": (lambda: relevance_probability([[1]]), "1-D array of numbers"),
-    "no rows": (lambda: simulate_clicks([], []), "at least one row"),
-    "no groups": (lambda: sample_selections([]), "at least one list id"),
+    "2-D labels": (
+        lambda: relevance_probability([[1, 2]]),
+        r"y must be 1-D, got shape \(1, 2\)",
+    ),
+    "no rows": (lambda: simulate_clicks([], []), "y is empty. Give at least one row"),
+    "no groups": (lambda: sample_selections([]), "groups is empty. Give at least one"),
     "groups too short": (lambda: simulate_clicks([0, 1], [0]), "1 entries for 2 rows"),
-    "max_label below": (lambda: relevance_probability([3], 2), "max_label=2"),
-    "max_label NaN": (lambda: relevance_probability([3], np.nan), "max_label"),
+    "max_label below": (
+        lambda: relevance_probability([3], 2),
+        "max_label is 2, but y goes up to 3",
+    ),
+    "max_label NaN": (
+        lambda: relevance_probability([3], np.nan),
+        "max_label must be a finite number, got nan",
+    ),
     "noise above 1": (lambda: simulate_clicks([1], [0], click_noise=2), "click_noise"),
     "noise NaN": (
         lambda: simulate_clicks([1], [0], click_noise=np.nan),
@@ -487,12 +496,24 @@ BAD = {
     ),
     "purchase below click": (
         lambda: simulate_clicks([1], [0], purchase_label=1),
-        "purchase_label",
+        "purchase_label must be an integer of 2 or more, got 1",
     ),
-    "no items": (lambda: sample_selections([0], max_items=0), "max_items"),
-    "no repeats": (lambda: sample_selections([0], n_repeats=0), "n_repeats"),
-    "position 0": (lambda: examination_propensities([0, 1]), "whole numbers from 1"),
-    "half position": (lambda: examination_propensities([1.5]), "whole numbers from 1"),
+    "no items": (
+        lambda: sample_selections([0], max_items=0),
+        "max_items must be an integer of 1 or more, got 0",
+    ),
+    "no repeats": (
+        lambda: sample_selections([0], n_repeats=0),
+        "n_repeats must be an integer of 1 or more, got 0",
+    ),
+    "position 0": (
+        lambda: examination_propensities([0, 1]),
+        "positions must be whole numbers from 1, .*got 0",
+    ),
+    "half position": (
+        lambda: examination_propensities([1.5]),
+        "positions must be whole numbers from 1, .*got 1.5",
+    ),
     "short table": (
         lambda: examination_propensities([3], table=[1, 0.5]),
         "table has 2 positions, but positions go up to 3",
@@ -504,11 +525,11 @@ BAD = {
     "eta negative": (lambda: examination_propensities([1], eta=-1), "eta"),
     "positions too few": (
         lambda: simulate_position_biased_clicks([0, 1], [1]),
-        "positions has 1 entries, but y has 2",
+        "positions has 1 entries for 2 rows",
     ),
     "cascade positions too few": (
         lambda: simulate_cascade_clicks([0, 1], [0, 0], [1]),
-        "positions has 1 entries, but y has 2",
+        "positions has 1 entries for 2 rows",
     ),
     "cascade position twice": (
         lambda: simulate_cascade_clicks([0, 1, 1], [4, 4, 5], [2, 2, 2]),
@@ -521,7 +542,7 @@ BAD = {
     ),
     "propensities too few": (
         lambda: inverse_propensity_weights([0, 1], [1]),
-        "propensities has 1 entries",
+        "propensities has 1 entries for 2 rows",
     ),
     "max_weight below 1": (
         lambda: inverse_propensity_weights([1], [1], max_weight=0.5),
@@ -534,7 +555,15 @@ BAD = {
     ),
     "mask of rows": (
         lambda: estimate_propensities([1, 2], [1, 0], randomized=[0, 3]),
-        "randomized must hold True or False",
+        "randomized must hold True or False, got 3",
+    ),
+    "mask too short": (
+        lambda: estimate_propensities([1, 2], [1, 0], randomized=[True]),
+        "randomized has 1 entries for 2 rows",
+    ),
+    "masked labels": (
+        lambda: simulate_clicks(np.ma.masked_array([0, 1], [0, 1]), [0, 0]),
+        "y has 1 masked entries",
     ),
 }
 

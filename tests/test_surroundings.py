@@ -19,9 +19,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from sklearn_rankformer import (
     DistilledRanker,
-    MLPRanker,
     RankerAdapter,
-    RankFormerRanker,
     WithinListScaler,
     simulation,
 )
@@ -42,20 +40,7 @@ from sklearn_rankformer.persistence import load, save
 from sklearn_rankformer.scoring import get_scorer
 
 from .conftest import make_lists
-
-SMALL = {"n_members": 2, "n_bins": 4, "max_epochs": 2, "random_state": 0}
-
-
-def rankformer(**params):
-    cells = {"d_model": 16, "nhead": 2, "dim_feedforward": 16}
-    return RankFormerRanker(**{**SMALL, **cells, **params})
-
-
-def mlp(**params):
-    return MLPRanker(**{**SMALL, "hidden_layer_sizes": (16, 8), **params})
-
-
-both = pytest.mark.parametrize("make", [rankformer, mlp])
+from .factories import both, mlp, rankformer
 
 
 def fit_and_predict(make):
@@ -336,7 +321,7 @@ def test_global_settings_change_no_onnx_graph(setting, tmp_path):
         to_onnx(ranker, tmp_path / "ranker.onnx")
     session = ort.InferenceSession(tmp_path / "ranker.onnx")
     single, lengths = X.astype(np.float32), np.bincount(GROUPS)
-    scores, _ = session.run(None, {"X": single, "lengths": lengths})
+    scores = session.run(None, {"X": single, "lengths": lengths})[0]
     expected = ranker.predict(single, groups=GROUPS)
     np.testing.assert_allclose(scores, expected, atol=1e-5)
 

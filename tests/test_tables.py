@@ -10,25 +10,19 @@ from sklearn.linear_model import Ridge
 
 from sklearn_rankformer import (
     DistilledRanker,
-    MLPRanker,
     RankerAdapter,
-    RankFormerRanker,
     WithinListScaler,
 )
+from sklearn_rankformer._tables import as_table
 
 from .conftest import make_lists
+from .factories import mlp, rankformer
 
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")
 pa = pytest.importorskip("pyarrow")
 
-SMALL = {"n_members": 1, "n_bins": 2, "max_epochs": 1, "random_state": 0}
 NAMES = ["a", "b", "c", "d"]
-
-
-def rankformer(**params):
-    sizes = {"d_model": 8, "nhead": 2, "dim_feedforward": 8}
-    return RankFormerRanker(**SMALL, **sizes, **params)
 
 
 def adapter():
@@ -37,10 +31,6 @@ def adapter():
 
 def distilled():
     return DistilledRanker(rankformer(), Ridge())
-
-
-def mlp():
-    return MLPRanker(hidden_layer_sizes=(8,), **SMALL)
 
 
 each_ranker = pytest.mark.parametrize("make", [rankformer, mlp, adapter, distilled])
@@ -107,6 +97,12 @@ def test_masked_features_are_missing_ones(dtype):
     np.testing.assert_array_equal(
         scores(rankformer(), masked(X, hidden), y, groups), expected
     )
+
+
+def test_masked_text_is_missing():
+    text = np.array([["u"], ["v"]])
+    hidden = np.array([[True], [False]])
+    assert as_table(np.ma.masked_array(text, mask=hidden)).tolist() == [[None], ["v"]]
 
 
 def test_masked_features_are_missing_where_they_are_measured_and_scaled():

@@ -1,0 +1,253 @@
+"""A trained model: all that predicting needs, and what is stored of it.
+
+It says what the network says of lists, and turns that into chances. As plain values it
+is a config and arrays: `model_to_arrays`, `model_from_arrays`.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from ._batching import Features
+from ._chances import (
+    Calibration,
+    Grades,
+    calibrate_items,
+    calibrate_lists,
+    guess,
+    item_chances,
+    list_chances,
+    list_logits,
+    match_logits,
+    to_proba,
+    value_logits,
+)
+from ._columns import Columns
+from ._config import NetworkConfig, RankFormerConfig
+from ._device import ordinary_torch, use_threads_that_exist
+from ._inference import Predictions, predict_lists
+from ._lists import Lists
+from ._network import build
+from ._rows import Levels
+from ._training import (
+    OptimizerState,
+    optimizer_from_arrays,
+    optimizer_to_arrays,
+    weights_from_arrays,
+    weights_to_arrays,
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """All that predicting needs, and what a training can go on from.
+
+    Attributes
+    ----------
+    columns : Columns
+        From raw features to the network's.
+    levels : Levels
+        The values a list may have.
+    item_levels : Levels
+        The labels an item may have.
+    config : RankFormerConfig or MLPConfig
+        The shape of the network.
+    calibration : Calibration
+        From what the network says to chances.
+    module : nn.Module
+        The network, on its device.
+    optimizer : dict
+        State of the optimiser, empty where it was not kept.
+    device, precision
+        Where and how the network runs.
+    """
+
+    columns: Columns
+    levels: Levels
+    item_levels: Levels
+    config: NetworkConfig
+    calibration: Calibration
+    module: nn.Module
+    optimizer: OptimizerState
+    device: torch.device
+    precision: str
+
+    def features(self, X: object) -> Features:
+        """Rows as `Categories.encode` gives them, as the network's columns."""
+        return Features(X, self.columns.transform, self.columns.n_columns, self.device)
+
+    def predict(self, X: object, lists: Lists) -> Predictions:
+        """What the network says of all lists."""
+        use_threads_that_exist()
+        everything = np.arange(lists.n_lists)
+        features = self.features(X)
+        return predict_lists(self.module, features, lists, everything, self.precision)
+
+    def list_proba(self, predictions: Predictions, lists: Lists) -> np.ndarray:
+        """Chance of each level of list value: (n_lists, n_levels), float64."""
+        logits = value_logits(predictions.logits, lists.n_lists)
+        return to_proba(list_chances(logits, self.calibration.lists))
+
+    def item_proba(self, predictions: Predictions, lists: Lists) -> np.ndarray:
+        """Chance of each level of an item's label: (n_rows, n_levels), float64."""
+        weights = self.calibration.items
+        logits = self._item_value_logits(predictions, lists)
+        return to_proba(item_chances(predictions.scores, logits, lists, weights))
+
+    def calibrated(
+        self, predictions: Predictions, lists: Lists, grades: Grades
+    ) -> "Model":
+        """The same model, its chances fitted on these held-out lists."""
+        logits = value_logits(predictions.logits, lists.n_lists)
+        of_lists = calibrate_lists(logits, grades.of_lists)
+        halfway = replace(self.calibration, lists=of_lists, n_lists=lists.n_lists)
+        model = replace(self, calibration=halfway)
+        of_items = calibrate_items(
+            predictions.scores,
+            model._item_value_logits(predictions, lists),
+            lists,
+            grades.of_items,
+            grades.counted,
+        )
+        return replace(model, calibration=replace(halfway, items=of_items))
+
+    def _item_value_logits(self, predictions: Predictions, lists: Lists) -> np.ndarray:
+        """The list's logit for each threshold of the items; 0 where there is none."""
+        views = value_logits(predictions.logits, lists.n_lists)
+        joined = list_logits(views, self.calibration.lists)
+        return match_logits(joined, self.item_levels, self.levels)
+
+
+# Models as plain arrays ---------------------------------------------------------------
+
+
+def model_to_arrays(model: Model, *, optimizer: bool) -> dict[str, np.ndarray]:
+    """All of a model but its config, as arrays by name.
+
+    Parameters
+    ----------
+    model : Model
+    optimizer : bool
+        Whether to keep the state of the optimiser, twice as large as the weights.
+    """
+    columns = model.columns.to_arrays()
+    return {
+        **weights_to_arrays(model.module),
+        **(optimizer_to_arrays(model.optimizer) if optimizer else {}),
+        **{f"columns.{name}": array for name, array in columns.items()},
+        "levels": model.levels.values,
+        "level_starts": model.levels.starts,
+        "item_levels": model.item_levels.values,
+        "item_level_starts": model.item_levels.starts,
+        "calibration.lists": model.calibration.lists,
+        "calibration.items": model.calibration.items,
+        "calibration.n_lists": np.array(model.calibration.n_lists),
+    }
+
+
+def model_from_arrays(
+    config: NetworkConfig,
+    arrays: dict[str, np.ndarray],
+    device: torch.device,
+    precision: str,
+) -> Model:
+    """Return the model that gave these arrays by `model_to_arrays`, on a device.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit the config or one another. Shapes are compared before
+        memory is taken for a network, whose sizes may be huge in a damaged file.
+    """
+    arrays = dict(arrays)
+    levels = _levels_from(arrays, "level")
+    item_levels = _levels_from(arrays, "item_level")
+    n_item_thresholds = len(item_levels.values) - 1
+    calibration = _calibration_from(arrays, config.n_thresholds, n_item_thresholds)
+    prefix = "columns."
+    stored = {name: arrays.pop(name) for name in list(arrays) if prefix in name}
+    columns = Columns.from_arrays(
+        {name.removeprefix(prefix): array for name, array in stored.items()}
+    )
+    _check_weights(config, columns, levels, arrays)
+    with ordinary_torch():
+        module = build(config, torch.Generator("cpu"))
+        weights_from_arrays(module, arrays)
+        module.to(device).eval()
+        optimizer = optimizer_from_arrays(module, arrays)
+    return Model(
+        columns,
+        levels,
+        item_levels,
+        config,
+        calibration,
+        module,
+        optimizer,
+        device,
+        precision,
+    )
+
+
+def _levels_from(arrays: dict[str, np.ndarray], name: str) -> Levels:
+    values, starts = arrays.pop(f"{name}s"), arrays.pop(f"{name}_starts")
+    if values.ndim != 1 or not len(values) or values.shape != starts.shape:
+        raise ValueError(f"{name}s do not match their starts")
+    if values.dtype != np.float64 or starts.dtype != np.float64:
+        raise ValueError(f"{name}s of another dtype")
+    if not (np.diff(values) > 0).all() or not (np.diff(starts) > 0).all():
+        raise ValueError(f"{name}s that do not rise")
+    return Levels(values, starts)
+
+
+def _calibration_from(
+    arrays: dict[str, np.ndarray], n_thresholds: int, n_item_thresholds: int
+) -> Calibration:
+    expected = guess(n_thresholds, n_item_thresholds)
+    tables = {name: arrays.pop(f"calibration.{name}") for name in ("lists", "items")}
+    for name, table in tables.items():
+        wanted = getattr(expected, name)
+        if table.shape != wanted.shape or table.dtype != wanted.dtype:
+            raise ValueError(f"calibration of {name} does not match their levels")
+    n_lists = arrays.pop("calibration.n_lists")
+    if n_lists.shape or n_lists.dtype != np.int64 or n_lists < 0:
+        raise ValueError("calibration on no number of lists")
+    return Calibration(**tables, n_lists=int(n_lists))
+
+
+def _check_weights(
+    config: NetworkConfig,
+    columns: Columns,
+    levels: Levels,
+    arrays: dict[str, np.ndarray],
+) -> None:
+    inputs = config.inputs
+    seen = (
+        len(columns.numeric),
+        len(columns.flagged),
+        columns.categories.cardinalities,
+    )
+    if config.n_thresholds not in (0, len(levels.values) - 1):
+        raise ValueError("levels do not fit the network")
+    if seen != (inputs.n_numeric, inputs.n_flags, inputs.cardinalities):
+        raise ValueError("the columns do not fit the network")
+    if isinstance(config, RankFormerConfig):
+        depth = config.num_layers
+    else:
+        depth = len(config.hidden_sizes)
+    # A network of countless layers would take time, though no memory.
+    if depth > len(arrays):
+        raise ValueError("fewer weights than layers")
+    module = build(config, device="meta")
+    weights = {
+        f"module.{name}": tuple(t.shape) for name, t in module.state_dict().items()
+    }
+    found = {
+        name: array.shape
+        for name, array in arrays.items()
+        if not name.startswith("optimizer.")
+    }
+    if found != weights:
+        wrong = sorted(dict(found.items() ^ weights.items()))[:3]
+        raise ValueError(f"weights do not fit the network, such as {wrong}")
