@@ -195,7 +195,7 @@ class RankerGraph(nn.Module):
             self.register_buffer("of_items", torch.tensor(items.T))
 
     def forward(self, X: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
-        rows, mask = _padded(lengths)
+        rows, mask = _place_items(lengths)
         scores, views = self.module(self.transform(X)[rows], mask)
         # What padding scores goes to a place after the last row, and is cut off.
         n_rows = X.shape[0]
