@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from _data import DATA_VARIABLE
-from joblib import Parallel, delayed
+from joblib import Memory, Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 PUBLISHED = Path(__file__).resolve().parent.parent / "docs" / "results"
@@ -38,6 +38,14 @@ def parser_of(description, name=None):
         "--publish", action="store_true", help="write what docs/results shows"
     )
     return parser
+
+
+def add_cache(parser):
+    """Add the argument that names a cache of runs."""
+    parser.add_argument(
+        "--cache",
+        help="directory that keeps finished runs: empty it when the package changes",
+    )
 
 
 def add_runs(parser, seeds=5):
@@ -69,7 +77,7 @@ def network_params(quick):
     return {"max_epochs": 2, "n_members": 1} if quick else {}
 
 
-def run_jobs(function, tasks, *, n_jobs=1, minutes=None):
+def run_jobs(function, tasks, *, n_jobs=1, minutes=None, cache=None):
     """Call ``function(**task)`` for each task; start none once the time is up.
 
     Order the tasks by seed, and a run cut short has whole seeds.
@@ -84,6 +92,9 @@ def run_jobs(function, tasks, *, n_jobs=1, minutes=None):
         Processes, each with one thread; 1 stays in this one.
     minutes : float, default=None
         Start nothing after this many minutes.
+    cache : path-like, default=None
+        Directory that keeps finished runs, and gives them back whatever the package
+        has become since.
 
     Returns
     -------
@@ -96,7 +107,7 @@ def run_jobs(function, tasks, *, n_jobs=1, minutes=None):
         for number, task in enumerate(tasks):
             if minutes is not None and time.monotonic() - start > 60 * minutes:
                 return
-            yield delayed(_on_one_thread)(function, number, task)
+            yield delayed(_on_one_thread)(function, number, task, cache)
 
     pool = Parallel(
         n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=n_jobs
@@ -109,7 +120,9 @@ def run_jobs(function, tasks, *, n_jobs=1, minutes=None):
     return [(tasks[number], results[number]) for number in sorted(results)]
 
 
-def _on_one_thread(function, number, task):
+def _on_one_thread(function, number, task, cache):
     torch.set_num_threads(1)
+    if cache is not None:
+        function = Memory(cache, verbose=0).cache(function)
     with threadpool_limits(1):
         return number, function(**task)
