@@ -9,9 +9,10 @@ import tempfile
 import time
 from pathlib import Path
 
+import joblib
 import torch
 from _data import DATA_VARIABLE
-from joblib import Memory, Parallel, delayed
+from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 PUBLISHED = Path(__file__).resolve().parent.parent / "docs" / "results"
@@ -107,7 +108,8 @@ def run_jobs(function, tasks, *, n_jobs=1, minutes=None, cache=None):
         for number, task in enumerate(tasks):
             if minutes is not None and time.monotonic() - start > 60 * minutes:
                 return
-            yield delayed(_on_one_thread)(function, number, task, cache)
+            kept = _place_of(function, task, cache)
+            yield delayed(_on_one_thread)(function, number, task, kept)
 
     pool = Parallel(
         n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=n_jobs
@@ -120,9 +122,21 @@ def run_jobs(function, tasks, *, n_jobs=1, minutes=None, cache=None):
     return [(tasks[number], results[number]) for number in sorted(results)]
 
 
-def _on_one_thread(function, number, task, cache):
+def _on_one_thread(function, number, task, kept):
     torch.set_num_threads(1)
-    if cache is not None:
-        function = Memory(cache, verbose=0).cache(function)
     with threadpool_limits(1):
-        return number, function(**task)
+        if kept is None:
+            return number, function(**task)
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            joblib.dump(function(**task), kept)
+        return number, joblib.load(kept)
+
+
+def _place_of(function, task, cache):
+    """Where the cache keeps what the function returns for this task."""
+    if cache is None:
+        return None
+    # The module's name would be __main__ for every benchmark.
+    name = Path(function.__code__.co_filename).stem
+    return Path(cache) / f"{name}-{joblib.hash(task)}.joblib"
