@@ -69,3 +69,67 @@ def paired_interval(per_list_a, per_list_b, rng, n_boot=2000, level=0.95):
         n_lists=n_lists,
         n_seeds=n_seeds,
     )
+
+
+def pooled_interval(gaps, n_lists, rng, *, shared, n_boot=1000, level=0.95):
+    """Difference of a measure that is no mean over lists, with a bootstrap interval.
+
+    Parameters
+    ----------
+    gaps : list of callables
+        One a seed: from how often each of its lists counts, ndarray of shape
+        (n_lists,), to the difference of the measure.
+    n_lists : list of int
+        Lists of each seed.
+    rng : numpy.random.Generator
+        Source of randomness.
+    shared : bool
+        Whether all seeds were tested on the same lists.
+    n_boot : int, default=1000
+        Number of bootstrap samples.
+    level : float, default=0.95
+        Coverage.
+
+    Returns
+    -------
+    interval : Bunch
+        As `paired_interval` returns it; the difference is the mean over seeds.
+    """
+
+    def draw(n):
+        return rng.multinomial(n, np.full(n, 1 / n))
+
+    means = np.empty(n_boot)
+    for i in range(n_boot):
+        common = draw(n_lists[0]) if shared else None
+        seeds = rng.integers(len(gaps), size=len(gaps))
+        counts = [draw(n_lists[s]) if common is None else common for s in seeds]
+        means[i] = np.mean([gaps[s](n) for s, n in zip(seeds, counts, strict=True)])
+    tail = (1 - level) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    whole = [gap(np.ones(n)) for gap, n in zip(gaps, n_lists, strict=True)]
+    return Bunch(
+        difference=float(np.mean(whole)),
+        low=float(low),
+        high=float(high),
+        n_lists=n_lists[0] if shared else sum(n_lists),
+        n_seeds=len(gaps),
+    )
+
+
+def auc_by_weight(outcome, p):
+    """AUC of chances ``p``, as a function of the rows' weights: sorted only once."""
+    values, at = np.unique(p, return_inverse=True)
+
+    def auc(weight):
+        positive = np.bincount(at, weight * outcome, len(values))
+        negative = np.bincount(at, weight, len(values)) - positive
+        below = np.cumsum(negative) - negative / 2
+        return positive @ below / (positive.sum() * negative.sum())
+
+    return auc
+
+
+def log_loss_of(outcome, p):
+    """Log-loss of each row; no chance counts as more sure than one in a million."""
+    return -np.log(np.clip(np.where(outcome, p, 1 - p), 1e-6, None))

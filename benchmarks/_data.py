@@ -19,6 +19,16 @@ FILES = {
     "mq2008": "mq2008.npz",
     "mslr": "mslr_web_sample.npz",
     "expedia": "expedia_click_book.npz",
+    "wikiqa": "wikiqa.npz",
+    "ebnerd": "ebnerd_demo.npz",
+}
+
+# Data sets that come with a split of their own, and the least label that is positive:
+# EBNeRD's labels are 1 for a click and 2 for a click that was read.
+OWN_SPLITS = {
+    "wikiqa answers": ("wikiqa", 1),
+    "ebnerd clicks": ("ebnerd", 1),
+    "ebnerd reads": ("ebnerd", 2),
 }
 
 
@@ -28,9 +38,9 @@ def load_lists(name_or_path, data_dir=None, **world):
     Parameters
     ----------
     name_or_path : str or path-like
-        "synthetic" draws `make_ranking`; "mq2008", "mslr" and "expedia" are looked for
-        in the data directory; anything else is an ``.npz`` file, or a LETOR folder,
-        whose first fold is read and joined.
+        "synthetic" draws `make_ranking`; the keys of `FILES` are looked for in the data
+        directory; anything else is an ``.npz`` file, or a LETOR folder, whose first
+        fold is read and joined.
     data_dir : path-like, default=None
         Data directory; None takes it from ``SKLEARN_RANKFORMER_DATA``.
     **world
@@ -88,6 +98,41 @@ def list_folds(groups, seed=0, n_folds=5):
 def folds_of(data, seed=0):
     """Fold of each row: the official ones, or else five dealt at random."""
     return list_folds(data.groups, seed) if data.fold is None else data.fold
+
+
+def own_split(name, data_dir=None, quick=False):
+    """Lists to learn, to choose by and to test, with labels 0 and 1.
+
+    Parameters
+    ----------
+    name : str
+        A key of `OWN_SPLITS`. WikiQA's parts are its publishers'. EBNeRD is split by
+        time: a quarter of the lists of days 0 to 5, day 6, and 10,000 lists of the
+        second week.
+    data_dir : path-like, default=None
+        As in `load_lists`.
+    quick : bool, default=False
+        At most 100 lists of each part.
+
+    Returns
+    -------
+    train, val, test : (X, y, groups)
+    """
+    source, least = OWN_SPLITS[name]
+    data = load_lists(source, data_dir)
+    data.y = (data.y >= least).astype(np.int64)
+    ids, first = np.unique(data.groups, return_index=True)
+    parts = _parts_by_day(ids, data.day[first]) if source == "ebnerd" else None
+    parts = parts or [ids[data.fold[first] == part] for part in range(3)]
+    most = 100 if quick else None
+    return parts_of(data, *(np.isin(data.groups, part[:most]) for part in parts))
+
+
+def _parts_by_day(ids, day):
+    early, late = (
+        np.random.RandomState(0).permutation(ids[rows]) for rows in (day < 6, day > 6)
+    )
+    return early[: len(early) // 4], ids[day == 6], late[:10_000]
 
 
 def parts_of(data, *choices):

@@ -1,4 +1,4 @@
-"""The GBDT rankers that the networks compete with, and how their settings are chosen.
+"""The GBDTs that the networks compete with, and how their settings are chosen.
 
 `gbdt` is the one place that knows what each library calls its parameters. Threads are
 one unless asked for: runs side by side must not fight for cores.
@@ -42,6 +42,14 @@ GRIDS = {
         {"learning_rate": 0.05, "depth": 6, "loss_function": "QuerySoftMax"},
     ],
 }
+
+# Settings tried for a classifier by LightGBM.
+CLASSIFIER_GRID = [
+    {"num_leaves": 7},
+    {"num_leaves": 15},
+    {"num_leaves": 31},
+    {"num_leaves": 15, "min_child_samples": 60},
+]
 
 # LightGBM is not listed: the adapter has it stop by NDCG@10 already.
 STOP_BY_NDCG_10 = {
@@ -123,3 +131,43 @@ def fit_with_val(ranker, train, val):
     """Fit on ``train``, stop by ``val``, both (X, y, groups); return the ranker."""
     X_val, y_val, groups_val = val
     return ranker.fit(*train, X_val=X_val, y_val=y_val, groups_val=groups_val)
+
+
+def fit_classifier(train, val, seed, quick=False):
+    """LightGBM's classifier at its best setting, chosen and stopped on ``val``.
+
+    Parameters
+    ----------
+    train, val : (X, outcome)
+        Rows to learn, and rows to choose by; outcomes are 0 or 1.
+    seed : int
+        Random state.
+    quick : bool, default=False
+        One setting and few trees.
+
+    Returns
+    -------
+    classifier : lightgbm.LGBMClassifier
+        Of the settings of `CLASSIFIER_GRID`, the one with the least log-loss.
+    """
+    from lightgbm import LGBMClassifier, early_stopping
+
+    common = {
+        "n_estimators": 20 if quick else 2000,
+        "learning_rate": 0.03,
+        "colsample_bytree": 0.5,
+        "subsample": 0.8,
+        "subsample_freq": 1,
+        "random_state": seed,
+        "n_jobs": 1,
+        "verbosity": -1,
+    }
+    X_val, outcome_val = val
+    stop = [early_stopping(100, verbose=False)]
+    fitted = [
+        LGBMClassifier(**common, **params).fit(
+            *train, eval_X=X_val, eval_y=outcome_val, callbacks=stop
+        )
+        for params in CLASSIFIER_GRID[: 1 if quick else None]
+    ]
+    return min(fitted, key=lambda one: one.best_score_["valid_0"]["binary_logloss"])

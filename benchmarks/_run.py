@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import joblib
 import torch
 from _data import DATA_VARIABLE
 from joblib import Parallel, delayed
@@ -40,6 +41,14 @@ def parser_of(description, name=None):
     return parser
 
 
+def add_cache(parser):
+    """Add the argument that names a cache of runs."""
+    parser.add_argument(
+        "--cache",
+        help="directory that keeps finished runs: empty it when the package changes",
+    )
+
+
 def add_runs(parser, seeds=5):
     """Add the arguments of a benchmark that consists of many runs."""
     parser.add_argument("--data", help=f"data directory (default: ${DATA_VARIABLE})")
@@ -69,7 +78,7 @@ def network_params(quick):
     return {"max_epochs": 2, "n_members": 1} if quick else {}
 
 
-def run_jobs(function, tasks, *, n_jobs=1, minutes=None):
+def run_jobs(function, tasks, *, n_jobs=1, minutes=None, cache=None):
     """Call ``function(**task)`` for each task; start none once the time is up.
 
     Order the tasks by seed, and a run cut short has whole seeds.
@@ -84,6 +93,9 @@ def run_jobs(function, tasks, *, n_jobs=1, minutes=None):
         Processes, each with one thread; 1 stays in this one.
     minutes : float, default=None
         Start nothing after this many minutes.
+    cache : path-like, default=None
+        Directory that keeps finished runs, and gives them back whatever the package
+        has become since.
 
     Returns
     -------
@@ -96,7 +108,8 @@ def run_jobs(function, tasks, *, n_jobs=1, minutes=None):
         for number, task in enumerate(tasks):
             if minutes is not None and time.monotonic() - start > 60 * minutes:
                 return
-            yield delayed(_on_one_thread)(function, number, task)
+            kept = _place_of(function, task, cache)
+            yield delayed(_on_one_thread)(function, number, task, kept)
 
     pool = Parallel(
         n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=n_jobs
@@ -130,7 +143,21 @@ def by_setting(done, *names):
     yield from results.items()
 
 
-def _on_one_thread(function, number, task):
+def _on_one_thread(function, number, task, kept):
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        return number, function(**task)
+        if kept is None:
+            return number, function(**task)
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            joblib.dump(function(**task), kept)
+        return number, joblib.load(kept)
+
+
+def _place_of(function, task, cache):
+    """Where the cache keeps what the function returns for this task."""
+    if cache is None:
+        return None
+    # The module's name would be __main__ for every benchmark.
+    name = Path(function.__code__.co_filename).stem
+    return Path(cache) / f"{name}-{joblib.hash(task)}.joblib"

@@ -26,6 +26,7 @@ class SeedEpoch(callbacks.Callback):
     """Seeds batches and random numbers of an epoch by its number."""
 
     def on_epoch_begin(self, net, dataset_train=None, **kwargs):
+        # By its number alone, so that an epoch is the same after a restart.
         dataset_train.epoch = len(net.history)
         net.generator.manual_seed(dataset_train.seed + len(net.history))
 
@@ -97,6 +98,7 @@ class Schedule(callbacks.Callback):
         if not training:
             return
         epoch = len(net.history)
+        # Batches are drawn for each epoch, so their number varies a little.
         in_epoch = min(len(net.history[-1, "batches"]) / self.n_batches, 1.0)
         done = min((epoch - 1 + in_epoch) / self.n_epochs, 1.0)
         step = 1 / (self.n_epochs * self.n_batches)

@@ -133,6 +133,7 @@ def start(
     config: TrainingConfig,
 ) -> Model:
     """Make a model that is yet to be trained, its weights drawn from the seed."""
+    # On the CPU whatever the device, so that a seed starts the same network everywhere.
     generator = torch.Generator("cpu").manual_seed(config.seed)
     with ordinary_torch():
         module = build(network, generator)
@@ -156,6 +157,7 @@ def start(
 def _pooled(rows: Rows, columns: Columns, head: PooledHead, seed: int) -> torch.Tensor:
     """Aggregates of some of the lists, by which all are standardised."""
     everything = np.random.default_rng(seed).permutation(rows.lists.n_lists)
+    # Sorted, so that a memory-mapped X is read front to back.
     some = np.sort(everything[:LISTS_TO_SCALE_BY])
     at = rows.lists.rows(some)
     cpu = torch.device("cpu")
@@ -196,6 +198,8 @@ def train_model(
             hold_out=hold_out,
             user_callbacks=config.callbacks,
         )
+        # In this order: the bar shows what the hold-out has just measured, and the
+        # user's, which `train` adds, see both.
         callbacks: list[Callback] = [
             Schedule(config.learning_rate, config.max_epochs, n_batches)
         ]
@@ -203,6 +207,7 @@ def train_model(
         callbacks += [Progress()] if config.show_progress else []
         train(net, _dataset(model, part, config), plan, callbacks)
         result = _result(net, model)
+        # Of the weights that were kept, hence not before training has ended.
         if watched is not None and isinstance(model.config, RankFormerConfig):
             result = replace(result, model=_calibrated(result.model, watched))
     return result
@@ -216,6 +221,7 @@ def train_one_epoch(
         model = _for_training(model, config)
         net = _net_of(model, config)
         set_optimizer_state(net, deepcopy(model.optimizer))
+        # Its length seeds the epoch: each call draws other batches and other dropout.
         net.history = make_history(history)
         part = _Part(rows, model.features(rows.X), np.arange(rows.lists.n_lists))
         plan = Plan(
@@ -302,6 +308,7 @@ def _split(
         return _Part(rows, features, everything), watched
     if config.validation_fraction is None or len(everything) < MIN_LISTS_TO_HOLD_OUT:
         return _Part(rows, features, everything), None
+    # Whole lists, and the rows stay where they are: both parts share the features.
     n_held = math.ceil(config.validation_fraction * len(everything))
     drawn = np.random.default_rng(config.seed).permutation(everything)
     chosen, watched_lists = np.sort(drawn[n_held:]), np.sort(drawn[:n_held])
@@ -340,6 +347,7 @@ def _calibrated(model: Model, part: _Part) -> Model:
     scores, logits = predict_lists(
         model.module, part.features, rows.lists, chosen, model.precision
     )
+    # From here on only these lists: scores of the others are NaN.
     at = rows.lists.rows(chosen)
     grades = Grades(
         of_lists=model.levels.grade(rows.list_values[chosen]),

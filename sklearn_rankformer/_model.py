@@ -161,7 +161,7 @@ def model_from_arrays(
         If the arrays do not fit the config or one another. Shapes are compared before
         memory is taken for a network, whose sizes may be huge in a damaged file.
     """
-    arrays = dict(arrays)
+    arrays = dict(arrays)  # whatever is left over in the end is refused
     levels = _levels_from(arrays, "level")
     item_levels = _levels_from(arrays, "item_level")
     n_item_thresholds = len(item_levels.values) - 1

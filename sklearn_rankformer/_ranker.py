@@ -16,6 +16,7 @@ from ._neural_ranker import NeuralRanker
 
 
 def _has_list_value(ranker):
+    # Hides the methods, so that hasattr tells what scikit-learn's tools may call.
     if ranker.listwide_weight == 0:
         raise AttributeError(
             "predict_list_value needs the listwide head, which listwide_weight=0 "
@@ -371,6 +372,7 @@ class RankFormerRanker(NeuralRanker):
         return replace(config, listwide_weight=self.listwide_weight)
 
     def _network_config(self, columns, levels):
+        # Each head gets an equal part of the vector.
         if self.d_model % self.nhead:
             raise ValueError(
                 f"d_model={self.d_model} must be a multiple of nhead={self.nhead}."
@@ -378,6 +380,7 @@ class RankFormerRanker(NeuralRanker):
         return RankFormerConfig(
             self._input_config(columns, bool(self.list_features)),
             n_members=int(self.n_members),
+            # Plain numbers: NumPy's would not survive a file.
             d_model=int(self.d_model),
             num_layers=int(self.num_layers),
             nhead=int(self.nhead),

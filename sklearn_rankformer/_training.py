@@ -63,6 +63,7 @@ class RankingLoss(nn.Module):
             each_member(target["counted"]),
             each_member(target["weights"]),
         ).sum()
+        # Every list counts here, those whose items teach no order too.
         if logits is not None:
             grades = each_member(target["grades"])
             weights = each_member(target["list_weights"])
@@ -168,6 +169,7 @@ class Net(NeuralNet):
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Loss of a batch, and the prior of the aggregates, spread over all lists."""
         loss = super().get_loss(y_pred, y_true, X=X, training=training)
+        # The loss is a mean over lists, and a prior counts once for all of them.
         head = self.module_.pooled_head
         return loss if head is None else loss + head.penalty() / self.plan.n_lists
 
@@ -179,9 +181,13 @@ class Net(NeuralNet):
         """Run epochs until the plan is fulfilled, wherever the history stands now."""
         try:
             with drawing_from(self.generator):
+                # One by one: a checkpoint may have put epochs into the history that
+                # skorch has not counted, and the hold-out may end the training.
                 while self.plan.goes_on(self.history):
                     super().fit_loop(X, y, epochs=1, **fit_params)
         except KeyboardInterrupt as interrupt:
+            # skorch's own way to stop a fit, so it must not pass here; what the user
+            # pressed is kept, and raised again once the weights are in place.
             self.plan.interrupted = True
             if not _raised_by(interrupt, self.plan.user_callbacks):
                 self.plan.interrupt = interrupt
@@ -190,6 +196,7 @@ class Net(NeuralNet):
 
 def _raised_by(error: BaseException, callbacks: Sequence[Callback]) -> bool:
     """Whether it came out of one of the callbacks, as skorch's way to stop a fit."""
+    # The innermost frame is where it was raised.
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -240,6 +247,7 @@ def train(
     """Train until the plan is fulfilled, or stopped; what was learnt so far is kept."""
     net.plan = plan
     extra = [*callbacks, *plan.user_callbacks]
+    # skorch would initialise them with the net, which is older than they are.
     for callback in extra:
         callback.initialize()
     net.callbacks_ = net.callbacks_ + [(type(one).__name__, one) for one in extra]

@@ -9,9 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from _compare import auc_by_weight, paired_interval, pooled_interval
+from _data import OWN_SPLITS, own_split
 from _report import markdown_table, write_results
 from _rivals import LIBRARIES, gbdt
-from _run import PUBLISHED, parse, parser_of
+from _run import PUBLISHED, parse, parser_of, run_jobs
+from hypothesis import given
+from hypothesis import strategies as st
+from list_value import list_features
+from sklearn.metrics import roc_auc_score
 from speed import padding_share
 
 from sklearn_rankformer._batching import draw_batches, make_batch
@@ -34,6 +40,11 @@ def test_every_benchmark_answers_help(name, capsys):
         (
             "context_crossing",
             ["--seeds", "1", "--strengths", "0"],
+            {".json", ".md", ".png"},
+        ),
+        (
+            "list_value",
+            ["--seeds", "1", "--sets", "synthetic labels"],
             {".json", ".md", ".png"},
         ),
         ("speed", ["--only", "padding"], {".json", ".md"}),
@@ -119,3 +130,103 @@ def test_padding_is_what_padded_batches_leave_empty():
     masks = [make_batch(lists, chosen).mask for chosen in drawn]
     empty, computed = sum((~m).sum() for m in masks), sum(m.size for m in masks)
     assert padding_share(lists, drawn) == empty / computed > 0
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_auc_by_weight_is_that_of_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    outcome = np.append(rng.integers(0, 2, 30), [0, 1])
+    p = rng.integers(0, 8, 32) / 8  # many ties
+    weight = rng.integers(0, 3, 32) + 0.5
+    expected = roc_auc_score(outcome, p, sample_weight=weight)
+    np.testing.assert_allclose(auc_by_weight(outcome, p)(weight), expected)
+
+
+@pytest.mark.parametrize("n_seeds", [1, 3])
+def test_pooled_interval_of_a_mean_is_the_paired_interval(n_seeds):
+    gap = np.random.default_rng(0).normal(0.3, 1, (n_seeds, 400))
+    means = [lambda n, one=one: n @ one / n.sum() for one in gap]
+    found = pooled_interval(
+        means, [400] * n_seeds, np.random.default_rng(1), shared=True, n_boot=4000
+    )
+    expected = paired_interval(gap, 0 * gap, np.random.default_rng(2), n_boot=4000)
+    assert found.difference == pytest.approx(expected.difference)
+    assert (found.n_lists, found.n_seeds) == (400, n_seeds)
+    width = expected.high - expected.low
+    assert found.low == pytest.approx(expected.low, abs=0.1 * width)
+    assert found.high == pytest.approx(expected.high, abs=0.1 * width)
+
+
+def test_pooled_interval_draws_from_each_runs_own_lists():
+    gaps = [lambda n: len(n) * n.mean()] * 2
+    found = pooled_interval(gaps, [10, 30], np.random.default_rng(0), shared=False)
+    assert (found.difference, found.n_lists) == (20.0, 40)
+    assert found.low >= 10
+    assert found.high <= 30
+
+
+def test_aggregates_leave_missing_values_out():
+    nan = np.nan
+    X = np.array([[1.0, nan], [5.0, nan], [nan, 2.0], [3.0, nan]])
+    found = list_features(X, np.array([7, 7, 7, 3]))
+    means, spreads, highest, lowest, log_size = np.split(found, [2, 4, 6, 8], axis=1)
+    np.testing.assert_array_equal(means, [[3, nan], [3, 2]])
+    np.testing.assert_array_equal(spreads, [[0, nan], [2, 0]])
+    np.testing.assert_array_equal(highest, [[3, nan], [5, 2]])
+    np.testing.assert_array_equal(lowest, [[3, nan], [1, 2]])
+    np.testing.assert_allclose(log_size[:, 0], np.log([1, 3]))
+
+
+@pytest.fixture
+def small_sets(tmp_path):
+    """A directory with files like those of WikiQA and EBNeRD."""
+    rng = np.random.default_rng(0)
+    qid = np.repeat(np.arange(280), 4)
+    X, y = rng.normal(size=(len(qid), 3)), rng.integers(0, 2, len(qid))
+    np.savez(tmp_path / "wikiqa.npz", X=X, y=y, qid=qid, fold=qid % 3)
+    y = rng.integers(0, 3, len(qid))
+    np.savez(tmp_path / "ebnerd_demo.npz", X=X, y=y, qid=qid, day=qid % 14)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", OWN_SPLITS)
+def test_own_splits_share_no_list_and_have_two_labels(name, small_sets):
+    parts = own_split(name, small_sets)
+    ids = [set(groups) for _, _, groups in parts]
+    assert not ids[0] & ids[1] | ids[0] & ids[2] | ids[1] & ids[2]
+    assert all(set(y) == {0, 1} for _, y, _ in parts)
+
+
+def test_ebnerd_is_split_by_time(small_sets):
+    days = [set(groups % 14) for _, _, groups in own_split("ebnerd reads", small_sets)]
+    assert days[0] <= set(range(6))
+    assert days[1] == {6}
+    assert days[2] == set(range(7, 14))
+
+
+def test_item_value_is_measured_on_every_set(small_sets, capsys):
+    pytest.importorskip("lightgbm")
+    out = small_sets / "out"
+    argv = ["--quick", "--seeds", "1", "--data", str(small_sets), "--out", str(out)]
+    import_module("item_value").main(argv)
+    page = (out / "item_value.md").read_text(encoding="utf-8")
+    for name in ("wikiqa answers", "ebnerd clicks"):
+        assert page.count(name) == 7  # four models, and three gaps
+    assert "nan" not in page
+    assert page.split("\n\n", 1)[1] in capsys.readouterr().out
+
+
+def test_cached_runs_are_not_run_again(tmp_path):
+    tasks = [{"path": tmp_path / "file"}]
+    kept = tmp_path / "cache"
+    for _ in range(2):
+        assert run_jobs(append_line, tasks, cache=kept) == [(tasks[0], 1)]
+    assert run_jobs(append_line, tasks) == [(tasks[0], 2)]
+
+
+def append_line(path):
+    """Grow a file; return its number of lines."""
+    with path.open("a+", encoding="utf-8") as file:
+        file.write("\n")
+        file.seek(0)
+        return len(file.readlines())

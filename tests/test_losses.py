@@ -256,12 +256,13 @@ def make_targets(lists, levels, list_weights):
 
 @each_loss
 @given(lists=batches(distinct=True), seed=st.integers(0, 9))
-def test_criterion_adds_both_losses_and_averages_the_members(loss, lists, seed):
+def test_criterion_adds_all_losses_and_averages_the_members(loss, lists, seed):
     rng = np.random.default_rng(seed)
     n_lists, n_members, n_thresholds = len(lists), 3, 2
     levels = rng.integers(0, n_thresholds + 1, n_lists).tolist()
     list_weights = rng.uniform(0, 2, n_lists).tolist()
-    logits = rng.normal(size=(n_members, n_lists, n_thresholds))
+    # Two views of each list: by [CLS] and items, and by aggregates.
+    logits = rng.normal(size=(n_members, n_lists, 2, n_thresholds))
     scores = torch.stack([pad(lists)[0] * (1 + m) for m in range(n_members)])
 
     expected = 0.0
@@ -269,8 +270,9 @@ def test_criterion_adds_both_losses_and_averages_the_members(loss, lists, seed):
         for j, one in enumerate(lists):
             spread = [s * (1 + m) for s in one.scores]
             expected += REFERENCES[loss.__name__](spread, one.gains, one.weights)
-            value = references.ordinal_loss(logits[m, j].tolist(), levels[j])
-            expected += 0.3 * list_weights[j] * value
+            for factor, view in zip((0.3, 1.0), logits[m, j].tolist(), strict=True):
+                value = references.ordinal_loss(view, levels[j])
+                expected += factor * list_weights[j] * value
     actual = RankingLoss(loss, 0.3)(
         (scores, torch.from_numpy(logits)), make_targets(lists, levels, list_weights)
     )
