@@ -188,6 +188,8 @@ def _as_numbers(X: Any, allow_nan: bool, owner: str) -> Any:
         )
     if numbers.dtype.kind not in "fiub":
         raise ValueError(f"X must hold real numbers, got dtype {numbers.dtype}.")
+    if numbers.dtype.itemsize > 8:  # wider than what is computed with
+        return check_array(numbers, dtype=np.float64, ensure_all_finite=finite)
     return numbers
 
 

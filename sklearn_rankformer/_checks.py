@@ -12,6 +12,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_scalar
 
 from ._lists import Lists
+from ._tables import is_tensor, reading, tensor_to_array
 from ._warnings import warn_user
 
 
@@ -109,7 +110,7 @@ def check_numbers(values: Any, name: str, *, hint: str = "") -> np.ndarray:
         if column.dtype.kind in "cmM":
             raise TypeError(f"{column.dtype} is not real")
         numbers = column.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"{name} must hold numbers{hint}; got dtype {column.dtype}. Map it to "
             f"numbers first. ({error})"
@@ -169,14 +170,17 @@ def plain_array(values: Any, name: str) -> np.ndarray:
 
     Raises
     ------
-    ValueError
-        If an entry is masked.
+    TypeError, ValueError
+        If an entry is masked, or no array can be made of the values.
     """
     if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
         raise ValueError(
             f"{name} has {np.ma.count_masked(values)} masked entries. Drop these rows."
         )
-    return np.asarray(values)
+    if is_tensor(values):
+        return tensor_to_array(values, name)
+    with reading(name):
+        return np.asarray(values)
 
 
 def refuse_empty(values: np.ndarray, name: str) -> None:
@@ -198,7 +202,7 @@ def refuse_empty(values: np.ndarray, name: str) -> None:
         raise ValueError(f"{name} is empty. Give at least one row.")
 
 
-def check_length(values: Any, name: str, n_rows: int) -> None:
+def check_length(values: Any, name: str, n_rows: int, table: str = "X") -> None:
     """Refuse anything but one value per row.
 
     Parameters
@@ -209,6 +213,8 @@ def check_length(values: Any, name: str, n_rows: int) -> None:
         How the error message calls it.
     n_rows : int
         How many rows there are.
+    table : str, default="X"
+        How the error message calls what has these rows.
 
     Raises
     ------
@@ -216,8 +222,10 @@ def check_length(values: Any, name: str, n_rows: int) -> None:
         If there are more values or fewer.
     """
     if len(values) != n_rows:
+        # Part of it in scikit-learn's words, which its own checks look for.
         raise ValueError(
-            f"{name} has {len(values)} entries for {n_rows} rows. Give one per row."
+            f"{name} has {len(values)} entries for {n_rows} rows of {table}: "
+            f"inconsistent numbers of samples. Give one per row."
         )
 
 

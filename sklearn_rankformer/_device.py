@@ -38,8 +38,9 @@ def pick_device(device: str | torch.device) -> torch.device:
 def check_device(device: str | torch.device) -> None:
     """Raise ValueError unless this machine has the device."""
     try:
-        # Only an allocation shows whether the device can be used.
-        torch.empty(0, device=pick_device(device))
+        # Only an allocation shows whether the device can be used, and only a copy
+        # whether it holds data: "meta" does not.
+        torch.empty(0, device=pick_device(device)).cpu()
     except (AssertionError, RuntimeError) as error:
         raise ValueError(
             f"device={device!r} is not there: {error}. Use device='auto'."

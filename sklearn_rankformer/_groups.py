@@ -61,8 +61,8 @@ def check_groups(groups: object, n_rows: int, *, name: str = "groups") -> np.nda
         raise ValueError(
             f"{name} has {len(ids)} entries for {n_rows} rows. {_FIX}{hint}"
         )
-    if ids.dtype.kind == "O":
-        ids = _from_objects(ids, name)
+    if ids.dtype.kind in "OT":
+        ids = _from_objects(ids.astype(object), name)
     if ids.dtype.kind == "f":
         ids = _from_floats(ids, name)
     if ids.dtype.kind not in "biuUSMmT":

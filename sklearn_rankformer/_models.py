@@ -18,6 +18,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import validate_data
 
 from ._mixin import RankerMixin
+from ._tables import reading
 
 RANKERS = {
     "lightgbm": "LGBMRanker",
@@ -338,7 +339,7 @@ def _parts_that_predict(estimator: Any) -> list[Any]:
     ]
 
 
-def check_features(owner: Any, X: Any, *, reset: bool) -> Any:
+def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
     """Check features for an estimator that leaves the reading of them to others.
 
     Parameters
@@ -350,24 +351,27 @@ def check_features(owner: Any, X: Any, *, reset: bool) -> Any:
         Features.
     reset : bool
         Whether X is what `owner` is fitted on.
+    name : str, default="X"
+        How error messages call X.
 
     Returns
     -------
     X : ndarray, CSR matrix or frame of shape (n_rows, n_features)
         Frames as they came: what is in them is checked by those who read them.
     """
-    if hasattr(X, "columns"):
-        validate_data(owner, X, reset=reset, skip_check_array=True)
-        return X
-    tags = get_tags(owner).input_tags
-    return validate_data(
-        owner,
-        X,
-        reset=reset,
-        dtype=None if tags.categorical else "numeric",
-        accept_sparse="csr" if tags.sparse else False,
-        ensure_all_finite=not tags.allow_nan,
-    )
+    with reading(name):
+        if hasattr(X, "columns"):
+            validate_data(owner, X, reset=reset, skip_check_array=True)
+            return X
+        tags = get_tags(owner).input_tags
+        return validate_data(
+            owner,
+            X,
+            reset=reset,
+            dtype=None if tags.categorical else "numeric",
+            accept_sparse="csr" if tags.sparse else False,
+            ensure_all_finite=not tags.allow_nan,
+        )
 
 
 def fresh(estimator: Any) -> Any:

@@ -7,24 +7,21 @@ predict while another fits get the answers of the old model or of the new one.
 
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
-from sklearn.utils.validation import (
-    check_consistent_length,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback
 
 from ._categories import Categories, find_categories, odd_columns
-from ._checks import check_labels, check_weights, warn_no_order
+from ._checks import check_labels, check_length, check_weights, warn_no_order
 from ._columns import Columns, learn_columns
 from ._config import InputConfig, NetworkConfig, config_from_dict
-from ._device import agreed, pick_device, pick_precision, usable_device
+from ._device import agreed, check_device, pick_device, pick_precision, usable_device
 from ._fit import TrainingConfig, start, train_model, train_one_epoch
 from ._groups import refuse_list_sizes, resolve_groups
 from ._inference import Predictions
@@ -33,6 +30,7 @@ from ._losses import LOSSES, pick_loss
 from ._mixin import RankerMixin
 from ._model import Model, model_from_arrays, model_to_arrays
 from ._rows import Levels, Rows, find_levels, make_rows
+from ._tables import as_table, reading
 from ._warnings import warn_missing_groups, warn_user
 
 
@@ -256,17 +254,11 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     def _check_rows(self, X, y, groups, qid, sample_weight, again) -> "_Given":
         """Rows to learn from; `again` holds them against the columns seen before."""
+        known = self._model.columns.categories if again else None
         X, ids = resolve_groups(X, groups, qid, self.group_column)
-        X = _with_columns(X, self.categorical_features)
-        validate_data(self, X, skip_check_array=True, reset=not again)
-        categories = (
-            self._model.columns.categories
-            if again
-            else find_categories(X, self.categorical_features)
-        )
-        X = self._encode(X, categories, first=not again)
+        X, categories = self._encode(X, known)
         y = check_labels(y, "y")
-        check_consistent_length(X, y)
+        check_length(y, "y", X.shape[0])
         if ids is None:
             warn_missing_groups(f"{type(self).__name__}.fit")
         lists = lists_of(ids, X.shape[0])
@@ -280,29 +272,35 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             return None
         if not all(given):
             raise ValueError("X_val and y_val must be given together, with groups_val.")
+        X_val = as_table(X_val, "X_val")
         X, ids = resolve_groups(
             X_val, groups_val, None, self.group_column, name="groups_val"
         )
-        X = _with_columns(X, self.categorical_features)
-        validate_data(self, X, skip_check_array=True, reset=False)
-        X = self._encode(X, categories)
+        X, _ = self._encode(X, categories, "X_val")
         y = check_labels(y_val, "y_val")
-        check_consistent_length(X, y)
+        check_length(y, "y_val", X.shape[0], "X_val")
         if ids is None and self.fitted_with_groups_:
             raise ValueError(
                 "groups_val is missing: give the list id of each row of X_val."
             )
         return make_rows(X, y, lists_of(ids, X.shape[0]), None, self.gain)
 
-    def _encode(self, X, categories, first=False):
+    def _encode(self, X, known, name="X") -> tuple[Any, Categories]:
+        """X as numbers, and its categories: those known, or found here if None."""
+        first, categories = known is None, known
         try:
-            return categories.encode(
-                X,
-                allow_nan=self.input_transform is not None,
-                owner=type(self).__name__,
-            )
+            with reading(name):
+                X = _with_columns(X, self.categorical_features)
+                validate_data(self, X, skip_check_array=True, reset=first)
+                if categories is None:
+                    categories = find_categories(X, self.categorical_features)
+                return categories.encode(
+                    X,
+                    allow_nan=self.input_transform is not None,
+                    owner=type(self).__name__,
+                ), categories
         except (TypeError, ValueError) as error:
-            odd = odd_columns(X, categories.mask) if first else ""
+            odd = odd_columns(X, categories.mask) if first and categories else ""
             if not odd:
                 raise
             raise ValueError(
@@ -316,6 +314,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         raise NotImplementedError
 
     def _training_config(self) -> TrainingConfig:
+        check_device(self.device)
         device = pick_device(self.device)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         return TrainingConfig(
@@ -391,9 +390,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         check_is_fitted(self)
         model = self._model
         X, ids = resolve_groups(X, groups, qid, self.group_column)
-        X = _with_columns(X, self.categorical_features)
-        validate_data(self, X, skip_check_array=True, reset=False)
-        X = self._encode(X, model.columns.categories)
+        X, _ = self._encode(X, model.columns.categories)
         if ids is None and self.fitted_with_groups_ and self._needs_groups:
             raise ValueError(
                 f"{type(self).__name__} was fitted with groups, so {method} needs "
@@ -437,14 +434,14 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
 def _with_columns(X, categorical_features):
     """X with rows and columns, as it came where it has them already."""
-    if hasattr(X, "columns") or hasattr(X, "tocsr"):
+    if hasattr(X, "columns"):
         return X
     if not hasattr(X, "shape"):
         # Rows of plain Python values: text among them stays text where it was named.
         named = not isinstance(categorical_features, str | None)
         X = np.array(X, dtype=object) if named else np.asarray(X)
     if len(X.shape) != 2:
-        check_array(X)  # says what is wrong with it
+        check_array(X, accept_sparse=True)  # says what is wrong with it
     return X
 
 

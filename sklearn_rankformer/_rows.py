@@ -85,13 +85,17 @@ def make_rows(
             X, y, weight = X[weighty], y[weighty], weight[weighty]
             kept = split_lists(lists.codes[weighty])
             lists = replace(kept, ids=lists.ids[kept.ids])
+        # By a power of two, which changes no share: next to 0 floats lose digits.
+        weight = np.ldexp(weight, -int(np.frexp(weight.max())[1]))
     gains = label_gains(y, gain)
     with np.errstate(over="ignore"):
         most = lists.reduce(np.add, gains).max(initial=0.0)
     if not most < np.finfo(np.float32).max:
+        ways_out = {"exp": 'Set gain="linear"', "linear": "Divide the labels"}
         raise ValueError(
-            f"The exponential gain of labels as high as {y.max():g} overflows. Set "
-            f'gain="linear", or map the labels to smaller ones.'
+            f"The gains of labels as high as {y.max():g} overflow float32. "
+            f"{ways_out.get(str(gain), 'Have gain give less')}, or map the labels to "
+            f"smaller ones."
         )
     return Rows(X, y, lists, weight, gains)
 

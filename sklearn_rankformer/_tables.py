@@ -6,6 +6,9 @@ They are turned into plain ones here, or refused with the call that does it. Lib
 are known by name, so that none has to be installed.
 """
 
+import re
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
 from numbers import Number
 from typing import Any
 
@@ -28,11 +31,11 @@ def as_table(X: Any, name: str = "X") -> Any:
     ImportError
         If X is an Arrow table and pandas is not installed.
     TypeError
-        If X is a query that has not been run.
+        If X is a query that has not been run, or no table of any kind.
     """
     if np.ma.isMaskedArray(X):
         return _filled(X)
-    library = type(X).__module__.partition(".")[0]
+    library = _library(X)
     if library == "pyarrow" and hasattr(X, "to_pandas"):
         return _arrow_to_pandas(X, name)
     if library == "polars" and type(X).__name__ == "LazyFrame":
@@ -40,11 +43,90 @@ def as_table(X: Any, name: str = "X") -> Any:
             f"{name} is a polars LazyFrame, a query that is yet to be run. Give "
             f"{name}.collect()."
         )
-    if library == "torch" and hasattr(X, "detach"):
-        # numpy has no bfloat16; all types of two bytes or fewer become float32 with it.
-        tensor = X.detach().cpu()
-        return (tensor if tensor.element_size() > 2 else tensor.float()).numpy()
-    return X
+    if is_tensor(X):
+        return tensor_to_array(X, name)
+    if library == "pandas" and hasattr(X, "columns") and hasattr(X, "sparse"):
+        # Of sparse frames scikit-learn reads only those that leave out zeros.
+        zeros = all(kind.fill_value == 0 for kind in X.dtypes)
+        return X if zeros else X.sparse.to_dense()
+    only_readable = hasattr(X, "__array__") and not _shape(X)
+    table = np.asarray(X) if only_readable or isinstance(X, memoryview) else X
+    if not _has_rows(table):
+        raise TypeError(
+            f"{name} must have rows and columns, got {type(X).__name__}. Give an "
+            f"array-like, a sparse matrix, or a frame of pandas or polars."
+        )
+    return table
+
+
+def _shape(X: Any) -> tuple | None:
+    return getattr(X, "shape", None)
+
+
+def _has_rows(X: Any) -> bool:
+    if _shape(X) is not None:
+        return len(X.shape) > 0
+    if isinstance(X, str | bytes | Mapping | Set):
+        return False
+    return hasattr(X, "__len__") and hasattr(X, "__getitem__")
+
+
+def is_tensor(values: Any) -> bool:
+    """Return whether it is a tensor of torch."""
+    return _library(values) == "torch" and hasattr(values, "detach")
+
+
+def tensor_to_array(tensor: Any, name: str) -> np.ndarray:
+    """Return the values of a tensor, whatever its device, with a gradient or not.
+
+    Parameters
+    ----------
+    tensor : torch.Tensor
+        Half-precision numbers become float32, as NumPy has no bfloat16.
+    name : str
+        How the error message calls it.
+
+    Raises
+    ------
+    TypeError
+        If it is sparse, quantised or without data.
+    """
+    try:
+        plain = tensor.detach().cpu().resolve_conj().resolve_neg()
+        half = plain.is_floating_point() and plain.element_size() <= 2
+        return (plain.float() if half else plain).numpy()
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"{name} is a tensor without plain values: {error}") from error
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Let other libraries read a table: their errors say which argument it was.
+
+    Huge numbers overflow in their sums, which numpy's settings may turn into errors.
+
+    Parameters
+    ----------
+    name : str
+        How the caller knows the table.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As raised inside, the name put before messages that lack it.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    except (TypeError, ValueError, OverflowError) as error:
+        if type(error) is not OverflowError and re.search(rf"\b{name}\b", str(error)):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name} cannot be used: {error}") from error
+
+
+def _library(X: Any) -> str:
+    return type(X).__module__.partition(".")[0]
 
 
 def is_missing(value: Any) -> bool:

@@ -58,6 +58,7 @@ from ._models import (
     predict_with_groups,
     refuse_hidden_ranker,
 )
+from ._tables import as_table
 from ._warnings import warn_missing_groups
 
 
@@ -249,8 +250,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
                 f"stopping of the estimator itself."
             )
 
-    def _check_X(self, X, *, reset=False):
-        X = check_features(self, X, reset=reset)
+    def _check_X(self, X, *, reset=False, name="X"):
+        X = check_features(self, X, reset=reset, name=name)
         if issparse(X):
             # LightGBM and CatBoost read no sparse arrays, CatBoost no 64-bit indices.
             return csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)
@@ -266,12 +267,16 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
                 )
             return None
         X_val, groups_val = resolve_groups(
-            X_val, groups_val, group_column=self.group_column, name="groups_val"
+            as_table(X_val, "X_val"),
+            groups_val,
+            group_column=self.group_column,
+            name="groups_val",
         )
         if learns_from_lists(self.estimator):
             refuse_missing_groups(groups_val, "_val")
+        X_val = self._check_X(X_val, name="X_val")
         return _bring_together(
-            self._check_X(X_val), y_val, groups_val, None, name="y_val"
+            X_val, y_val, groups_val, None, name="y_val", table="X_val"
         )
 
 
@@ -303,9 +308,9 @@ class _WholeLists:
         return self.lists.codes
 
 
-def _bring_together(X, y, groups, sample_weight, *, name="y"):
+def _bring_together(X, y, groups, sample_weight, *, name="y", table="X"):
     y = check_labels(y, name, negative=True)
-    check_length(y, name, X.shape[0])
+    check_length(y, name, X.shape[0], table)
     lists = lists_of(groups, len(y))
     weight = check_weights(sample_weight, lists)
     # The libraries take lists in the order in which they lie, not in that of their ids.

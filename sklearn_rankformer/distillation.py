@@ -43,6 +43,7 @@ from ._models import (
     takes_groups,
     unwrap,
 )
+from ._tables import as_table
 from ._warnings import warn_missing_groups
 from .adapters import RankerAdapter
 
@@ -302,11 +303,14 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         if X is None:
             return None
         X, groups = resolve_groups(
-            X, groups, group_column=self.group_column, name=f"groups{suffix}"
+            as_table(X, f"X{suffix}"),
+            groups,
+            group_column=self.group_column,
+            name=f"groups{suffix}",
         )
         if self.fitted_with_groups_:
             refuse_missing_groups(groups, suffix)
-        X = check_features(self, X, reset=False)
+        X = check_features(self, X, reset=False, name=f"X{suffix}")
         return _Part(X, y, lists_of(groups, X.shape[0]))
 
     def _fit_teacher(self, labelled, val, sample_weight):

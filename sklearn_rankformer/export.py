@@ -31,6 +31,7 @@ from . import __version__
 from ._chances import item_thresholds
 from ._columns import Columns
 from ._ranker import MLPRanker, RankFormerRanker
+from ._warnings import warn_user
 
 OPSET = 18
 
@@ -92,10 +93,13 @@ def to_onnx(ranker, path):
         )
     check_is_fitted(ranker)
     _import_onnx()
-    graph = RankerGraph(ranker).eval()
     path = Path(path)
-    # Beside its final place: replacing a file cannot cross file systems.
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with (
+        _usual_defaults(),
+        # Beside its final place: replacing a file cannot cross file systems.
+        tempfile.TemporaryDirectory(dir=path.parent) as folder,
+    ):
+        graph = RankerGraph(ranker).eval()
         unfinished = os.path.join(folder, "graph.onnx")
         _export(graph, unfinished)
         _add_metadata(unfinished, _metadata_of(ranker))
@@ -132,7 +136,9 @@ class NormalScores(nn.Module):
             self.width = 2 ** self.n_knots.bit_length() - 1
             knots = np.full((n_numeric, self.width), np.inf)
             # X is float32 here, whose range needs no shift.
-            knots[:, : self.n_knots] = np.ldexp(columns.knots, -columns.shifts[:, None])
+            real = np.ldexp(columns.knots, -columns.shifts[:, None])
+            _warn_beyond_float32(columns.numeric, real)
+            knots[:, : self.n_knots] = real
             scores = np.zeros((n_numeric, self.width))
             scores[:, : self.n_knots] = columns.scores
             self.register_buffer("knots", torch.tensor(knots.ravel()))
@@ -167,6 +173,20 @@ class NormalScores(nn.Module):
         share = ((x - low) / gap).masked_fill(gap <= 0.0, 0.0)
         scores = self.scores[left] + share * (self.scores[right] - self.scores[left])
         return scores.masked_fill(x.isnan(), 0.0)
+
+
+def _warn_beyond_float32(numeric: np.ndarray, knots: np.ndarray) -> None:
+    """Warn of columns that float32 cannot hold, or in which it sees half the values."""
+    with np.errstate(all="ignore"):
+        single = knots.astype(np.float32)
+        n_seen = (np.diff(single) > 0).sum(1)
+    lost = ~np.isfinite(single).all(1) | (2 * n_seen < (np.diff(knots) > 0).sum(1))
+    if lost.any():
+        warn_user(
+            f"The graph takes float32, which holds the columns "
+            f"{numeric[lost].tolist()} of X badly: its scores differ from those of "
+            f"predict. Scale these columns before fit."
+        )
 
 
 class RankerGraph(nn.Module):
@@ -284,6 +304,21 @@ def _export(graph, path, dynamo=False):
         options["dynamic_axes"] = {name: {0: axes[name]} for name in names}
     with _quiet():
         torch.onnx.export(graph, example, path, **options)
+
+
+@contextmanager
+def _usual_defaults():
+    """Trace with torch's own default device and dtype, whatever the user has set.
+
+    The exporter gives plain numbers the default dtype, which is one for all threads.
+    """
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 @contextmanager

@@ -511,8 +511,9 @@ def label_gains(labels: np.ndarray, gain) -> np.ndarray:
     """
     if callable(gain):
         # A copy, as the user's function may write into what it is given.
-        gains = np.asarray(gain(labels.copy()), dtype=np.float64)
-        if gains.shape != labels.shape or not (gains >= 0).all():
+        gains = np.asarray(gain(labels.copy()))
+        real = gains.dtype.kind in "biuf" and gains.shape == labels.shape
+        if not real or not (gains >= 0).all():
             raise ValueError(
                 "gain must map the array of labels to an array of the same shape of "
                 "numbers from 0 on."
@@ -520,13 +521,15 @@ def label_gains(labels: np.ndarray, gain) -> np.ndarray:
     else:
         check_option("gain", gain, ("exp", "linear"))
         gains = labels if gain == "linear" else _exponential(labels)
+    gains = gains.astype(np.float64, copy=False)
     with np.errstate(over="ignore"):
         total = gains.sum()
     if not np.isfinite(total):
-        way_out = 'Use gain="linear"' if gain == "exp" else "Divide the labels"
+        ways_out = {"exp": 'Use gain="linear"', "linear": "Divide the labels"}
         raise ValueError(
-            f"Gains overflow: the largest label is {labels.max():g}. {way_out}, or map "
-            f"the labels to fewer levels."
+            f"Gains overflow: the largest label is {labels.max():g}. "
+            f"{ways_out.get(str(gain), 'Have gain give less')}, or map the labels to "
+            f"fewer levels."
         )
     return gains
 

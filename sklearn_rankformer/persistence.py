@@ -274,9 +274,10 @@ class Checkpoint(Callback):
             weights = {k: torch.from_numpy(v) for k, v in best.items()}
             deepcopy(net.module_).load_state_dict(weights)  # raises if damaged
             hold_out.restore(weights)
-        if type(header["stopped"]) is not bool:
-            raise ValueError("stopped is neither true nor false")
-        net.plan.stopped = header["stopped"]
+        may_stop = hold_out is not None and hold_out.patience is not None
+        if header["stopped"] not in ((True, False) if may_stop else (False,)):
+            raise ValueError(f"stopped is {header['stopped']!r}")
+        net.plan.stopped = bool(header["stopped"])
 
 
 # Plain values ------------------------------------------------------------------------
@@ -328,7 +329,7 @@ def _restore(header, arrays, device):
     fitted = _decode_fitted(header["fitted"])
     names = header["feature_names"]
     if names is not None:
-        if not all(type(name) is str for name in names):
+        if type(names) is not list or not all(type(name) is str for name in names):
             raise ValueError("feature names that are no text")
         fitted["feature_names_in_"] = np.array(names, dtype=object)
     model = {"config": decode(header["network"]), "arrays": arrays}

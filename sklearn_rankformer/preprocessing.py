@@ -24,7 +24,7 @@ from sklearn.utils.validation import (
 from ._checks import check_option
 from ._groups import refuse_list_sizes, resolve_groups
 from ._lists import lists_of, tied_places
-from ._tables import as_table
+from ._tables import as_table, reading
 from ._warnings import warn_missing_groups
 
 
@@ -94,13 +94,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
             The scaler.
         """
         check_option("output", self.output, ("append", "replace"))
-        X = validate_data(
-            self,
-            as_table(X),
-            dtype=np.float64,
-            ensure_all_finite="allow-nan",
-            reset=True,
-        )
+        X = self._check_X(X, reset=True)
         # For its checks: wrong ids should fail here, not in transform.
         resolve_groups(X, groups)
         if groups is None:
@@ -127,6 +121,16 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         """
         return self.fit(X, y, groups).transform(X, groups)
 
+    def _check_X(self, X, *, reset):
+        with reading("X"):
+            return validate_data(
+                self,
+                as_table(X),
+                dtype=np.float64,
+                ensure_all_finite="allow-nan",
+                reset=reset,
+            )
+
     def transform(self, X, groups=None):
         """Return the features relative to their lists.
 
@@ -149,13 +153,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
             If `fit` was given groups and `transform` is not.
         """
         check_is_fitted(self)
-        X = validate_data(
-            self,
-            as_table(X),
-            dtype=np.float64,
-            ensure_all_finite="allow-nan",
-            reset=False,
-        )
+        X = self._check_X(X, reset=False)
         if groups is None and self.fitted_with_groups_:
             raise ValueError(
                 "WithinListScaler was fitted with groups, so transform needs them too. "

@@ -10,6 +10,7 @@ import gzip
 import pickle
 from collections import Counter
 from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
 from functools import cache, partial
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -57,6 +58,10 @@ MAKERS = {
 X, Y, GROUPS = make_lists(n_lists=12)
 N_ROWS, N_FEATURES = X.shape
 BOTH_ERRORS = (TypeError, ValueError)
+
+
+META = torch.zeros(N_ROWS, device="meta")
+NOW = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 class Case(NamedTuple):
@@ -120,6 +125,9 @@ GROUP_CASES = [
     ("one list", np.zeros(N_ROWS, int), None, ""),
     ("lists of one item", np.arange(N_ROWS), UserWarning, "more than one item"),
     ("rows scattered", np.arange(N_ROWS) % 7, None, ""),
+    ("a tensor without data", META, TypeError, "groups is a tensor without"),
+    ("dates with a zone", objects(NOW), TypeError, "type datetime, int"),
+    ("a tensor", torch.tensor(GROUPS), None, ""),
 ]
 
 LABEL_CASES = [
@@ -148,6 +156,11 @@ LABEL_CASES = [
     ("fractions", Y / 7, None, ""),
     ("tiny", Y * 1e-300, None, ""),
     ("one positive", np.arange(N_ROWS) == 5, None, ""),
+    ("integers beyond float64", objects(10**400), ValueError, "y must hold numbers"),
+    ("a tensor without data", META, TypeError, "y is a tensor without"),
+    ("ragged", [[1], [1, 2]] * N_ROWS, ValueError, "y cannot be used"),
+    ("a tensor with a gradient", torch.tensor(Y * 1.0).requires_grad_(), None, ""),
+    ("half precision", torch.tensor(Y).bfloat16(), None, ""),
 ]
 
 X_NAN_COLUMN = X.copy()
@@ -167,7 +180,7 @@ FEATURE_CASES = [
     ("1-D", X[:, 0], ValueError, "1D array|1-D"),
     ("a scalar", 5, BOTH_ERRORS, "scalar array|2-D|has no len|array-like"),
     ("None", None, BOTH_ERRORS, "None"),
-    ("a text", "features", ValueError, "entries for 8 rows"),
+    ("a text", "features", TypeError, "X must have rows and columns, got str"),
     ("words", np.full(X.shape, "red"), ValueError, "convert string to float|str"),
     ("words as objects", np.full(X.shape, "red", object), ValueError, "to float"),
     ("dates", X.astype("M8[D]"), TypeError, r"X has dtype datetime64\[D\]"),
@@ -189,6 +202,14 @@ FEATURE_CASES = [
     ("sparse", sparse.coo_array(X), None, ""),
     ("sparse without entries", sparse.csr_array(X.shape), None, ""),
     ("read-only", np.frombuffer(X.tobytes()).reshape(X.shape), None, ""),
+    ("a generator", (row for row in X), TypeError, "X must have rows and columns"),
+    ("a dict", {"a": X[:, 0]}, TypeError, "X must have rows and columns"),
+    ("a sparse column", sparse.coo_array(X[:, 0]), ValueError, "X cannot be used"),
+    ("a sparse tensor", torch.tensor(X).to_sparse(), TypeError, "to_dense"),
+    ("beyond float64", np.full(X.shape, 10**400, object), ValueError, "X cannot be us"),
+    ("masked, all of it", np.ma.masked_all(X.shape), None, ""),
+    ("huge, both signs", np.sign(X) * 1.7e308, None, ""),
+    ("wide floats", X.astype(np.longdouble), None, ""),
     ("column-major, strided", np.asfortranarray(X)[:, ::-1], None, ""),
 ]
 
@@ -204,6 +225,9 @@ WEIGHT_CASES = [
     ("complex", ONES + 1j, BOTH_ERRORS, "[Cc]omplex"),
     ("huge", 1e300 * ONES, None, ""),
     ("tiny", 1e-300 * ONES, None, ""),
+    ("next to nothing", 5e-324 * (1 + GROUPS), None, ""),
+    ("one per list", np.ones(12), ValueError, "repeat the weight of each list"),
+    ("masked", np.ma.masked_array(ONES, GROUPS == 5), ValueError, "masked entries"),
     ("of very different size", np.geomspace(1e-30, 1e30, N_ROWS), None, ""),
     ("zero but for one list", (GROUPS == 5).astype(float), UserWarning, "no order"),
     ("zero but for one row", (np.arange(N_ROWS) == 5) * 1.0, UserWarning, "no order"),
@@ -227,7 +251,10 @@ VALIDATION_CASES = [
     ),
     ("NaN ids", HELD | {"groups_val": GROUPS * np.nan}, ValueError, "groups_val cont"),
     ("narrow X_val", HELD | {"X_val": X[:, 1:]}, ValueError, "features"),
-    ("inf in X_val", HELD | {"X_val": X + np.inf}, ValueError, "infinity"),
+    ("inf in X_val", HELD | {"X_val": X + np.inf}, ValueError, "X_val .*infinity"),
+    ("X_val no table", HELD | {"X_val": open}, TypeError, "X_val must have rows"),
+    ("masked y_val", HELD | {"y_val": np.ma.masked_equal(Y, 1)}, ValueError, "y_val h"),
+    ("y_val overflows", HELD | {"y_val": Y * 1e4}, ValueError, 'gain="linear"'),
     ("no rows", {k: v[:0] for k, v in HELD.items()}, ValueError, "0 sample"),
     ("groups and qid", {"qid": GROUPS}, ValueError, "both given"),
     ("no positives", HELD | {"y_val": 0 * Y}, None, ""),
@@ -558,6 +585,37 @@ def test_an_unfitted_ranker_says_so(method, name):
 
 
 # Scores, metrics, folds, transformers -------------------------------------------------
+
+
+@each_ranker
+@pytest.mark.parametrize(
+    ("gain", "labels", "way_out"),
+    [
+        ("linear", Y * 1e300, "Divide the labels"),
+        ("linear", Y * 8e307, "Divide the labels"),
+        (lambda y: y * 1e300, Y, "Have gain give less"),
+        (lambda y: y * 8e307, Y, "Have gain give less"),
+    ],
+)
+def test_overflowing_gains_name_a_way_out_that_helps(gain, labels, way_out, name):
+    with pytest.raises(ValueError, match=way_out):
+        MAKERS[name](gain=gain).fit(X, labels, groups=GROUPS)
+
+
+@pytest.mark.parametrize(
+    "gain", [lambda y: y + 1j, lambda y: "a", lambda y: None, lambda y: y[1:]]
+)
+def test_gains_that_are_no_numbers_are_refused(gain):
+    with pytest.raises(ValueError, match="gain must map"):
+        MAKERS["MLPRanker"](gain=gain).fit(X, Y, groups=GROUPS)
+
+
+@each_ranker
+@pytest.mark.parametrize("device", ["meta", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(device, name):
+    with pytest.raises(ValueError, match=f"device='{device}' is not there"):
+        MAKERS[name](device=device).fit(X, Y, groups=GROUPS)
+
 
 METRIC_CASES = [
     ("NaN label", {"y_true": set_at(Y, 0, np.nan)}, ValueError, "y_true contains NaN"),

@@ -326,3 +326,11 @@ def test_arrays_that_do_not_fit_are_refused(change):
 def test_categories_are_stored_as_json():
     arrays = learn(mixed_table(), codes=[5]).to_arrays()
     assert json.loads(arrays["known"].tobytes()) == [["a", "b", "c"]]
+
+
+@pytest.mark.parametrize("name", ["knots", "scores"])
+def test_tables_that_fall_or_hold_other_numbers_are_refused(name):
+    arrays = learn(mixed_table()).to_arrays()
+    for wrong in (arrays[name][:, ::-1].copy(), arrays[name].astype(np.float32)):
+        with pytest.raises(ValueError, match=r"fall|dtype"):
+            Columns.from_arrays(arrays | {name: wrong})

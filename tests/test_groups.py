@@ -241,7 +241,7 @@ def test_group_column_named_twice_raises():
 
 
 def test_no_ids_resolve_to_none_and_X_is_handed_through():
-    X = object()
+    X = [[1.0]]
     assert resolve_groups(X) == (X, None)
 
 

@@ -10,6 +10,8 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
@@ -315,6 +317,19 @@ def test_other_classes_are_refused(path):
             persistence.save(other, path)
 
 
+def test_a_search_is_refused_by_the_name_of_what_to_save(lists, path):
+    X, y, groups = lists
+    search = GridSearchCV(rankformer(max_epochs=1), {}, cv=GroupKFold(2))
+    with config_context(enable_metadata_routing=True):
+        search.fit(X, y, groups=groups)
+    with pytest.raises(TypeError, match="best_estimator_"):
+        persistence.save(search, path)
+    np.testing.assert_array_equal(
+        through_file(search.best_estimator_, path).predict(X, groups),
+        search.best_estimator_.predict(X, groups),
+    )
+
+
 # Files not to be trusted -------------------------------------------------------------
 
 
@@ -393,6 +408,16 @@ def stored(fitted, tmp_path_factory):
     """Header and arrays of a sound file."""
     path = tmp_path_factory.mktemp("stored") / "ranker.safetensors"
     persistence.save(fitted, path)
+    return read_file(path)
+
+
+@pytest.fixture(scope="module")
+def stored_with_optimizer(tmp_path_factory):
+    X, y, groups = make_lists(n_lists=6)
+    path = tmp_path_factory.mktemp("stored") / "ranker.safetensors"
+    tiny = {"d_model": 4, "nhead": 2, "dim_feedforward": 4, "num_layers": 1}
+    ranker = rankformer(**tiny, n_members=1, n_bins=2, max_epochs=1)
+    persistence.save(ranker.fit(X, y, groups=groups), path, optimizer=True)
     return read_file(path)
 
 
@@ -496,6 +521,18 @@ TAMPERED = {
     "scores of another shape": put_array("columns.scores", np.ones((4, 1))),
     "levels missing": drop_array("levels"),
     "levels of another number": put_array("levels", [1.0]),
+    "levels that fall": put_array("levels", [2.0, 1.0, 0.0]),
+    "levels as integers": put_array("levels", [0, 1, 2]),
+    "names in one text": put("feature_names", value="abcd"),
+    "no names": put("feature_names", value=[]),
+    "history without losses": put("fitted", "history_", value=[{"dict": []}]),
+    "heads that do not divide": put_config("nhead", 3),
+    "optimiser's moment of another shape": put_array("optimizer.0.exp_avg", 1.0),
+    "optimiser of half a weight": put_array("optimizer.0.step", 1.0),
+    "optimiser of a weight from behind": put_array("optimizer.-1.step", 1.0),
+    "knots that fall": put_array("columns.knots", -np.arange(1024.0).reshape(4, -1)),
+    "knots as integers": put_array("columns.knots", np.ones((4, 256), int)),
+    "buffer of the network": put_array("module.input_map.edges", np.ones(4)),
 }
 
 
@@ -517,6 +554,149 @@ def test_other_formats_are_refused_by_their_number(version, stored, path):
 
     with pytest.raises(ValueError, match=r"has format .* of sklearn_rankformer 9.9.9"):
         load_changed(stored, path, change)
+
+
+@pytest.mark.parametrize("versions", [5, [], None, {"sklearn_rankformer": []}])
+def test_other_formats_are_refused_whatever_wrote_them(versions, stored, path):
+    def change(header, arrays):
+        header |= {"format": 99, "versions": versions}
+
+    with pytest.raises(ValueError, match="has format 99"):
+        load_changed(stored, path, change)
+
+
+def deepest_network(config):
+    layers = [8] * 100_000
+    return [[n, {"tuple": layers} if n == "hidden_sizes" else v] for n, v in config]
+
+
+def test_a_network_of_more_layers_than_weights_is_never_built(lists, path):
+    X, y, groups = lists
+    persistence.save(mlp().fit(X, y, groups=groups), path)
+    header, arrays = read_file(path)
+    header["network"]["dict"] = deepest_network(header["network"]["dict"])
+    write_file(path, header, arrays)
+    with pytest.raises(ValueError, match="fewer weights than layers"):
+        persistence.load(path)
+
+
+def test_bins_of_no_column_take_no_memory(lists, path):
+    X, y, groups = lists
+    kinds = np.where(X[:, :1] > 0, "u", "v").astype(object)
+    ranker = mlp(categorical_features=[0], n_bins=5).fit(kinds, y, groups=groups)
+    loaded = through_file(ranker, path)
+    np.testing.assert_array_equal(loaded.predict(kinds), ranker.predict(kinds))
+    header, arrays = read_file(path)
+    inputs = next(v for n, v in header["network"]["dict"] if n == "inputs")
+    inputs["dict"] = [[n, 2**40 if n == "n_bins" else v] for n, v in inputs["dict"]]
+    write_file(path, header, arrays)
+    with pytest.raises(ValueError, match="bins of no column"):
+        persistence.load(path)
+
+
+plain_values = st.sampled_from([0, -1, 3, 2**63, 0.5, 1e308, True, None, "", "a", "16"])
+json_values = st.recursive(
+    plain_values,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["tuple", "dict", "float", "x"]), inner, max_size=1
+        ),
+    ),
+    max_leaves=4,
+)
+
+
+def places(table, path=()):
+    """Paths to everything inside a table of tables and lists."""
+    items = table.items() if isinstance(table, dict) else enumerate(table)
+    for key, value in items:
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*path, key))
+
+
+def damage_header(draw, header):
+    at = draw(st.sampled_from(list(places(header))))
+    for key in at[:-1]:
+        header = header[key]
+    if draw(st.booleans()):
+        header[at[-1]] = draw(json_values)
+    else:
+        del header[at[-1]]
+
+
+def damage_array(draw, arrays):
+    name = draw(st.sampled_from(sorted(arrays)))
+    array = arrays[name]
+    dtype = draw(st.sampled_from([np.float32, np.float64, np.int64, np.uint8, bool]))
+    with np.errstate(all="ignore"):
+        arrays[name] = draw(
+            st.sampled_from(
+                [
+                    array.astype(dtype),
+                    array.T,
+                    array[..., None],
+                    array.ravel()[:1],
+                    array.ravel()[:0],
+                    (array * -2.0).astype(array.dtype),
+                    np.roll(array, 1),
+                ]
+            )
+        )
+
+
+def damage(draw, stored):
+    """Header and arrays with one or two things changed in them."""
+    header, arrays = json.loads(json.dumps(stored[0])), dict(stored[1])
+    for _ in range(draw(st.integers(1, 2))):
+        if draw(st.booleans()):
+            damage_header(draw, header)
+        else:
+            damage_array(draw, arrays)
+    return header, arrays
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_a_damaged_file_gives_a_ranker_that_works_or_a_value_error(
+    data, stored_with_optimizer, tmp_path_factory
+):
+    path = tmp_path_factory.mktemp("damaged") / "ranker"
+    X, y, groups = make_lists(n_lists=6)
+    header, arrays = damage(data.draw, stored_with_optimizer)
+    header.setdefault("format", 1)
+    write_file(path, header, arrays)
+    try:
+        ranker = persistence.load(path)
+        scores = ranker.predict(X, groups=groups)
+        ranker.partial_fit(X, y, groups=groups)
+    except ValueError:
+        return
+    assert scores.shape == y.shape
+    assert np.isfinite(scores).all()
+
+
+@settings(max_examples=60)
+@given(content=st.data())
+def test_a_file_with_other_bytes_gives_a_ranker_that_works_or_a_value_error(
+    content, stored_with_optimizer, tmp_path_factory
+):
+    path = tmp_path_factory.mktemp("damaged") / "ranker"
+    X, _, groups = make_lists(n_lists=6)
+    write_file(path, *stored_with_optimizer)
+    written = bytearray(path.read_bytes())
+    for _ in range(content.draw(st.integers(1, 4))):
+        at = content.draw(st.integers(0, min(len(written), 8000) - 1))
+        written[at : at + content.draw(st.integers(0, 3))] = content.draw(
+            st.binary(max_size=3)
+        )
+    path.write_bytes(written)
+    try:
+        scores = persistence.load(path).predict(X, groups=groups)
+    except ValueError:
+        return
+    assert np.isfinite(scores).all()
 
 
 # Pickle, joblib, skops ---------------------------------------------------------------
@@ -551,6 +731,24 @@ def test_pickle_made_where_there_was_a_gpu_loads_without_one(fitted, new_lists):
     if there.device_.type == "cpu":
         expected = fitted.predict(X, groups)
         np.testing.assert_array_equal(there.predict(X, groups), expected)
+
+
+@both
+@pytest.mark.parametrize("within", ["alone", "pipeline"])
+def test_skops_stores_rankers_of_frames_with_categories(make, within, lists):
+    sio = pytest.importorskip("skops.io")
+    pd = pytest.importorskip("pandas")
+    X, y, groups = lists
+    frame = with_categories(X, pd)
+    ranker = make(max_epochs=1)
+    if within == "pipeline":
+        ranker = make_pipeline("passthrough", ranker)
+    with config_context(enable_metadata_routing=True):
+        ranker.fit(frame, y, groups=groups)
+        loaded = sio.loads(sio.dumps(ranker), trusted=list(persistence.TRUSTED_TYPES))
+        found = loaded.predict(frame, groups=groups)
+        expected = ranker.predict(frame, groups=groups)
+    np.testing.assert_array_equal(found, expected)
 
 
 @both
@@ -784,6 +982,39 @@ def test_damaged_checkpoint_is_refused(fitted, lists, tmp_path):
     resume(rankformer(max_epochs=1), lists, tmp_path / "other")
     with pytest.raises(ValueError, match="does not hold a ranker"):
         persistence.load(tmp_path / "other" / persistence.Checkpoint.FILE)
+
+
+def spoil_optimizer(header, arrays):
+    name = next(name for name in arrays if name.endswith("exp_avg_sq"))
+    arrays[name] = np.ones(1, np.float32)
+
+
+CHECKPOINT_DAMAGES = {
+    "optimiser of another shape": spoil_optimizer,
+    "optimiser half gone": lambda header, arrays: arrays.pop("net.optimizer.0.step"),
+    "weight not finite": lambda header, arrays: arrays.update(
+        {name: array * np.nan for name, array in arrays.items() if "module" in name}
+    ),
+    "no history": put("history", value=[]),
+    "history too long": lambda header, arrays: header["history"].extend(
+        header["history"] * 9
+    ),
+    "history without losses": put("history", value=[{"epoch": 1}]),
+    "history of text": put("history", 0, "valid_ndcg", value="high"),
+    "history nested": put("history", 0, "train_loss", value={"tuple": [1]}),
+    "stopped without early stopping": put("stopped", value=True),
+    "stopped as text": put("stopped", value="no"),
+}
+
+
+@pytest.mark.parametrize("change", CHECKPOINT_DAMAGES.values(), ids=CHECKPOINT_DAMAGES)
+def test_tampered_checkpoint_is_refused(change, lists, tmp_path):
+    break_off(rankformer(), lists, tmp_path, after=2)
+    header, arrays = read_file(tmp_path / persistence.Checkpoint.FILE)
+    change(header, arrays)
+    write_file(tmp_path / persistence.Checkpoint.FILE, header, arrays)
+    with pytest.raises(ValueError, match=r"is damaged.*Delete it"):
+        resume(rankformer(), lists, tmp_path)
 
 
 KILLED_AND_RESUMED = """

@@ -13,12 +13,34 @@ import numpy as np
 import pytest
 import torch
 from sklearn import config_context
+from sklearn.base import clone
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
+from sklearn_rankformer import (
+    DistilledRanker,
+    RankerAdapter,
+    WithinListScaler,
+    simulation,
+)
+from sklearn_rankformer.datasets import load_letor, make_ranking
+from sklearn_rankformer.inspection import (
+    attention_maps,
+    explain_pair,
+    list_permutation_importance,
+)
+from sklearn_rankformer.metrics import METRICS
+from sklearn_rankformer.model_selection import (
+    ListKFold,
+    TimeSeriesListSplit,
+    check_group_cv,
+    train_test_split,
+)
 from sklearn_rankformer.persistence import load, save
+from sklearn_rankformer.scoring import get_scorer
 
 from .conftest import make_lists
-from .factories import both, rankformer
+from .factories import both, mlp, rankformer
 
 
 def fit_and_predict(make):
@@ -94,6 +116,32 @@ def test_a_ranker_in_training_answers_as_before_until_it_is_done(make, method):
     assert (after != before).any()
     known = {before.tobytes(), after.tobytes()}
     assert {scores.tobytes() for scores in served} <= known
+
+
+def test_explanations_and_scores_in_threads_never_disturb_one_another():
+    names = ["attention", "pair", "importance", "list values", "adapter", "a scorer"]
+    expected = {name: flat(PUBLIC[name]()) for name in names}
+    with ThreadPoolExecutor(4) as pool:
+        results = pool.map(lambda name: flat(PUBLIC[name]()), names * 4)
+        for name, found in zip(names * 4, results, strict=True):
+            for one, other in zip(found, expected[name], strict=True):
+                np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+@both
+def test_a_search_in_threads_finds_what_one_after_the_other_finds(make):
+    from joblib import parallel_config
+
+    X, y, groups = make_lists()
+    grid = {"dropout": [0.1, 0.3], "n_bins": [0, 3]}
+    search = GridSearchCV(make(), grid, cv=GroupKFold(2), error_score="raise")
+    with config_context(enable_metadata_routing=True):
+        alone = clone(search).fit(X, y, groups=groups).cv_results_
+        with parallel_config("threading", n_jobs=2):
+            found = search.fit(X, y, groups=groups).cv_results_
+    for name in alone:
+        if "test_score" in name:
+            np.testing.assert_array_equal(found[name], alone[name])
 
 
 # Global settings ---------------------------------------------------------------------
@@ -172,6 +220,116 @@ def test_global_settings_change_nothing(make, setting, tmp_path):
     # What was loaded under the setting can learn on without it.
     loaded.partial_fit(X, y, groups=groups)
     np.testing.assert_array_equal(loaded.predict(X, groups=groups), after)
+
+
+# What each public function gives. Huge numbers of both signs overflow in sums.
+X, Y, GROUPS = make_lists(n_lists=30)
+HUGE = np.column_stack([X[:, :2], np.where(X[:, 2] > 0, 1.7e308, -1.7e308)])
+FITTED = {
+    "rankformer": rankformer(max_epochs=1).fit(X, Y, groups=GROUPS),
+    "mlp": mlp(max_epochs=1).fit(X, Y, groups=GROUPS),
+    "adapter": RankerAdapter(Ridge()).fit(X, Y, groups=GROUPS),
+}
+PUBLIC = {
+    **{name: lambda m=m: m(Y, X[:, 0], GROUPS) for name, m in METRICS.items()},
+    "a scorer": lambda: get_scorer("ndcg@10")(FITTED["mlp"], X, Y, groups=GROUPS),
+    "columns at the ends": lambda: (
+        mlp(max_epochs=1).fit(HUGE, Y, groups=GROUPS).predict(HUGE)
+    ),
+    "adapter": lambda: clone(FITTED["adapter"]).fit(X, Y, groups=GROUPS).predict(X),
+    "distilled": lambda: (
+        DistilledRanker(mlp(max_epochs=1), Ridge())
+        .fit(X, Y, groups=GROUPS)
+        .predict(X, groups=GROUPS)
+    ),
+    "list values": lambda: FITTED["rankformer"].predict_list_value(X, GROUPS).proba,
+    "scaler": lambda: np.asarray(WithinListScaler().fit_transform(HUGE, groups=GROUPS)),
+    "attention": lambda: attention_maps(FITTED["rankformer"], X, GROUPS, 4),
+    "pair": lambda: explain_pair(FITTED["rankformer"], X, GROUPS, *pair_of(4)),
+    "importance": lambda: (
+        list_permutation_importance(
+            FITTED["mlp"], X, Y, GROUPS, n_repeats=2, random_state=0
+        ).importances_mean
+    ),
+    "made lists": lambda: make_ranking(n_lists=5, random_state=0)[0],
+    "folds": lambda: [
+        test for _, test in ListKFold(3, random_state=0).split(X, Y, GROUPS)
+    ],
+    "folds in time": lambda: [
+        test for _, test in TimeSeriesListSplit(2).split(X, Y, GROUPS, times=GROUPS)
+    ],
+    "checked folds": lambda: (
+        check_group_cv(ListKFold(3, random_state=0), X, Y, GROUPS).n_splits
+    ),
+    "a hold-out": lambda: train_test_split(X, Y, GROUPS, random_state=0)[0],
+    "clicks": lambda: simulation.simulate_clicks(Y, GROUPS, rng=0),
+    "feedback": lambda: simulation.simulate_implicit_feedback(Y, GROUPS, rng=0),
+    "propensities": lambda: simulation.examination_propensities(
+        simulation.rank_positions(X[:, 0], GROUPS)
+    ),
+}
+
+
+def pair_of(one):
+    """Rows of two items of a list."""
+    return np.flatnonzero(GROUPS == one)[:2]
+
+
+def flat(result):
+    """All arrays in what a function gives."""
+    if isinstance(result, dict):
+        result = tuple(result.values())
+    if isinstance(result, tuple | list) and not all(np.ndim(r) == 0 for r in result):
+        return [array for part in result for array in flat(part)]
+    return [np.asarray(result)]
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("name", PUBLIC)
+def test_global_settings_change_no_public_function(name, setting):
+    expected = flat(PUBLIC[name]())
+    with SETTINGS[setting]():
+        found = flat(PUBLIC[name]())
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_global_settings_change_no_file(setting, tmp_path):
+    path = tmp_path / "data.txt"
+    path.write_text(
+        "\n".join(
+            f"{label} qid:{one} 1:{row[0]} 2:{row[1]}"
+            for label, one, row in zip(Y, GROUPS, X, strict=True)
+        )
+    )
+    expected = load_letor(path)
+    with SETTINGS[setting]():
+        found = load_letor(path)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_global_settings_change_no_onnx_graph(setting, tmp_path):
+    pytest.importorskip("onnx")
+    ort = pytest.importorskip("onnxruntime")
+    from sklearn_rankformer.export import to_onnx
+
+    ranker = FITTED["rankformer"]
+    with SETTINGS[setting]():
+        to_onnx(ranker, tmp_path / "ranker.onnx")
+    session = ort.InferenceSession(tmp_path / "ranker.onnx")
+    single, lengths = X.astype(np.float32), np.bincount(GROUPS)
+    found = session.run(None, {"X": single, "lengths": lengths})
+    all_of_it = ranker.predict_all(single, groups=GROUPS)
+    expected = [
+        all_of_it.scores,
+        all_of_it.list_value.proba,
+        all_of_it.item_value.proba,
+    ]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 # Interrupts --------------------------------------------------------------------------

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.linear_model import Ridge
 
 from sklearn_rankformer import (
@@ -37,6 +40,16 @@ def scores(ranker, X, y, groups):
     return ranker.fit(X, y, groups=groups).predict(X, groups=groups)
 
 
+class OnlyArray:
+    """What NumPy can read, and nothing else of an array."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
+
+
 CONVERTED = {
     "pyarrow table": lambda X: pa.table(pd.DataFrame(X, columns=NAMES)),
     "pyarrow batch": lambda X: pa.RecordBatch.from_pandas(
@@ -50,6 +63,11 @@ CONVERTED = {
     "masked array": np.ma.masked_array,
     "tensor": torch.tensor,
     "tensor with a gradient": lambda X: torch.tensor(X, requires_grad=True),
+    "tensor with its signs put off": lambda X: torch._neg_view(torch.tensor(-X)),
+    "sparse frame": lambda X: pd.DataFrame(X, columns=NAMES).astype("Sparse[float]"),
+    "memory view": memoryview,
+    "wide floats": lambda X: X.astype(np.longdouble),
+    "object with an array": OnlyArray,
 }
 
 
@@ -159,3 +177,101 @@ def test_only_columns_that_hold_no_numbers_are_blamed():
         rankformer().fit(frame, y, groups=groups)
     for innocent in ("'a'", "'b'", "'flag'"):
         assert innocent not in str(e.value)
+
+
+PER_ROW = {
+    "tensor": torch.tensor,
+    "tensor with a gradient": lambda v: torch.tensor(v, dtype=float).requires_grad_(),
+    "half precision": lambda v: torch.tensor(v, dtype=torch.bfloat16),
+    "polars": lambda v: pl.Series(v),
+    "arrow": pa.array,
+    "arrow-backed": lambda v: pd.Series(v, dtype="int64[pyarrow]"),
+    "nullable": lambda v: pd.Series(v, dtype="Int64"),
+    "categories": lambda v: pd.Series(v).astype("category"),
+}
+
+
+@each_ranker
+@pytest.mark.parametrize("kind", PER_ROW)
+def test_labels_weights_and_ids_come_in_every_container(kind, make):
+    X, y, groups = make_lists(n_lists=12)
+    y, weight = y.astype(np.int64), groups % 3 + 1
+    expected = make().fit(X, y, groups=groups, sample_weight=weight)
+    put = PER_ROW[kind]
+    ranker = make().fit(X, put(y), groups=put(groups), sample_weight=put(weight))
+    np.testing.assert_allclose(
+        ranker.predict(X, groups=put(groups)), expected.predict(X, groups=groups)
+    )
+
+
+@pytest.mark.skipif(np.__version__ < "2", reason="needs StringDType")
+def test_texts_of_numpy_are_ids():
+    X, y, groups = make_lists(n_lists=12)
+    texts = np.char.add("query ", groups.astype(str))
+    variable = texts.astype(np.dtypes.StringDType())
+    np.testing.assert_array_equal(
+        scores(rankformer(), X, y, variable), scores(rankformer(), X, y, texts)
+    )
+
+
+UNREADABLE = {
+    "sparse tensor": lambda X: torch.tensor(X).to_sparse(),
+    "tensor without data": lambda X: torch.tensor(X).to("meta"),
+    "generator": lambda X: (row for row in X),
+    "dict": lambda X: {"a": X[:, 0]},
+    "text": lambda X: "features",
+    "module": lambda X: np.random,
+    "scalar": lambda X: np.float64(3),
+}
+
+
+@each_ranker
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_what_is_no_table_is_refused_by_name(kind, make):
+    X, y, groups = make_lists(n_lists=12)
+    with pytest.raises(TypeError, match=r"^X (must have rows|is a tensor)"):
+        make().fit(UNREADABLE[kind](X), y, groups=groups)
+
+
+@pytest.mark.parametrize("make", [rankformer, mlp, adapter])
+@pytest.mark.parametrize("kind", [*UNREADABLE, "complex", "words", "narrow", "huge"])
+def test_held_out_features_are_refused_by_their_own_name(kind, make):
+    X, y, groups = make_lists(n_lists=12)
+    changed = UNREADABLE | {
+        "complex": lambda X: X + 1j,
+        "words": lambda X: np.full(X.shape, "red"),
+        "narrow": lambda X: X[:, 1:],
+        "huge": lambda X: np.full(X.shape, 10**400, object),
+    }
+    held = {"y_val": y, "groups_val": groups}
+    with pytest.raises((TypeError, ValueError), match=r"^X_val "):
+        make().fit(X, y, groups=groups, X_val=changed[kind](X), **held)
+
+
+SPARSE = {
+    f"{form}_{kind}": getattr(sparse, f"{form}_{kind}")
+    for form in ("csr", "csc", "coo", "lil", "dok", "dia", "bsr")
+    for kind in ("matrix", "array")
+}
+NUMBERS = [np.float16, np.float32, ">f4", np.int8, np.uint64, ">i2", bool]
+
+
+@settings(max_examples=60)
+@given(data=st.data(), seed=st.integers(0, 99), missing=st.booleans())
+def test_scores_follow_from_the_numbers_not_from_what_holds_them(data, seed, missing):
+    X, y, groups = make_lists(n_lists=8, seed=seed)
+    dtype = data.draw(st.sampled_from(NUMBERS))
+    X = np.abs(np.round(3 * X)).astype(dtype)
+    plain = X.astype(np.float64)
+    if missing and X.dtype.kind == "f":
+        X[::3, 1] = plain[::3, 1] = np.nan
+    made = {**CONVERTED, **SPARSE, "columns": np.asfortranarray, "list": list}
+    kind = data.draw(st.sampled_from(sorted(made)))
+    only_wide = kind in SPARSE and X.dtype == np.float16
+    only_floats = kind.startswith("tensor with") and X.dtype.kind != "f"
+    if only_wide or only_floats:  # what the other library cannot make
+        X = plain
+    make = data.draw(st.sampled_from([rankformer, mlp]))
+    expected = scores(make(), plain, y, groups)
+    found = scores(make(), made[kind](X.astype(X.dtype.newbyteorder("="))), y, groups)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
