@@ -70,7 +70,7 @@ def test_scores_and_list_values_equal_ours(lists, ranker, path):
     np.testing.assert_allclose(found["scores"], expected, atol=TOLERANCE)
     proba = ranker.predict_list_value(2 * X, groups).proba
     np.testing.assert_allclose(found["list_proba"], proba, atol=TOLERANCE)
-    items = ranker.predict_item_value(X, groups).proba
+    items = ranker.predict_item_value(2 * X, groups).proba
     np.testing.assert_allclose(found["item_proba"], items, atol=TOLERANCE)
 
 
