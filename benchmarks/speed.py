@@ -5,7 +5,7 @@ a ratio of medians first: the absolute figures depend on the machine and its moo
 
     python benchmarks/speed.py --quick --only padding lengths
     python benchmarks/speed.py --data mq2008.npz mslr.npz --publish \
-        --only training padding profile fit serving lengths
+        --only training padding profile fit serving requests lengths
     python benchmarks/speed.py --only growth --rows 3770000 --publish \
         --name speed_growth                                   # Web30K's size, slow
 """
@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import platform
 import time
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -375,6 +376,69 @@ def bench_serving(args):
     return result, section("Serving", rows, columns)
 
 
+def bench_requests(args):
+    """Latency of one list of 32 items, by the form in which a request comes."""
+    X, y, groups = synthetic(20_000, n_features=20, mean_length=50)
+    forms = request_forms(X)
+    one, ids = slice(0, 32), np.zeros(32, dtype=int)
+    calls = {}
+    for name, (table, request) in forms.items():
+        ranker = RankFormerRanker(max_epochs=1, random_state=0)
+        ranker.fit(table, y, groups=groups)
+        given = request.iloc[one] if hasattr(request, "iloc") else request[one]
+        calls[name] = {
+            "predict": partial(ranker.predict, given, groups=ids),
+            "both": partial(both_answers, ranker, given, ids),
+            "predict_all": partial(ranker.predict_all, given, groups=ids),
+        }
+    flat = {(name, kind): c for name, one in calls.items() for kind, c in one.items()}
+    seconds = medians(
+        {key: partial(timed, call) for key, call in flat.items()}, 40 * args.repeats
+    )
+    rows = [
+        {"name": name, **{kind: 1e3 * seconds[name, kind] for kind in kinds}}
+        for name, kinds in calls.items()
+    ]
+    columns = {
+        "name": "one list of 32, 20 features",
+        "predict": ("predict, ms", ".2f"),
+        "both": ("predict and predict_list_value, ms", ".2f"),
+        "predict_all": ("predict_all, ms", ".2f"),
+    }
+    return rows, section("Requests, p50", rows, columns)
+
+
+def request_forms(X):
+    """What a ranker is fitted on, and what a request comes as, by name."""
+    import pandas as pd
+
+    frame = pd.DataFrame(X).rename(columns="f{}".format)
+    colours = np.array(["blue", "green", "red"])
+    coloured = frame.assign(
+        a=pd.Categorical(colours[np.digitize(X[:, 0], [-1, 1])]),
+        b=pd.Categorical(colours[np.digitize(X[:, 1], [-1, 1])]),
+    )
+    return {
+        "array": (X, X),
+        "frame": (frame, frame),
+        "frame with two categories": (coloured, coloured),
+        "the same, as objects": (coloured, coloured.astype({"a": object, "b": object})),
+    }
+
+
+def both_answers(ranker, X, groups):
+    """Scores and list value, by two calls."""
+    ranker.predict(X, groups=groups)
+    ranker.predict_list_value(X, groups=groups)
+
+
+def timed(call):
+    """Seconds that a call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
 def serve(name, n_rows, n_threads):
     """Fit one model, then time its predictions."""
     torch.set_num_threads(n_threads)
@@ -594,6 +658,7 @@ BENCHMARKS = {
     "padding": bench_padding,
     "fit": bench_fit,
     "serving": bench_serving,
+    "requests": bench_requests,
     "lengths": bench_lengths,
     "growth": bench_growth,
 }

@@ -173,6 +173,7 @@ class HoldOut(callbacks.Callback):
     def on_train_end(self, net, **kwargs):
         if not self._best:
             return
+        # Nothing to weigh where the last epoch is the best.
         best, self.kept = self.best_epoch(net.history), len(net.history) - 1
         if best == self.kept:
             return
@@ -180,6 +181,7 @@ class HoldOut(callbacks.Callback):
             net.module_.load_state_dict(self._best)
             self.kept = best
             return
+        # Only now are the values of single lists needed; the history holds their means.
         last_values = self.measure(net.module_)
         last_state = deepcopy(net.module_.state_dict())
         net.module_.load_state_dict(self._best)

@@ -202,7 +202,7 @@ def refuse_empty(values: np.ndarray, name: str) -> None:
         raise ValueError(f"{name} is empty. Give at least one row.")
 
 
-def check_length(values: Any, name: str, n_rows: int) -> None:
+def check_length(values: Any, name: str, n_rows: int, table: str = "X") -> None:
     """Refuse anything but one value per row.
 
     Parameters
@@ -213,6 +213,8 @@ def check_length(values: Any, name: str, n_rows: int) -> None:
         How the error message calls it.
     n_rows : int
         How many rows there are.
+    table : str, default="X"
+        How the error message calls what has these rows.
 
     Raises
     ------
@@ -220,8 +222,10 @@ def check_length(values: Any, name: str, n_rows: int) -> None:
         If there are more values or fewer.
     """
     if len(values) != n_rows:
+        # Part of it in scikit-learn's words, which its own checks look for.
         raise ValueError(
-            f"{name} has {len(values)} entries for {n_rows} rows. Give one per row."
+            f"{name} has {len(values)} entries for {n_rows} rows of {table}: "
+            f"inconsistent numbers of samples. Give one per row."
         )
 
 

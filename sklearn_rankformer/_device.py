@@ -39,7 +39,7 @@ def check_device(device: str | torch.device) -> None:
     """Raise ValueError unless this machine has the device."""
     try:
         # Only an allocation shows whether the device can be used, and only a copy
-        # from there that it holds data, as "meta" does not.
+        # whether it holds data: "meta" does not.
         torch.empty(0, device=pick_device(device)).cpu()
     except (AssertionError, RuntimeError) as error:
         raise ValueError(

@@ -101,6 +101,7 @@ class Model:
     ) -> "Model":
         """The same model, its chances fitted on these held-out lists."""
         logits = value_logits(predictions.logits, lists.n_lists)
+        # Lists first: the chances of items follow from those of their lists.
         of_lists = calibrate_lists(logits, grades.of_lists)
         halfway = replace(self.calibration, lists=of_lists, n_lists=lists.n_lists)
         model = replace(self, calibration=halfway)
@@ -173,6 +174,7 @@ def model_from_arrays(
     )
     _check_weights(config, columns, levels, arrays)
     with ordinary_torch():
+        # With a generator of its own, so that loading draws nothing from torch's.
         module = build(config, torch.Generator("cpu"))
         weights_from_arrays(module, arrays)
         module.to(device).eval()

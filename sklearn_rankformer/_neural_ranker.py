@@ -151,6 +151,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         again = self.warm_start and hasattr(self, "_model")
         config = self._training_config()
         given = new._check_rows(X, y, groups, qid, sample_weight, again)
+        # A ranker that goes on keeps to the way in which it learned lists.
         if not again:
             new.fitted_with_groups_ = given.digest is not None
         warn_no_order(given.rows.y, given.rows.lists)
@@ -278,7 +279,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         )
         X, _ = self._encode(X, categories, "X_val")
         y = check_labels(y_val, "y_val")
-        check_length(y, "y_val", X.shape[0])
+        check_length(y, "y_val", X.shape[0], "X_val")
         if ids is None and self.fitted_with_groups_:
             raise ValueError(
                 "groups_val is missing: give the list id of each row of X_val."
@@ -316,6 +317,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
     def _training_config(self) -> TrainingConfig:
         check_device(self.device)
         device = pick_device(self.device)
+        # One draw: a generator given as random_state moves on from fit to fit.
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         return TrainingConfig(
             loss=pick_loss(self.loss),
@@ -366,6 +368,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     def _become(self, new, result):
         """Take over all attributes in one step; pass the user's interrupt on."""
+        # One assignment, so that no thread sees attributes of two fits.
         self.__dict__ = new.__dict__
         if result.interrupted:
             warn_user(

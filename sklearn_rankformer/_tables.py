@@ -93,7 +93,6 @@ def tensor_to_array(tensor: Any, name: str) -> np.ndarray:
     """
     try:
         plain = tensor.detach().cpu().resolve_conj().resolve_neg()
-        # numpy has no bfloat16; all types of two bytes or fewer become float32 with it.
         half = plain.is_floating_point() and plain.element_size() <= 2
         return (plain.float() if half else plain).numpy()
     except (TypeError, RuntimeError) as error:
@@ -128,15 +127,6 @@ def reading(name: str) -> Iterator[None]:
 
 def _library(X: Any) -> str:
     return type(X).__module__.partition(".")[0]
-
-
-def refuse_times(X: Any) -> None:
-    """Raise TypeError if an array holds times, which no model computes with."""
-    if X.dtype.kind in "mM":
-        raise TypeError(
-            f"X has dtype {X.dtype}. Give times as numbers, such as days before the "
-            f"search."
-        )
 
 
 def is_missing(value: Any) -> bool:

@@ -275,7 +275,9 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         if learns_from_lists(self.estimator):
             refuse_missing_groups(groups_val, "_val")
         X_val = self._check_X(X_val, name="X_val")
-        return _bring_together(X_val, y_val, groups_val, None, name="y_val")
+        return _bring_together(
+            X_val, y_val, groups_val, None, name="y_val", table="X_val"
+        )
 
 
 @dataclass(frozen=True)
@@ -306,9 +308,9 @@ class _WholeLists:
         return self.lists.codes
 
 
-def _bring_together(X, y, groups, sample_weight, *, name="y"):
+def _bring_together(X, y, groups, sample_weight, *, name="y", table="X"):
     y = check_labels(y, name, negative=True)
-    check_length(y, name, X.shape[0])
+    check_length(y, name, X.shape[0], table)
     lists = lists_of(groups, len(y))
     weight = check_weights(sample_weight, lists)
     # The libraries take lists in the order in which they lie, not in that of their ids.

@@ -438,7 +438,8 @@ class _ReliabilityDisplay:
         self.ax_.vlines(chance, low, high, color=color, alpha=0.4)
 
 
-class ListValueDisplay(_ReliabilityDisplay):
+# Its parameters are those of the base, which numpydoc does not look into.
+class ListValueDisplay(_ReliabilityDisplay):  # numpydoc ignore=PR02
     """Reliability of `predict_list_value`: 7 of 10 lists called 70 % good are good.
 
     Each segment has its curve, with 95 % intervals of its bins, and a line at its base
@@ -512,7 +513,7 @@ class ListValueDisplay(_ReliabilityDisplay):
         return cls(is_good, proba, segment=segment, n_bins=n_bins).plot(ax)
 
 
-class ItemValueDisplay(_ReliabilityDisplay):
+class ItemValueDisplay(_ReliabilityDisplay):  # numpydoc ignore=PR02
     """Reliability of `predict_item_value`: 7 of 10 items called 70 % good are good.
 
     As `ListValueDisplay`, for items. The intervals take items for independent, which

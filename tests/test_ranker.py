@@ -568,7 +568,7 @@ def test_a_pickle_holds_no_training_rows(lists):
     ("change", "message"),
     [
         (lambda X, y, g: (X, y, g[:-1]), "groups has .* entries for"),
-        (lambda X, y, g: (X, y[:-1], g), "y has 179 entries for 180 rows"),
+        (lambda X, y, g: (X, y[:-1], g), "inconsistent numbers of samples"),
         (lambda X, y, g: (X, y - 1, g), "y must not be negative"),
         (lambda X, y, g: (X, np.where(y, np.nan, y), g), "y contains NaN"),
         (lambda X, y, g: (X, np.where(y, np.inf, y), g), "y contains infinity"),

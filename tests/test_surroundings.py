@@ -321,9 +321,15 @@ def test_global_settings_change_no_onnx_graph(setting, tmp_path):
         to_onnx(ranker, tmp_path / "ranker.onnx")
     session = ort.InferenceSession(tmp_path / "ranker.onnx")
     single, lengths = X.astype(np.float32), np.bincount(GROUPS)
-    scores = session.run(None, {"X": single, "lengths": lengths})[0]
-    expected = ranker.predict(single, groups=GROUPS)
-    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    found = session.run(None, {"X": single, "lengths": lengths})
+    all_of_it = ranker.predict_all(single, groups=GROUPS)
+    expected = [
+        all_of_it.scores,
+        all_of_it.list_value.proba,
+        all_of_it.item_value.proba,
+    ]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 # Interrupts --------------------------------------------------------------------------
