@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array
 
-from ._tables import is_missing
+from ._tables import is_missing, refuse_times
 
 # How the names of the dtypes of categories begin, in pandas, polars and Arrow.
 CATEGORY_KINDS = ("categ", "enum", "dictionary")
@@ -181,11 +181,7 @@ def _as_numbers(X: Any, allow_nan: bool, owner: str) -> Any:
     if numbers.dtype == object:
         # In polars frames scikit-learn neither converts text nor refuses it.
         numbers = check_array(numbers, ensure_all_finite=finite, **options)
-    if numbers.dtype.kind in "mM":
-        raise TypeError(
-            f"X has dtype {numbers.dtype}. Give times as numbers, such as days before "
-            f"the search."
-        )
+    refuse_times(numbers)
     if numbers.dtype.kind not in "fiub":
         raise ValueError(f"X must hold real numbers, got dtype {numbers.dtype}.")
     if numbers.dtype.itemsize > 8:  # wider than what is computed with

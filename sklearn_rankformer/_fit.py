@@ -310,6 +310,11 @@ def _split(
         return _Part(rows, features, everything), None
     # Whole lists, and the rows stay where they are: both parts share the features.
     n_held = math.ceil(config.validation_fraction * len(everything))
+    if n_held == len(everything):
+        raise ValueError(
+            f"validation_fraction={config.validation_fraction} of {n_held} lists "
+            f"leaves none to learn from. Set a smaller one."
+        )
     drawn = np.random.default_rng(config.seed).permutation(everything)
     chosen, watched_lists = np.sort(drawn[n_held:]), np.sort(drawn[:n_held])
     return _Part(rows, features, chosen), _Part(rows, features, watched_lists)

@@ -284,6 +284,8 @@ def refuse_list_sizes(fit: Method) -> Method:
 
 def _read_column(X: Any, column: Any) -> np.ndarray:
     """Checked list ids from a column of X."""
+    if isinstance(column, bool):  # an integer to Python, and a slip
+        raise TypeError(f"group_column={column} is neither a name nor an index.")
     if hasattr(X, "columns"):
         _check_name(X, column)
         ids = X[column].to_numpy()

@@ -18,7 +18,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import validate_data
 
 from ._mixin import RankerMixin
-from ._tables import reading
+from ._tables import reading, refuse_times
 
 RANKERS = {
     "lightgbm": "LGBMRanker",
@@ -218,8 +218,19 @@ def predict_with_groups(model: Any, X: Any, groups: Any) -> np.ndarray:
     -------
     scores : ndarray of shape (n_rows,)
         One score per row.
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN, which has no place in any order.
     """
-    return np.asarray(model.predict(X, **groups_for(model, "predict", groups)))
+    scores = np.asarray(model.predict(X, **groups_for(model, "predict", groups)))
+    if scores.dtype.kind == "f" and np.isnan(scores).any():
+        raise ValueError(
+            f"{type(model).__name__} scores {np.isnan(scores).sum()} of {len(scores)} "
+            f"rows as NaN. Look for extreme values in X."
+        )
+    return scores
 
 
 def predict_scores(estimator: Any, X: Any, groups: Any) -> np.ndarray:
@@ -364,7 +375,7 @@ def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
             validate_data(owner, X, reset=reset, skip_check_array=True)
             return X
         tags = get_tags(owner).input_tags
-        return validate_data(
+        X = validate_data(
             owner,
             X,
             reset=reset,
@@ -372,6 +383,8 @@ def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
             accept_sparse="csr" if tags.sparse else False,
             ensure_all_finite=not tags.allow_nan,
         )
+        refuse_times(X)
+        return X
 
 
 def fresh(estimator: Any) -> Any:

@@ -129,6 +129,15 @@ def _library(X: Any) -> str:
     return type(X).__module__.partition(".")[0]
 
 
+def refuse_times(X: Any) -> None:
+    """Raise TypeError if an array holds times, which no model computes with."""
+    if X.dtype.kind in "mM":
+        raise TypeError(
+            f"X has dtype {X.dtype}. Give times as numbers, such as days before the "
+            f"search."
+        )
+
+
 def is_missing(value: Any) -> bool:
     """Return whether a Python object stands for a missing value."""
     # pandas.NA cannot be compared with itself, NaN of any kind differs from itself.

@@ -611,6 +611,12 @@ def test_gains_that_are_no_numbers_are_refused(gain):
 
 
 @each_ranker
+def test_a_hold_out_of_all_lists_is_refused(name):
+    with pytest.raises(ValueError, match=r"validation_fraction=0.99 of 12 lists leav"):
+        MAKERS[name](validation_fraction=0.99).fit(X, Y, groups=GROUPS)
+
+
+@each_ranker
 @pytest.mark.parametrize("device", ["meta", "cuda:99"])
 def test_a_device_that_is_not_there_is_refused(device, name):
     with pytest.raises(ValueError, match=f"device='{device}' is not there"):

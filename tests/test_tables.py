@@ -248,6 +248,34 @@ def test_held_out_features_are_refused_by_their_own_name(kind, make):
         make().fit(X, y, groups=groups, X_val=changed[kind](X), **held)
 
 
+@each_ranker
+@pytest.mark.parametrize("dtype", ["M8[s]", "m8[s]"])
+def test_times_are_refused_with_what_to_give(dtype, make):
+    X, y, groups = make_lists(n_lists=12)
+    with pytest.raises(TypeError, match=r"X has dtype .* Give times as numbers"):
+        make().fit(X.astype(dtype), y, groups=groups)
+
+
+@pytest.mark.parametrize("make", [adapter, distilled])
+def test_a_model_that_scores_nan_gives_no_order(make):
+    X, y, groups = make_lists(n_lists=12)
+    ranker = make().fit(X, y, groups=groups)
+    inner = getattr(ranker, "estimator_", None) or ranker.student_
+    inner = getattr(inner, "estimator_", inner)
+    inner.coef_ = inner.coef_ * np.nan
+    with pytest.raises(ValueError, match=r"Ridge scores .* rows as NaN"):
+        ranker.predict(X, groups=groups)
+
+
+@each_ranker
+def test_a_truth_value_is_no_group_column(make):
+    X, y, _ = make_lists(n_lists=12)
+    ranker = make().set_params(group_column=True)
+    for table in (X, pd.DataFrame(X)):
+        with pytest.raises(TypeError, match="group_column=True is neither"):
+            ranker.fit(table, y)
+
+
 SPARSE = {
     f"{form}_{kind}": getattr(sparse, f"{form}_{kind}")
     for form in ("csr", "csc", "coo", "lil", "dok", "dia", "bsr")
