@@ -26,6 +26,9 @@ ITEM_PRECISION = np.full(4, 10.0)
 # What an item's share counts for at least: chances keep the order of the scores.
 LEAST_SHARE = 0.05
 
+# Chances far from one half underflow to 0, which is what they are: each function that
+# computes them says so to NumPy, whatever the caller has set.
+
 
 # A list's value is seen by [CLS] and items, and by aggregates.
 N_VIEWS = 2
@@ -82,6 +85,7 @@ def value_logits(logits: np.ndarray | None, n_lists: int) -> np.ndarray:
     return np.empty((n_lists, N_VIEWS, 0), np.float32) if logits is None else logits
 
 
+@np.errstate(under="ignore")
 def calibrate_lists(logits: np.ndarray, grades: np.ndarray) -> np.ndarray:
     """Weights of the views of a list's value, from held-out lists.
 
@@ -105,6 +109,7 @@ def calibrate_lists(logits: np.ndarray, grades: np.ndarray) -> np.ndarray:
     return np.array(fits).reshape(-1, N_VIEWS + 1)
 
 
+@np.errstate(under="ignore")
 def list_chances(logits: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Chance that a list's value is above each threshold: they fall with it.
 
@@ -127,6 +132,7 @@ def list_logits(logits: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return joined + weights[:, -1]
 
 
+@np.errstate(under="ignore")
 def calibrate_items(
     scores: np.ndarray,
     of_list: np.ndarray,
@@ -164,6 +170,7 @@ def calibrate_items(
     return np.array(fits).reshape(-1, 4)
 
 
+@np.errstate(under="ignore")
 def item_chances(
     scores: np.ndarray, of_list: np.ndarray, lists: Lists, weights: np.ndarray
 ) -> np.ndarray:

@@ -192,6 +192,15 @@ def test_order_of_rows_never_changes_an_item_value(fitted):
     np.testing.assert_allclose(shuffled.value, expected.value[order], atol=1e-5)
 
 
+def test_chances_of_scores_far_apart_underflow_in_silence():
+    X, y, groups = make_lists()
+    ranker = rankformer(max_epochs=1).fit(X, y, groups=groups)
+    ranker.module_.item_head.out.weight.data.mul_(1e4)
+    with np.errstate(all="raise"):
+        items = ranker.predict_all(X, groups=groups).item_value
+    np.testing.assert_allclose(items.proba.sum(1), 1)
+
+
 def test_one_pass_gives_what_three_calls_give(fitted):
     X, _, groups = make_lists(seed=1)
     everything = fitted.predict_all(X, groups=groups)
