@@ -20,8 +20,9 @@ from ._lists import Lists
 # rows are transformed batch by batch, so that fit needs no second copy of X.
 KEEP_BYTES = 512 * 2**20
 
-# Lengths are multiplied by up to this before sorting: neighbours change each epoch.
-JITTER = 1.25
+# Lengths are multiplied by up to this before sorting: neighbours change each epoch, at
+# the price of some padding.
+JITTER = 1.1
 
 
 @dataclass(frozen=True)

@@ -50,15 +50,9 @@ class SumGradients(callbacks.Callback):
     had, however many there are.
     """
 
-    def on_grad_computed(self, net, named_parameters=None, **kwargs):
+    def on_grad_computed(self, net, **kwargs):
         if process_rank()[1] > 1:
-            grads = [p.grad for _, p in named_parameters if p.grad is not None]
-            flat = torch.cat([grad.flatten() for grad in grads])
-            dist.all_reduce(flat)
-            for grad, total in zip(
-                grads, flat.split([grad.numel() for grad in grads]), strict=True
-            ):
-                grad.copy_(total.view_as(grad))
+            dist.all_reduce(net.optimizer_.gradient)
 
 
 class ClipGradients(callbacks.Callback):
@@ -70,12 +64,15 @@ class ClipGradients(callbacks.Callback):
     def __init__(self, limit: float):
         self.limit = limit
 
-    def on_grad_computed(self, net, named_parameters=None, **kwargs):
-        parts: dict[bool, list[nn.Parameter]] = {False: [], True: []}
-        for name, parameter in named_parameters:
-            parts[name.startswith("pooled_head.")].append(parameter)
-        for part in parts.values():
-            nn.utils.clip_grad_norm_(part, self.limit)
+    def on_train_begin(self, net, **kwargs):
+        head = net.module_.pooled_head
+        apart = 0 if head is None else sum(p.numel() for p in head.parameters())
+        # It is the last part of the network, hence of the gradient.
+        self.sizes_ = (len(net.optimizer_.gradient) - apart, apart)
+
+    def on_grad_computed(self, net, **kwargs):
+        for part in net.optimizer_.gradient.split(self.sizes_):
+            part.mul_((self.limit / (part.norm() + 1e-6)).clamp(max=1.0))
 
 
 class Schedule(callbacks.Callback):

@@ -264,8 +264,10 @@ def _result(net: Net, model: Model) -> Result:
         epoch = hold_out.kept + 1
         score = float(net.history[hold_out.kept, hold_out.monitor])
     optimizer = net.optimizer_.state_dict()["state"]
+    # A copy: weights that are views of one vector would each be pickled with all of it.
+    module = deepcopy(net.module_)
     return Result(
-        replace(model, module=net.module_, optimizer=optimizer),
+        replace(model, module=module, optimizer=optimizer),
         history,
         epoch,
         score,

@@ -1,5 +1,6 @@
 """Running a network over lists: padded batches in, one score per row out."""
 
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from ._batching import Features, make_batch, ordered_batches
 from ._lists import Lists, one_list
-from ._network import RankFormer
+from ._network import RankFormer, fast_products
 
 # Prediction keeps no activations for a backward pass, so its batches may be larger than
 # those of training.
@@ -38,8 +39,18 @@ class Predictions(NamedTuple):
 def run_network(
     module: nn.Module, x: Tensor, mask: Tensor, precision: str
 ) -> tuple[Tensor, Tensor | None]:
-    """Run the network, in bfloat16 where that is asked for."""
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    """Run the network, in bfloat16 where that is asked for.
+
+    On a CPU these are the products of training alone: what is predicted there does not
+    depend on the kind of CPU.
+    """
+    low = precision == "bfloat16"
+    running: AbstractContextManager
+    if x.device.type == "cpu":
+        running = fast_products(low and module.training)
+    else:
+        running = torch.autocast(x.device.type, torch.bfloat16, enabled=low)
+    with running:
         scores, logits = module(x, mask)
     return scores.float(), None if logits is None else logits.float()
 

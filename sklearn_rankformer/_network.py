@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,85 @@ def drawing_from(generator: torch.Generator | None) -> Iterator[None]:
         _generator.reset(token)
 
 
+# Whether wide products run in bfloat16; see `fast_products`.
+_fast: ContextVar[bool] = ContextVar("fast", default=False)
+
+
+@contextmanager
+def fast_products(fast: bool) -> Iterator[None]:
+    """Let networks run in this block multiply matrices in bfloat16, on a CPU.
+
+    All else stays in float32. Where a CPU has matrix units (AMX) they do such products
+    several times as fast; what autocast gains by them it loses in attention, whose
+    backward pass is slow in bfloat16.
+    """
+    token = _fast.set(fast)
+    try:
+        yield
+    finally:
+        _fast.reset(token)
+
+
+class _FastProduct(torch.autograd.Function):
+    """``x @ weight + bias`` of float32 matrices, multiplied in bfloat16."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        x, weight = x.bfloat16(), weight.bfloat16()
+        ctx.save_for_backward(x, weight)
+        if bias is None:
+            return (x @ weight).float()
+        return torch.baddbmm(bias.bfloat16(), x, weight).float()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        of_bias = grad.sum(-2, keepdim=True) if ctx.needs_input_grad[2] else None
+        grad = grad.bfloat16()
+        of_x = (grad @ weight.mT).float() if ctx.needs_input_grad[0] else None
+        return of_x, (x.mT @ grad).float(), of_bias
+
+
+class _FeedForward(torch.autograd.Function):
+    """``relu(x @ widen + bias) * kept @ narrow + bias``, in `dtype`.
+
+    As one function it saves two matrices where the single steps would save five, and
+    passes over memory are what a step of training waits for.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        widen: Tensor,
+        bias: Tensor,
+        narrow: Tensor,
+        narrow_bias: Tensor,
+        kept: Tensor,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        x, widen, narrow = x.to(dtype), widen.to(dtype), narrow.to(dtype)
+        h = torch.baddbmm(bias.to(dtype), x, widen).clamp_(min=0).mul_(kept)
+        ctx.save_for_backward(x, h, widen, narrow)
+        return torch.baddbmm(narrow_bias.to(dtype), h, narrow).to(bias.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, h, widen, narrow = ctx.saved_tensors
+        of_bias = grad.sum(-2, keepdim=True)
+        low = grad.to(h.dtype)
+        # Where h is 0, the rectifier closed or the element was dropped.
+        of_h = torch.ops.aten.threshold_backward(low @ narrow.mT, h, 0)
+        parts = (
+            of_h @ widen.mT,
+            x.mT @ of_h,
+            of_h.sum(-2, keepdim=True),
+            h.mT @ low,
+            of_bias,
+        )
+        return *(part.to(grad.dtype) for part in parts), None, None
+
+
 class MemberLinear(nn.Module):
     """One linear map per member.
 
@@ -50,6 +130,9 @@ class MemberLinear(nn.Module):
     -----
     (n_members or 1, ..., n_in) -> (n_members, ..., n_out)
     """
+
+    # Narrower maps give scores and logits: always exact, as there is nothing to gain.
+    NARROW = 8
 
     def __init__(self, n_members: int, n_in: int, n_out: int, bias: bool = True):
         super().__init__()
@@ -64,11 +147,16 @@ class MemberLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n_members, n_in, n_out = self.weight.shape
         flat = x.flatten(1, -2)
+        fast = _fast.get() and n_out > self.NARROW
         if len(flat) != n_members:
             # One input for all members: a single, wide product is the faster one.
             wide = self.weight.transpose(0, 1).reshape(n_in, n_members * n_out)
-            out = (flat[0] @ wide).view(-1, n_members, n_out).transpose(0, 1)
+            x0 = flat[0]
+            product = _FastProduct.apply(x0, wide, None) if fast else x0 @ wide
+            out = product.view(-1, n_members, n_out).transpose(0, 1)
             out = out if self.bias is None else out + self.bias
+        elif fast:
+            out = _FastProduct.apply(flat, self.weight, self.bias)
         elif self.bias is None:
             out = flat @ self.weight
         else:
@@ -77,27 +165,44 @@ class MemberLinear(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout that is cheap on a CPU, where torch draws one number per element.
+    """Dropout whose draws are shared by all members.
 
-    Eight elements share one 64-bit draw, a byte each, so the rate is rounded to 1/256.
+    Their weights differ, so what is dropped is as different as if each drew its own;
+    and drawing is most of the cost. torch draws one number per element. On a CPU eight
+    elements share one 64-bit draw, a byte each, so the rate is rounded to 1/256.
+
+    Shape
+    -----
+    (n_members, ...) -> the same
     """
 
     def __init__(self, rate: float):
         super().__init__()
         self.rate = rate
 
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is dropped."""
+        return self.training and self.rate > 0
+
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.training and self.rate):
+        if not self.is_on:
             return x
+        kept, share = self.draw(x.shape[1:], x)
+        return x * kept.div_(share)
+
+    def draw(self, shape: torch.Size, like: Tensor) -> tuple[Tensor, float]:
+        """Draw 1 for what is kept and 0 for the rest, and return the share kept."""
         generator = _generator.get()
-        if x.device.type != "cpu":
-            kept = torch.empty_like(x).bernoulli_(1 - self.rate, generator=generator)
-            return x * kept.div_(1 - self.rate)
+        if like.device.type != "cpu":
+            share = 1 - self.rate
+            return like.new_empty(shape).bernoulli_(share, generator=generator), share
         limit = min(round(256 * self.rate), 255)
-        draws = torch.empty(x.numel() // 8 + 1, dtype=torch.int64, device=x.device)
+        n = math.prod(shape)
+        draws = torch.empty(n // 8 + 1, dtype=torch.int64, device=like.device)
         draws.random_(-(2**63), None, generator=generator)
-        kept = draws.view(torch.uint8)[: x.numel()].view(x.shape) >= limit
-        return x * kept.to(x.dtype).mul_(256 / (256 - limit))
+        kept = draws.view(torch.uint8)[:n].view(shape) >= limit
+        return kept.to(like.dtype), 1 - limit / 256
 
 
 def list_standardize(x: Tensor, mask: Tensor) -> Tensor:
@@ -139,13 +244,14 @@ class InputMap(nn.Module):
     # refine what the feature itself says rather than drown it.
     BIN_SCALE = 0.3
 
-    edges: Tensor
-    widths: Tensor
+    slopes: Tensor
+    shifts: Tensor
     offsets: Tensor
 
     def __init__(self, config: InputConfig, n_members: int, d_model: int):
         super().__init__()
         self.config = config
+        self.dropout = Dropout(config.feature_dropout)
         self.splits = (config.n_numeric, config.n_flags, len(config.cardinalities))
         n_views = 1 + config.n_bins + config.list_features
         width = config.n_numeric * n_views + config.n_flags
@@ -156,10 +262,11 @@ class InputMap(nn.Module):
         first_codes = (0, *config.cardinalities[:-1])
         offsets = torch.tensor(first_codes, dtype=torch.int64).cumsum(0)
         lower = F.pad(edges, (1, 0), value=-3.0)
+        slopes = self.BIN_SCALE / (F.pad(edges, (0, 1), value=3.0) - lower)
         # They follow from the config: stored, they could only contradict it.
-        self.register_buffer("edges", lower, persistent=False)
-        widths = F.pad(edges, (0, 1), value=3.0) - lower
-        self.register_buffer("widths", widths, persistent=False)
+        self.register_buffer("slopes", slopes.unsqueeze(-1), persistent=False)
+        shifts = (-lower * slopes).unsqueeze(-1)
+        self.register_buffer("shifts", shifts, persistent=False)
         self.register_buffer("offsets", offsets, persistent=False)
         self.embedding = None
         if config.cardinalities:
@@ -170,16 +277,11 @@ class InputMap(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         numeric, flags, codes = x.split(self.splits, dim=-1)
         views = self._views(numeric, mask)
-        if self.training and self.config.feature_dropout:
+        if self.dropout.is_on:
             # Whole features: one draw for all views of a feature of an item.
-            draws = torch.rand(
-                x.shape, generator=_generator.get(), dtype=x.dtype, device=x.device
-            )
-            kept_numeric, _, kept_codes = (draws >= self.config.feature_dropout).split(
-                self.splits, dim=-1
-            )
-            shown = kept_numeric.unsqueeze(-1).to(x.dtype)
-            views = views * shown.div_(1 - self.config.feature_dropout)
+            kept, share = self.dropout.draw(x.shape, x)
+            kept_numeric, _, kept_codes = kept.split(self.splits, dim=-1)
+            views = views.mul_(kept_numeric.unsqueeze(-2) / share)
             codes = codes * kept_codes
         h = self.linear(torch.cat([views.flatten(-2), flags], -1).unsqueeze(0))
         if self.embedding is None:
@@ -187,14 +289,15 @@ class InputMap(nn.Module):
         return h + self.embedding[:, codes.long() + self.offsets].sum(-2)
 
     def _views(self, numeric: Tensor, mask: Tensor) -> Tensor:
-        """All forms of each feature: (n_lists, list_size, n_numeric, n_views)."""
-        views = [numeric.unsqueeze(-1)]
+        """All forms of each feature: (n_lists, list_size, n_views, n_numeric)."""
+        one = numeric.unsqueeze(-2)
+        views = [one]
         if self.config.n_bins:
-            ramps = (numeric.unsqueeze(-1) - self.edges) / self.widths
-            views.append(self.BIN_SCALE * ramps.clamp(0.0, 1.0))
+            ramps = torch.addcmul(self.shifts, one, self.slopes)
+            views.append(ramps.clamp_(0.0, self.BIN_SCALE))
         if self.config.list_features:
-            views.append(list_standardize(numeric, mask).unsqueeze(-1))
-        return torch.cat(views, -1)
+            views.append(list_standardize(numeric, mask).unsqueeze(-2))
+        return torch.cat(views, -2)
 
 
 def closed_gate(n_members: int, d_model: int) -> nn.Parameter:
@@ -238,8 +341,26 @@ class Block(nn.Module):
         context = self.dropout(self.attention(self.norm(x), attend))
         items = self.gate.expand(-1, -1, x.shape[2] - 1, -1)
         x = torch.addcmul(x, context, torch.cat([torch.ones_like(self.gate), items], 2))
-        wide = self.dropout(F.relu(self.widen(self.norm(x))))
-        return x + self.dropout(self.narrow(wide))
+        return x + self.dropout(self.feed_forward(self.norm(x)))
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """The pointwise part: wide, rectified, dropped, narrow."""
+        if not self.dropout.is_on:
+            return self.narrow(F.relu(self.widen(x)))
+        flat, dtype = x.flatten(1, -2), torch.bfloat16 if _fast.get() else x.dtype
+        shape = torch.Size((flat.shape[1], self.widen.weight.shape[2]))
+        kept, share = self.dropout.draw(shape, flat.new_empty(0, dtype=dtype))
+        out = _FeedForward.apply(
+            flat,
+            self.widen.weight,
+            self.widen.bias,
+            # What makes up for the dropped ones, on the smaller matrix.
+            self.narrow.weight / share,
+            self.narrow.bias,
+            kept,
+            dtype,
+        )
+        return out.view(x.shape)
 
     def attention(self, x: Tensor, attend: Tensor | None) -> Tensor:
         """Multi-head attention within each list, fused by torch where it can."""
@@ -255,17 +376,17 @@ class Block(nn.Module):
         x : (n_members, n_lists, size, d_model)
         returns : (n_members, n_lists, nhead, size, size); rows sum to 1
         """
-        q, k, _ = self._heads(self.norm(x)).float()
-        logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        q, k, _ = self._heads(self.norm(x))
+        logits = q.float() @ k.float().transpose(-1, -2) / q.shape[-1] ** 0.5
         return logits.softmax(-1).unflatten(0, x.shape[:2])
 
-    def _heads(self, x: Tensor) -> Tensor:
-        """Queries, keys and values: (3, n_members * n_lists, nhead, size, width)."""
-        n_members, n_lists, size, width = x.shape
-        heads = self.to_qkv(x).view(
-            n_members * n_lists, size, 3, self.nhead, width // self.nhead
-        )
-        return heads.permute(2, 0, 3, 1, 4)
+    def _heads(self, x: Tensor) -> list[Tensor]:
+        """Queries, keys and values: (n_members * n_lists, nhead, size, width) each."""
+        # Cut along the last axis: the gradients are joined there in a single copy.
+        return [
+            part.flatten(0, 1).unflatten(-1, (self.nhead, -1)).transpose(1, 2)
+            for part in self.to_qkv(x).chunk(3, -1)
+        ]
 
 
 class Head(nn.Module):
@@ -447,7 +568,7 @@ class RankFormer(nn.Module):
         for block in self.blocks:
             z = block(z, attend)
         z = self.norm(z)
-        z_cls, z_items = z[:, :, :1], z[:, :, 1:]
+        z_cls, z_items = z.split((1, z.shape[2] - 1), 2)
         # Mapped once, and read twice: with the list's vector and without.
         h = self.item_head.hidden(z_items)
         shift = self.from_cls(self.cls_gate * z_cls)

@@ -31,6 +31,34 @@ from ._rows import Rows
 CLIP_NORM = 1.0  # per member
 
 
+class FlatAdamW(torch.optim.AdamW):
+    """AdamW on all weights as one vector: a few passes a step, not a few a weight.
+
+    The weights of the network become views of the vector, and their gradients views
+    of its gradient.
+
+    Attributes
+    ----------
+    gradient : Tensor of shape (n_weights,)
+        Gradients of all weights, in the order of ``module.parameters()``.
+    """
+
+    def __init__(self, params, **options):
+        weights = [weight for group in params for weight in group["params"]]
+        sizes = [weight.numel() for weight in weights]
+        flat = nn.Parameter(torch.cat([w.detach().flatten() for w in weights]))
+        flat.grad = self.gradient = torch.zeros_like(flat)
+        values, gradients = flat.detach().split(sizes), self.gradient.split(sizes)
+        for weight, value, gradient in zip(weights, values, gradients, strict=True):
+            weight.data = value.view_as(weight)
+            weight.grad = gradient.view_as(weight)
+        super().__init__([flat], **options)
+
+    def zero_grad(self, set_to_none=True):
+        """Set the gradients to zero; None would cut the views off."""
+        self.gradient.zero_()
+
+
 class RankingLoss(nn.Module):
     """Item loss plus weighted listwide losses, averaged over the members.
 
@@ -220,7 +248,7 @@ def make_net(
     net = Net(
         module,
         criterion=RankingLoss(item_loss, listwide_weight),
-        optimizer=torch.optim.AdamW,
+        optimizer=FlatAdamW,
         optimizer__weight_decay=weight_decay,
         optimizer__fused=device.type in ("cpu", "cuda"),
         lr=learning_rate,
@@ -292,15 +320,12 @@ def weights_from_arrays(module: nn.Module, arrays: dict[str, np.ndarray]) -> Non
 
 OptimizerState = dict[int, dict[str, Tensor]]
 
-# What AdamW keeps of each parameter, beside the number of its steps.
-SLOTS = ("exp_avg", "exp_avg_sq")
-
 
 def optimizer_to_arrays(state: OptimizerState) -> dict[str, np.ndarray]:
-    """Slots of the optimiser as arrays named ``optimizer.<parameter>.<slot>``."""
+    """Slots of the optimiser as arrays named ``optimizer.<slot>``."""
     return {
-        f"optimizer.{i}.{slot}": tensor.numpy(force=True)
-        for i, slots in state.items()
+        f"optimizer.{slot}": tensor.numpy(force=True)
+        for slots in state.values()
         for slot, tensor in slots.items()
     }
 
@@ -313,25 +338,23 @@ def optimizer_from_arrays(
     Raises
     ------
     ValueError
-        If a slot is missing, unknown, or of another shape than its parameter: the
+        If a slot is missing, unknown, or of another shape than the weights: the
         optimiser checks nothing, and would write beyond the end of an array.
     """
     found = {name: a for name, a in arrays.items() if name.startswith("optimizer.")}
-    state: OptimizerState = {}
-    for i, parameter in enumerate(module.parameters()):
-        shapes = {slot: tuple(parameter.shape) for slot in SLOTS} | {"step": ()}
-        names = {slot: f"optimizer.{i}.{slot}" for slot in shapes}
-        if found.keys().isdisjoint(names.values()):
-            continue
-        slots = {slot: found.pop(name, None) for slot, name in names.items()}
-        state[i] = {}
-        for slot, array in slots.items():
-            if array is None or array.shape != shapes[slot]:
-                raise ValueError(f"{names[slot]} does not fit the network")
-            state[i][slot] = torch.from_numpy(np.array(array))
+    if not found:
+        return {}
+    n_weights = sum(parameter.numel() for parameter in module.parameters())
+    shapes = {"exp_avg": (n_weights,), "exp_avg_sq": (n_weights,), "step": ()}
+    slots = {}
+    for slot, shape in shapes.items():
+        array = found.pop(f"optimizer.{slot}", None)
+        if array is None or array.shape != shape:
+            raise ValueError(f"optimizer.{slot} does not fit the network")
+        slots[slot] = torch.from_numpy(np.array(array))
     if found:
-        raise ValueError(f"{min(found)} belongs to no weight of the network")
-    return state
+        raise ValueError(f"{min(found)} is nothing that the optimiser keeps")
+    return {0: slots}
 
 
 def set_optimizer_state(net: Net, state: OptimizerState) -> None:

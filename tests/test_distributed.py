@@ -35,6 +35,7 @@ def fitted_scores():
         dropout=0.0,
         feature_dropout=0.0,
         device="cpu",
+        precision="float32",
     )
     return ranker.fit(X, y, groups=groups).predict(X, groups=groups)
 

@@ -509,7 +509,7 @@ TAMPERED = {
     "weight missing": lambda header, arrays: arrays.pop(first_weight(arrays)),
     "weight too many": put_array("module.other", [1.0]),
     "optimiser of no weight": put_array("optimizer.999.step", 1.0),
-    "optimiser of another shape": put_array("optimizer.0.step", np.ones(3)),
+    "optimiser of another shape": put_array("optimizer.step", np.ones(3)),
     "weight of another shape": reshape_weight,
     "weight not finite": spoil_weight,
     "column beyond the features": put_array("columns.numeric", [0, 1, 2, 400]),
@@ -527,12 +527,11 @@ TAMPERED = {
     "no names": put("feature_names", value=[]),
     "history without losses": put("fitted", "history_", value=[{"dict": []}]),
     "heads that do not divide": put_config("nhead", 3),
-    "optimiser's moment of another shape": put_array("optimizer.0.exp_avg", 1.0),
-    "optimiser of half a weight": put_array("optimizer.0.step", 1.0),
-    "optimiser of a weight from behind": put_array("optimizer.-1.step", 1.0),
+    "optimiser's moment of another shape": put_array("optimizer.exp_avg", 1.0),
+    "optimiser half there": put_array("optimizer.step", 1.0),
     "knots that fall": put_array("columns.knots", -np.arange(1024.0).reshape(4, -1)),
     "knots as integers": put_array("columns.knots", np.ones((4, 256), int)),
-    "buffer of the network": put_array("module.input_map.edges", np.ones(4)),
+    "buffer of the network": put_array("module.input_map.slopes", np.ones(4)),
 }
 
 
@@ -991,7 +990,7 @@ def spoil_optimizer(header, arrays):
 
 CHECKPOINT_DAMAGES = {
     "optimiser of another shape": spoil_optimizer,
-    "optimiser half gone": lambda header, arrays: arrays.pop("net.optimizer.0.step"),
+    "optimiser half gone": lambda header, arrays: arrays.pop("net.optimizer.step"),
     "weight not finite": lambda header, arrays: arrays.update(
         {name: array * np.nan for name, array in arrays.items() if "module" in name}
     ),
