@@ -232,11 +232,9 @@ def make_targets(
     """
     w = np.ones(len(gains)) if sample_weight is None else sample_weight
     counted = w > 0
-    highest = lists.reduce(np.maximum, np.where(counted, gains, -np.inf))
-    lowest = lists.reduce(np.minimum, np.where(counted, gains, np.inf))
     n_counted = lists.reduce(np.add, counted.astype(np.int64))
     list_weight = lists.reduce(np.add, w) / np.maximum(n_counted, 1)
-    teaches = highest > lowest
+    teaches = lists.differ(gains, counted)
     lengths = lists.lengths[chosen]
     n_batches = len(cut_batches(lengths, lengths, batch_items))
 

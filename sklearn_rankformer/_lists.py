@@ -95,6 +95,24 @@ class Lists:
         together = values[self.rows(np.arange(self.n_lists))]
         return ufunc.reduceat(together, np.cumsum(self.lengths) - self.lengths)
 
+    def differ(self, values: np.ndarray, counted: np.ndarray) -> np.ndarray:
+        """Whether the counted values of each list differ: these lists teach order.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows,)
+            One value per row, in the caller's order.
+        counted : ndarray of shape (n_rows,), bool
+            Rows to look at.
+
+        Returns
+        -------
+        differ : ndarray of shape (n_lists,), bool
+        """
+        highest = self.reduce(np.maximum, np.where(counted, values, -np.inf))
+        lowest = self.reduce(np.minimum, np.where(counted, values, np.inf))
+        return highest > lowest
+
 
 def split_lists(groups: np.ndarray) -> Lists:
     """Find the rows of each list.

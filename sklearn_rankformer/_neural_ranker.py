@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback
 
+from ._auto import auto_batch_items, auto_dropout
 from ._categories import Categories, find_categories, odd_columns
 from ._checks import check_labels, check_length, check_weights, warn_no_order
 from ._columns import Columns, learn_columns
@@ -76,7 +77,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "loss": [StrOptions(set(LOSSES)), callable],
         "gain": [StrOptions({"exp", "linear"}), callable],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "feature_dropout": [Interval(Real, 0, 1, closed="left")],
         "n_bins": [Interval(Integral, 0, None, closed="left")],
         "n_members": [Interval(Integral, 1, None, closed="left")],
@@ -86,7 +87,10 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_items": [Interval(Integral, 1, None, closed="left")],
+        "batch_items": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
         "warm_start": ["boolean"],
@@ -149,8 +153,9 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         """
         new = self._copy_to_fit()
         again = self.warm_start and hasattr(self, "_model")
-        config = self._training_config()
+        check_device(self.device)
         given = new._check_rows(X, y, groups, qid, sample_weight, again)
+        config = self._training_config(given.rows)
         # A ranker that goes on keeps to the way in which it learned lists.
         if not again:
             new.fitted_with_groups_ = given.digest is not None
@@ -159,6 +164,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         model = self._model if again else self._start(given, config)
         result = train_model(model, given.rows, held, config)
         new._model = result.model
+        new.batch_items_ = config.batch_items
         new.trained_lists_ = given.digest
         new.history_ = result.history
         new.n_iter_ = len(result.history)
@@ -186,14 +192,16 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         """
         new = self._copy_to_fit()
         again = hasattr(self, "_model")
-        config = self._training_config()
+        check_device(self.device)
         given = new._check_rows(X, y, groups, qid, sample_weight, again)
+        config = self._training_config(given.rows)
         if not again:
             new.fitted_with_groups_ = given.digest is not None
         model = self._model if again else self._start(given, config)
         history = self.history_ if again else []
         result = train_one_epoch(model, given.rows, history, config)
         new._model = result.model
+        new.batch_items_ = config.batch_items
         new.trained_lists_ = None  # of the many parts only the last would be known
         new.history_ = result.history
         new.n_iter_ = len(result.history)
@@ -239,6 +247,11 @@ class NeuralRanker(RankerMixin, BaseEstimator):
     def precision_(self):
         """In which precision the network runs."""
         return self._model.precision
+
+    @property
+    def dropout_(self):
+        """Dropout rate of the network."""
+        return self._model.config.dropout
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_model")
@@ -311,11 +324,12 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     # Fitting ------------------------------------------------------------------------
 
-    def _network_config(self, columns: Columns, levels: Levels) -> NetworkConfig:
+    def _network_config(
+        self, columns: Columns, levels: Levels, dropout: float
+    ) -> NetworkConfig:
         raise NotImplementedError
 
-    def _training_config(self) -> TrainingConfig:
-        check_device(self.device)
+    def _training_config(self, rows: Rows) -> TrainingConfig:
         device = pick_device(self.device)
         # One draw: a generator given as random_state moves on from fit to fit.
         seed = check_random_state(self.random_state).randint(2**31 - 1)
@@ -326,7 +340,11 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             max_epochs=self.max_epochs,
-            batch_items=self.batch_items,
+            batch_items=(
+                auto_batch_items(len(rows.y))
+                if self.batch_items == "auto"
+                else int(self.batch_items)
+            ),
             validation_fraction=self.validation_fraction,
             n_iter_no_change=self.n_iter_no_change,
             callbacks=_check_callbacks(self.callbacks),
@@ -357,7 +375,12 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             seed=config.seed,
         )
         levels = find_levels(rows.list_values)
-        network = self._network_config(columns, levels)
+        dropout = (
+            auto_dropout(rows.n_ordered_lists)
+            if self.dropout == "auto"
+            else float(self.dropout)
+        )
+        network = self._network_config(columns, levels, dropout)
         return start(rows, columns, levels, network, config)
 
     def _copy_to_fit(self):

@@ -49,6 +49,12 @@ class Rows:
         counted = self.y if self.weight is None else self.y * (self.weight > 0)
         return self.lists.reduce(np.maximum, counted)
 
+    @property
+    def n_ordered_lists(self) -> int:
+        """Number of lists that teach order: gains of their rows of weight differ."""
+        counted = np.ones(len(self.y), bool) if self.weight is None else self.weight > 0
+        return int(self.lists.differ(self.gains, counted).sum())
+
     def digest(self) -> str:
         """Fingerprint of everything that a fit takes from these rows."""
         X = self.X

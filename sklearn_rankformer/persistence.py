@@ -52,6 +52,7 @@ _FITTED = {
     "n_features_in_": (int,),
     "fitted_with_groups_": (bool,),
     "history_": (list,),
+    "batch_items_": (int,),
     "n_iter_": (int,),
     "kept_epoch_": (int, type(None)),
     "kept_score_": (float, type(None)),

@@ -77,7 +77,13 @@ def test_loaded_ranker_gives_the_same_bits(make, transform, lists, path):
     assert loaded.score(X, y, groups) == ranker.score(X, y, groups)
     assert loaded.get_params() == ranker.get_params()
     assert loaded.history_ == ranker.history_
-    for name in ("n_iter_", "kept_epoch_", "kept_score_", "n_features_in_"):
+    for name in (
+        "n_iter_",
+        "batch_items_",
+        "kept_epoch_",
+        "kept_score_",
+        "n_features_in_",
+    ):
         assert getattr(loaded, name) == getattr(ranker, name)
 
 
