@@ -271,6 +271,8 @@ class ListDataset(torch.utils.data.Dataset):
         With `epoch`, what the batches of an epoch follow from.
     epoch : int
         Set by the training loop, so that a resumed fit draws the same batches.
+    position : Tensor of shape (n_rows,), int64, or None
+        Code of each row's shown position.
     """
 
     features: Features
@@ -279,9 +281,18 @@ class ListDataset(torch.utils.data.Dataset):
     chosen: np.ndarray
     seed: int = 0
     epoch: int = 0
+    position: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.chosen)
+
+    def take(self, batch: Batch) -> dict[str, Tensor]:
+        """Gather what the network is given of a batch in training."""
+        x = self.features.take(batch)
+        if self.position is not None:
+            rows = torch.from_numpy(batch.rows).to(self.position.device)
+            x["position"] = self.position[rows]
+        return x
 
 
 class BatchIterator:
@@ -307,4 +318,4 @@ class BatchIterator:
             if not len(mine):
                 target["weights"] = 0 * target["weights"]
                 target["list_weights"] = 0 * target["list_weights"]
-            yield data.features.take(batch), target
+            yield data.take(batch), target

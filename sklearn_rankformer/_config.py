@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 # Numbers of a config that may be 0; the others begin at 1.
-MAY_BE_ZERO = ("n_numeric", "n_flags", "n_bins", "n_thresholds")
+MAY_BE_ZERO = ("n_numeric", "n_flags", "n_bins", "n_thresholds", "n_positions")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class RankFormerConfig:
     """All that the shape of a `RankFormer` follows from.
 
     ``n_thresholds`` is the number of levels of list value less one, 0 for no listwide
-    head; the others are as in `RankFormerRanker`.
+    head; ``n_positions`` the number of codes of shown positions, 0 without any; the
+    others are as in `RankFormerRanker`.
     """
 
     inputs: InputConfig
@@ -48,6 +49,7 @@ class RankFormerConfig:
     dim_feedforward: int
     dropout: float
     n_thresholds: int
+    n_positions: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class MLPConfig:
     n_members: int
     hidden_sizes: tuple[int, ...]
     dropout: float
+    n_positions: int = 0
 
 
 NetworkConfig = RankFormerConfig | MLPConfig

@@ -23,6 +23,7 @@ from ._batching import (
     ordered_batches,
 )
 from ._callbacks import HoldOut, Progress, Schedule
+from ._categories import Categories
 from ._chances import Grades, guess
 from ._columns import Columns
 from ._config import NetworkConfig, RankFormerConfig
@@ -129,6 +130,7 @@ def start(
     rows: Rows,
     columns: Columns,
     levels: Levels,
+    positions: Categories | None,
     network: NetworkConfig,
     config: TrainingConfig,
 ) -> Model:
@@ -145,6 +147,7 @@ def start(
         columns,
         levels,
         item_levels,
+        positions,
         network,
         guess(network.n_thresholds, len(item_levels.values) - 1),
         module,
@@ -333,7 +336,17 @@ def _dataset(model: Model, part: _Part, config: TrainingConfig) -> ListDataset:
         config.batch_items,
         config.device,
     )
-    return ListDataset(part.features, rows.lists, targets, part.chosen, config.seed)
+    position = None
+    if rows.position is not None:
+        position = torch.from_numpy(rows.position).to(config.device)
+    return ListDataset(
+        part.features,
+        rows.lists,
+        targets,
+        part.chosen,
+        config.seed,
+        position=position,
+    )
 
 
 def _hold_out(net: Net, model: Model, part: _Part, config: TrainingConfig) -> HoldOut:

@@ -37,7 +37,11 @@ class Predictions(NamedTuple):
 
 
 def run_network(
-    module: nn.Module, x: Tensor, mask: Tensor, precision: str
+    module: nn.Module,
+    x: Tensor,
+    mask: Tensor,
+    precision: str,
+    position: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Run the network, in bfloat16 where that is asked for.
 
@@ -51,7 +55,7 @@ def run_network(
     else:
         running = torch.autocast(x.device.type, torch.bfloat16, enabled=low)
     with running:
-        scores, logits = module(x, mask)
+        scores, logits = module(x, mask, position)
     return scores.float(), None if logits is None else logits.float()
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ._batching import Features
+from ._categories import Categories
 from ._chances import (
     Calibration,
     Grades,
@@ -29,7 +30,8 @@ from ._config import NetworkConfig, RankFormerConfig
 from ._device import ordinary_torch, use_threads_that_exist
 from ._inference import Predictions, predict_lists
 from ._lists import Lists
-from ._network import build
+from ._network import PositionBias, build
+from ._positions import positions_from_arrays, positions_to_arrays
 from ._rows import Levels
 from ._training import (
     OptimizerState,
@@ -52,6 +54,8 @@ class Model:
         The values a list may have.
     item_levels : Levels
         The labels an item may have.
+    positions : Categories or None
+        The positions shown in training and their codes, as of a single column.
     config : RankFormerConfig or MLPConfig
         The shape of the network.
     calibration : Calibration
@@ -67,6 +71,7 @@ class Model:
     columns: Columns
     levels: Levels
     item_levels: Levels
+    positions: Categories | None
     config: NetworkConfig
     calibration: Calibration
     module: nn.Module
@@ -84,6 +89,13 @@ class Model:
         everything = np.arange(lists.n_lists)
         features = self.features(X)
         return predict_lists(self.module, features, lists, everything, self.precision)
+
+    def position_bias(self) -> np.ndarray | None:
+        """What each of the positions adds to a score, or None without any."""
+        part = self.module.position_bias
+        if not isinstance(part, PositionBias):
+            return None
+        return part.values()[1:].numpy(force=True)  # the first is for unknown ones
 
     def list_proba(self, predictions: Predictions, lists: Lists) -> np.ndarray:
         """Chance of each level of list value: (n_lists, n_levels), float64."""
@@ -138,6 +150,7 @@ def model_to_arrays(model: Model, *, optimizer: bool) -> dict[str, np.ndarray]:
         **weights_to_arrays(model.module),
         **(optimizer_to_arrays(model.optimizer) if optimizer else {}),
         **{f"columns.{name}": array for name, array in columns.items()},
+        **positions_to_arrays(model.positions),
         "levels": model.levels.values,
         "level_starts": model.levels.starts,
         "item_levels": model.item_levels.values,
@@ -172,6 +185,9 @@ def model_from_arrays(
     columns = Columns.from_arrays(
         {name.removeprefix(prefix): array for name, array in stored.items()}
     )
+    positions = positions_from_arrays(arrays)
+    if config.n_positions != (0 if positions is None else positions.cardinalities[0]):
+        raise ValueError("positions do not fit the network")
     _check_weights(config, columns, levels, arrays)
     with ordinary_torch():
         # With a generator of its own, so that loading draws nothing from torch's.
@@ -183,6 +199,7 @@ def model_from_arrays(
         columns,
         levels,
         item_levels,
+        positions,
         config,
         calibration,
         module,

@@ -509,12 +509,44 @@ class PooledHead(nn.Module):
         return squares / (2 * self.PRIOR_VARIANCE)
 
 
+class PositionBias(nn.Module):
+    """What a shown position adds to the score of whatever is shown there.
+
+    Clicks are drawn by what an item is worth and by where it stands. In training both
+    are added up; at prediction this part is left out. If an item is seen with the
+    chance e of its position, its share of a list's clicks is proportional to
+    ``exp(score + log e)``, so that the bias learns ``log e`` but for a constant.
+    (LightGBM's ``position`` is the same; Zhao et al. 2019, "Recommending what video to
+    watch next", call it a shallow tower.)
+
+    Shape
+    -----
+    scores : (n_members, n_lists, list_size); position : (n_lists, list_size), int64
+    returns : as the scores
+    """
+
+    # Chances may differ tenfold, and steps of the network's rate are small.
+    SCALE = 10.0
+
+    def __init__(self, n_members: int, n_positions: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n_members, n_positions, dtype=FLOAT))
+
+    def forward(self, scores: Tensor, position: Tensor) -> Tensor:
+        return scores + self.SCALE * self.weight[:, position]
+
+    def values(self) -> Tensor:
+        """Bias of each position, a mean over members: (n_positions,)."""
+        return self.SCALE * self.weight.detach().mean(0)
+
+
 class RankFormer(nn.Module):
     """Listwide transformer (RankFormer paper, section 3).
 
     Shape
     -----
     x : (n_lists, list_size, n_columns); mask : (n_lists, list_size), True = real item
+    position : (n_lists, list_size), int64, or None to leave its bias out
     returns : item scores (n_members, n_lists, list_size), and list logits
         (n_members, n_lists, N_VIEWS, n_thresholds) or None without a listwide head
     """
@@ -553,6 +585,9 @@ class RankFormer(nn.Module):
         self.item_head = Head(
             n_members, d_model, d_model, 1, config.dropout, bias=False
         )
+        self.position_bias = None
+        if config.n_positions:
+            self.position_bias = PositionBias(n_members, config.n_positions)
         self.list_head = self.pooled_head = None
         if config.n_thresholds:
             n_pooled = config.inputs.n_numeric + config.inputs.n_flags
@@ -561,7 +596,9 @@ class RankFormer(nn.Module):
             )
             self.pooled_head = PooledHead(n_members, n_pooled, config.n_thresholds)
 
-    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, x: Tensor, mask: Tensor, position: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         z = self._embed(x, mask)
         attend = F.pad(mask, (1, 0), value=True)[:, None, None, :]
         attend = attend.repeat(len(z), 1, 1, 1)
@@ -573,6 +610,8 @@ class RankFormer(nn.Module):
         h = self.item_head.hidden(z_items)
         shift = self.from_cls(self.cls_gate * z_cls)
         scores = self.item_head.from_hidden(h + shift).squeeze(-1)
+        if self.position_bias is not None and position is not None:
+            scores = self.position_bias(scores, position)
         if self.list_head is None or self.pooled_head is None:
             return scores, None
         worth = self.item_head.from_hidden(h).squeeze(-1)
@@ -625,12 +664,20 @@ class MLP(nn.Module):
             MemberLinear(n_members, n_in, n_out) for n_in, n_out in pairwise(sizes)
         )
         self.out = MemberLinear(n_members, sizes[-1], 1, bias=False)
+        self.position_bias = None
+        if config.n_positions:
+            self.position_bias = PositionBias(n_members, config.n_positions)
 
-    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, None]:
+    def forward(
+        self, x: Tensor, mask: Tensor, position: Tensor | None = None
+    ) -> tuple[Tensor, None]:
         h = self.dropout(F.relu(self.input_map(x, mask)))
         for layer in self.hidden:
             h = self.dropout(F.relu(layer(h)))
-        return self.out(h).squeeze(-1), None
+        scores = self.out(h).squeeze(-1)
+        if self.position_bias is not None and position is not None:
+            scores = self.position_bias(scores, position)
+        return scores, None
 
 
 def build(

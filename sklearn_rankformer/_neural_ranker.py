@@ -30,6 +30,7 @@ from ._lists import Lists, digest_lists, lists_of
 from ._losses import LOSSES, pick_loss
 from ._mixin import RankerMixin
 from ._model import Model, model_from_arrays, model_to_arrays
+from ._positions import read_positions
 from ._rows import Levels, Rows, find_levels, make_rows
 from ._tables import as_table, reading
 from ._warnings import warn_missing_groups, warn_user
@@ -45,12 +46,15 @@ class _Given:
         The rows.
     categories : Categories
         Those found in them, or found before.
+    positions : Categories or None
+        Shown positions, likewise.
     digest : ndarray or None
         By which the lists are known again; None where no ids were given.
     """
 
     rows: Rows
     categories: Categories
+    positions: Categories | None
     digest: np.ndarray | None
 
 
@@ -67,11 +71,12 @@ class NeuralRanker(RankerMixin, BaseEstimator):
     # With metadata routing on, pipelines and searches pass these without being asked.
     __metadata_request__fit = {
         "qid": True,
+        "position": True,
         "X_val": True,
         "y_val": True,
         "groups_val": True,
     }
-    __metadata_request__partial_fit = {"groups": True, "qid": True}
+    __metadata_request__partial_fit = {"groups": True, "qid": True, "position": True}
     __metadata_request__predict = {"qid": True}
 
     _parameter_constraints: dict = {
@@ -110,6 +115,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         groups=None,
         *,
         sample_weight=None,
+        position=None,
         X_val=None,
         y_val=None,
         groups_val=None,
@@ -130,6 +136,11 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             Non-negative weight of each row. Within a list it weighs the item's part of
             the loss; a list weight is the same number on all rows of the list. A row
             of weight 0 stays in its list as context for the others, without loss.
+        position : array-like of shape (n_rows,), default=None
+            Where each item was shown when its label was logged: its place, or any
+            column of few values that drew attention, such as device and place. What
+            it adds to the clicks is learned beside what items are worth, and `predict`
+            leaves it out.
         X_val, y_val, groups_val : array-likes, default=None
             Lists to measure each epoch on, instead of a part of the training lists. A
             search would slice an `X_val` that has exactly as many rows as X: give it
@@ -154,7 +165,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         new = self._copy_to_fit()
         again = self.warm_start and hasattr(self, "_model")
         check_device(self.device)
-        given = new._check_rows(X, y, groups, qid, sample_weight, again)
+        given = new._check_rows(X, y, groups, qid, sample_weight, position, again)
         config = self._training_config(given.rows)
         # A ranker that goes on keeps to the way in which it learned lists.
         if not again:
@@ -174,7 +185,9 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     @refuse_list_sizes
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, groups=None, *, sample_weight=None, qid=None):
+    def partial_fit(
+        self, X, y, groups=None, *, sample_weight=None, position=None, qid=None
+    ):
         """Train for one epoch on these lists.
 
         The first call fixes the input transform, the categories and the levels of list
@@ -182,8 +195,8 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X, y, groups, sample_weight, qid
-            As in `fit`.
+        X, y, groups, sample_weight, position, qid
+            As in `fit`; a position that the first call did not hold adds nothing.
 
         Returns
         -------
@@ -193,7 +206,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         new = self._copy_to_fit()
         again = hasattr(self, "_model")
         check_device(self.device)
-        given = new._check_rows(X, y, groups, qid, sample_weight, again)
+        given = new._check_rows(X, y, groups, qid, sample_weight, position, again)
         config = self._training_config(given.rows)
         if not again:
             new.fitted_with_groups_ = given.digest is not None
@@ -253,6 +266,21 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         """Dropout rate of the network."""
         return self._model.config.dropout
 
+    @property
+    def positions_(self):
+        """Positions seen by `fit`, in the order of `position_bias_`."""
+        if self._model.positions is None:
+            raise AttributeError("positions_ needs a fit with position.")
+        return np.array(self._model.positions.known[0])
+
+    @property
+    def position_bias_(self):
+        """What each position adds to a score, but for a constant."""
+        bias = self._model.position_bias()
+        if bias is None:
+            raise AttributeError("position_bias_ needs a fit with position.")
+        return bias - bias.mean()
+
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_model")
 
@@ -266,9 +294,12 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     # Checking what the caller gives -------------------------------------------------
 
-    def _check_rows(self, X, y, groups, qid, sample_weight, again) -> "_Given":
+    def _check_rows(
+        self, X, y, groups, qid, sample_weight, position, again
+    ) -> "_Given":
         """Rows to learn from; `again` holds them against the columns seen before."""
         known = self._model.columns.categories if again else None
+        known_positions = self._model.positions if again else None
         X, ids = resolve_groups(X, groups, qid, self.group_column)
         X, categories = self._encode(X, known)
         y = check_labels(y, "y")
@@ -278,7 +309,9 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         lists = lists_of(ids, X.shape[0])
         weight = check_weights(sample_weight, lists)
         digest = None if ids is None else digest_lists(lists)
-        return _Given(make_rows(X, y, lists, weight, self.gain), categories, digest)
+        positions, codes = read_positions(position, len(y), known_positions, again)
+        rows = make_rows(X, y, lists, weight, self.gain, codes)
+        return _Given(rows, categories, positions, digest)
 
     def _check_held_rows(self, X_val, y_val, groups_val, categories) -> Rows | None:
         given = [X_val is not None, y_val is not None]
@@ -325,7 +358,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
     # Fitting ------------------------------------------------------------------------
 
     def _network_config(
-        self, columns: Columns, levels: Levels, dropout: float
+        self, columns: Columns, levels: Levels, dropout: float, n_positions: int
     ) -> NetworkConfig:
         raise NotImplementedError
 
@@ -380,8 +413,10 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             if self.dropout == "auto"
             else float(self.dropout)
         )
-        network = self._network_config(columns, levels, dropout)
-        return start(rows, columns, levels, network, config)
+        positions = given.positions
+        n_positions = 0 if positions is None else positions.cardinalities[0]
+        network = self._network_config(columns, levels, dropout, n_positions)
+        return start(rows, columns, levels, positions, network, config)
 
     def _copy_to_fit(self):
         """A shallow copy to check and to fit, so that self stays as it is meanwhile."""

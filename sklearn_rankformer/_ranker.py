@@ -130,6 +130,10 @@ class RankFormerRanker(NeuralRanker):
         In which precision it runs.
     dropout_, batch_items_ : float and int
         What "auto" came to, or what was given.
+    positions_, position_bias_ : ndarray of shape (n_positions,)
+        Positions given to `fit`, and what each adds to a score in training, 0 on
+        average: the logarithm of the chance to be seen there, as far as the log tells
+        it from what items are worth.
     calibrated_on_ : int
         Number of held-out lists on which the chances of `predict_list_value` and
         `predict_item_value` were fitted; 0 where none was held out.
@@ -376,7 +380,7 @@ class RankFormerRanker(NeuralRanker):
         config = super()._training_config(rows)
         return replace(config, listwide_weight=self.listwide_weight)
 
-    def _network_config(self, columns, levels, dropout):
+    def _network_config(self, columns, levels, dropout, n_positions):
         # Each head gets an equal part of the vector.
         if self.d_model % self.nhead:
             raise ValueError(
@@ -391,6 +395,7 @@ class RankFormerRanker(NeuralRanker):
             nhead=int(self.nhead),
             dim_feedforward=int(self.dim_feedforward),
             dropout=dropout,
+            n_positions=n_positions,
             n_thresholds=len(levels.values) - 1 if self.listwide_weight else 0,
         )
 
@@ -509,7 +514,7 @@ class MLPRanker(NeuralRanker):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _network_config(self, columns, levels, dropout):
+    def _network_config(self, columns, levels, dropout, n_positions):
         sizes = tuple(self.hidden_layer_sizes)
         if not sizes or not all(isinstance(n, Integral) and int(n) > 0 for n in sizes):
             raise ValueError(
@@ -520,4 +525,5 @@ class MLPRanker(NeuralRanker):
             n_members=int(self.n_members),
             hidden_sizes=tuple(int(n) for n in sizes),
             dropout=dropout,
+            n_positions=n_positions,
         )

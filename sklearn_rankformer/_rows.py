@@ -35,6 +35,8 @@ class Rows:
         Weight of each row, not negative; no list is all 0.
     gains : ndarray of shape (n_rows,), float64
         Gain of each label.
+    position : ndarray of shape (n_rows,), int64, or None
+        Code of each row's shown position.
     """
 
     X: Any
@@ -42,6 +44,7 @@ class Rows:
     lists: Lists
     weight: np.ndarray | None
     gains: np.ndarray
+    position: np.ndarray | None
 
     @cached_property
     def list_values(self) -> np.ndarray:
@@ -59,8 +62,8 @@ class Rows:
         """Fingerprint of everything that a fit takes from these rows."""
         X = self.X
         parts = [X.indptr, X.indices, X.data] if hasattr(X, "indptr") else [X]
-        weight = [] if self.weight is None else [self.weight]
-        return digest_arrays([*parts, self.y, self.lists.codes, *weight])
+        given = [one for one in (self.weight, self.position) if one is not None]
+        return digest_arrays([*parts, self.y, self.lists.codes, *given])
 
 
 def make_rows(
@@ -69,6 +72,7 @@ def make_rows(
     lists: Lists,
     weight: np.ndarray | None,
     gain: str | Callable,
+    position: np.ndarray | None = None,
 ) -> Rows:
     """Put checked columns together, lists of zero weight left out.
 
@@ -78,6 +82,8 @@ def make_rows(
         Numbers, labels, lists and weights of the same rows.
     gain : {"exp", "linear"} or callable
         As in `RankFormerRanker`.
+    position : ndarray of shape (n_rows,), int64, default=None
+        Codes of their shown positions.
 
     Raises
     ------
@@ -89,6 +95,7 @@ def make_rows(
         weighty = lists.reduce(np.maximum, weight)[lists.codes] > 0
         if not weighty.all():
             X, y, weight = X[weighty], y[weighty], weight[weighty]
+            position = None if position is None else position[weighty]
             kept = split_lists(lists.codes[weighty])
             lists = replace(kept, ids=lists.ids[kept.ids])
         # By a power of two, which changes no share: next to 0 floats lose digits.
@@ -103,7 +110,7 @@ def make_rows(
             f"{ways_out.get(str(gain), 'Have gain give less')}, or map the labels to "
             f"smaller ones."
         )
-    return Rows(X, y, lists, weight, gains)
+    return Rows(X, y, lists, weight, gains, position)
 
 
 @dataclass(frozen=True)

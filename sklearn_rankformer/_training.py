@@ -203,7 +203,7 @@ class Net(NeuralNet):
 
     def infer(self, x, **fit_params):
         """Run the network on one batch."""
-        return run_network(self.module_, x["x"], x["mask"], self.precision)
+        return run_network(self.module_, precision=self.precision, **x)
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         """Run epochs until the plan is fulfilled, wherever the history stands now."""

@@ -22,6 +22,7 @@ CHECKS = {"_checks", "_letor"}
 IDS = {"_groups"}
 BOTTOM = GROUND | CHECKS | IDS
 PARTS = {
+    "_auto",
     "_config",
     "_device",
     "_files",
@@ -33,7 +34,7 @@ PARTS = {
     "datasets",
     "calibration",
 }
-DATA = {"_network", "_columns", "_rows", "_chances"}
+DATA = {"_network", "_columns", "_positions", "_rows", "_chances"}
 TOOLS = {"model_selection"}
 SCORING = {"scoring"}
 MIXIN = {"_mixin"}
@@ -59,6 +60,7 @@ MAY_IMPORT = {
     **dict.fromkeys(PARTS, BOTTOM),
     "_network": {"_config"},
     "_columns": {"_categories"},
+    "_positions": BOTTOM | {"_categories"},
     "_rows": BOTTOM | {"metrics"},
     "_chances": BOTTOM | {"_rows"},
     **dict.fromkeys(TOOLS, BOTTOM | PARTS),
