@@ -7,12 +7,12 @@ be told from what it was given. How they were chosen is in docs/notes.md.
 import math
 
 # Lists that teach order: below the first dropout is full, beyond the second it is off.
-FEW_LISTS, MANY_LISTS = 500, 20_000
+FEW_LISTS, MANY_LISTS = 300, 15_000
 MOST_DROPOUT = 0.3
 
-# Batches grow from the first to the second, so that an epoch has this many at least.
-SMALL_BATCH, LARGE_BATCH = 512, 2048
-MIN_BATCHES = 100
+# The larger batches where an epoch has at least so many of them.
+SMALL_BATCH, LARGE_BATCH = 512, 1024
+MIN_BATCHES = 60
 
 
 def auto_dropout(n_lists: int) -> float:
@@ -27,9 +27,8 @@ def auto_dropout(n_lists: int) -> float:
 
 
 def auto_batch_items(n_rows: int) -> int:
-    """Return the items of a batch for this many rows, a power of two.
+    """Return the items of a batch for this many rows.
 
-    Large batches cost less a row; but an epoch of too few of them learns too little.
+    Larger batches cost less a row, but an epoch of few steps learns little.
     """
-    most = 2 ** int(math.log2(max(n_rows / MIN_BATCHES, 1)))
-    return min(max(most, SMALL_BATCH), LARGE_BATCH)
+    return LARGE_BATCH if n_rows >= MIN_BATCHES * LARGE_BATCH else SMALL_BATCH

@@ -57,7 +57,7 @@ class RankFormerRanker(NeuralRanker):
         Hidden width of each block's pointwise part.
     dropout : float or "auto", default="auto"
         Dropout rate within blocks and heads. "auto" falls with the number of lists
-        whose labels differ: 0.3 up to 500, 0 from 20,000, and in between in
+        whose labels differ: 0.3 up to 300, 0 from 15,000, and in between in
         proportion to its logarithm.
     feature_dropout : float, default=0.1
         Chance that a feature of an item is hidden in a training step.
@@ -87,7 +87,7 @@ class RankFormerRanker(NeuralRanker):
         Planned number of passes over the lists.
     batch_items : int or "auto", default="auto"
         Most items, padding included, in a batch of lists of similar length. "auto"
-        rises with the rows from 512 to 2048, so that an epoch has 100 steps or more.
+        takes 512, and 1,024 where an epoch has 60 or more of such batches.
     validation_fraction : float or None, default=0.1
         Share of the lists to hold out (none if there are fewer than 10), unless `fit`
         is given `X_val`; None trains on all. NDCG@10 is measured on held-out lists

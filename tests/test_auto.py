@@ -20,19 +20,13 @@ both = pytest.mark.parametrize("make", [RankFormerRanker, MLPRanker])
 def test_more_lists_never_mean_more_dropout_nor_more_rows_smaller_batches(n, m):
     n, m = sorted([n, m])
     assert 0 <= auto_dropout(m) <= auto_dropout(n) <= 0.3
-    assert 512 <= auto_batch_items(n) <= auto_batch_items(m) <= 2048
+    assert 512 <= auto_batch_items(n) <= auto_batch_items(m) <= 1024
 
 
 def test_the_rules_are_those_of_the_docstring():
-    assert [auto_dropout(n) for n in (0, 500, 20_000)] == [0.3, 0.3, 0.0]
-    assert auto_dropout(round(np.sqrt(500 * 20_000))) == pytest.approx(0.15, abs=1e-3)
-    assert [auto_batch_items(n) for n in (0, 102_399, 102_400)] == [512, 512, 1024]
-    assert auto_batch_items(204_800) == 2048
-
-
-@given(n=st.integers(51_200, 10**8))
-def test_an_epoch_has_a_hundred_batches_or_more(n):
-    assert n / auto_batch_items(n) >= 100
+    assert [auto_dropout(n) for n in (0, 300, 15_000)] == [0.3, 0.3, 0.0]
+    assert auto_dropout(round(np.sqrt(300 * 15_000))) == pytest.approx(0.15, abs=1e-3)
+    assert [auto_batch_items(n) for n in (0, 61_439, 61_440)] == [512, 512, 1024]
 
 
 @both
