@@ -57,6 +57,7 @@ from ._models import (
     library_of,
     predict_with_groups,
     refuse_hidden_ranker,
+    takes_groups,
 )
 from ._tables import as_table
 from ._warnings import warn_missing_groups
@@ -278,6 +279,42 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         return _bring_together(
             X_val, y_val, groups_val, None, name="y_val", table="X_val"
         )
+
+
+def as_ranker(estimator):
+    """Return an unfitted copy whose ``fit`` takes groups.
+
+    Parameters
+    ----------
+    estimator : ranker or regressor
+        Whatever a user calls a ranker.
+
+    Returns
+    -------
+    ranker : estimator
+        A clone, behind a `RankerAdapter` if its own ``fit`` takes no groups.
+    """
+    copied = fresh(estimator)
+    return copied if takes_groups(copied, "fit") else RankerAdapter(copied)
+
+
+def stops_on_lists(ranker):
+    """Return whether a ranker makes use of validation lists.
+
+    Parameters
+    ----------
+    ranker : ranker
+        As `as_ranker` returns it.
+
+    Returns
+    -------
+    stops : bool
+        Whether ``fit`` takes ``X_val``, ``y_val`` and ``groups_val``; of adapters,
+        whether they stop early.
+    """
+    if isinstance(ranker, RankerAdapter):
+        return ranker.early_stopping_rounds is not None
+    return has_fit_parameter(ranker, "groups_val")
 
 
 @dataclass(frozen=True)
