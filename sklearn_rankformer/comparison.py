@@ -32,7 +32,7 @@ from ._figures import axes_or_new
 from ._groups import check_groups
 from ._lists import Lists, split_lists
 from ._models import predict_scores
-from .adapters import as_ranker, stops_on_lists
+from .adapters import as_ranker, fit_ranker, stops_on_lists
 from .calibration import segment_codes, segment_of_lists
 from .model_selection import ListKFold, check_group_cv, train_test_split
 from .scoring import RankingScorer, get_scorer
@@ -237,8 +237,8 @@ def compare_rankers(
     validation_fraction : float or None, default=None
         Share of the training lists of each fold that becomes ``X_val``, ``y_val`` and
         ``groups_val`` of rankers that stop on them: `RankFormerRanker`, `MLPRanker`,
-        and adapters with ``early_stopping_rounds``, which need it. All others,
-        pipelines and searches included, are trained on these lists too.
+        and adapters with ``early_stopping_rounds``, which need it; also at the end of
+        pipelines. All others, searches included, are trained on these lists too.
     level, n_resamples
         As in `paired_interval`.
     n_jobs : int or None, default=None
@@ -395,17 +395,14 @@ def _splits(cv, data, validation_fraction, rng):
 
 def _fit_and_score(ranker, split, *, data, scorers):
     """Times, and the metrics of all lists, NaN where they are not tested."""
-    ranker, train, options = as_ranker(ranker), split.train, {}
+    ranker, train, val = as_ranker(ranker), split.train, None
     if split.held is not None and stops_on_lists(ranker):
-        train = np.setdiff1d(train, split.held)
-        held = zip(("X_val", "y_val", "groups_val"), data.part(split.held), strict=True)
-        options = dict(held)
-    if data.weight is not None:
-        options["sample_weight"] = data.weight[train]
+        train, val = np.setdiff1d(train, split.held), data.part(split.held)
+    weight = None if data.weight is None else data.weight[train]
     X, y, groups = data.part(train)
     X_test, y_test, groups_test = data.part(split.test)
     start = time.perf_counter()
-    ranker.fit(X, y, groups=groups, **options)
+    fit_ranker(ranker, X, y, groups, sample_weight=weight, val=val)
     fitted = time.perf_counter()
     scores = predict_scores(ranker, X_test, groups_test)
     end = time.perf_counter()
