@@ -30,6 +30,7 @@ from sklearn.base import (
     _fit_context,
     is_classifier,
 )
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
@@ -294,8 +295,11 @@ def as_ranker(estimator):
     Returns
     -------
     ranker : estimator
-        A clone, behind a `RankerAdapter` if its own ``fit`` takes no groups.
+        A clone, behind a `RankerAdapter` if its own ``fit`` takes no groups; one that
+        is frozen stays as it is.
     """
+    if isinstance(estimator, FrozenEstimator):
+        return estimator
     copied = fresh(estimator)
     return copied if takes_groups(copied, "fit") else RankerAdapter(copied)
 

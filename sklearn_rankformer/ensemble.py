@@ -367,7 +367,8 @@ class VotingRanker(_RankerEnsemble):
     ----------
     estimators : list of (str, estimator) tuples
         The members: rankers, library rankers or regressors, also at the end of
-        pipelines and inside searches. ``"drop"`` leaves one out.
+        pipelines and inside searches. ``"drop"`` leaves one out; one that is fitted
+        already is used as it is when wrapped in `sklearn.frozen.FrozenEstimator`.
     weights : array-like of shape (n_estimators,), default=None
         Weight of each member, dropped ones included; None weighs all alike.
     scale : {"standard", "rank"}, default="standard"
@@ -475,7 +476,8 @@ class StackingRanker(_RankerEnsemble):
     Parameters
     ----------
     estimators : list of (str, estimator) tuples
-        The members, as of `VotingRanker`.
+        The members, as of `VotingRanker`. A frozen one must have been fitted on other
+        lists.
     final_estimator : estimator, default=None
         Ranker, library ranker or regressor that learns from the scores, one column
         per member, standardised within each list. None takes a linear regression

@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 from sklearn import config_context
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyRegressor
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -208,6 +209,27 @@ def test_same_scores_from_two_processes_and_after_a_pickle(kind, lists):
     np.testing.assert_array_equal(two.predict(X, groups=groups), scores)
     again = pickle.loads(pickle.dumps(one))
     np.testing.assert_array_equal(again.predict(X, groups=groups), scores)
+
+
+def test_frozen_members_stay_as_they_are(lists):
+    X, y, groups = lists
+    net = rankformer(**TINY).fit(X, y, groups=groups)
+    line = Ridge().fit(X, y)
+    ranker = VotingRanker(
+        [(n, FrozenEstimator(m)) for n, m in (("a", net), ("b", line))]
+    )
+    ranker.fit(X[:60], y[:60], groups=groups[:60])
+    assert ranker.estimators_[0].estimator is net
+    scores = ranker.predict(X, groups=groups)
+    both = [net.predict(X, groups=groups).astype(float), line.predict(X)]
+    for one in np.unique(groups):
+        expected = [relative(s[groups == one], "standard") for s in both]
+        np.testing.assert_allclose(
+            scores[groups == one], np.mean(expected, axis=0), atol=1e-3
+        )
+    assert ranker.predict_list_value(X, groups=groups).value == pytest.approx(
+        net.predict_list_value(X, groups=groups).value
+    )
 
 
 # -- stacking -------------------------------------------------------------------------
