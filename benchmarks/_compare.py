@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils import Bunch
 
+from sklearn_rankformer import comparison
 from sklearn_rankformer.metrics import ndcg_score
 
 
@@ -23,51 +24,13 @@ def in_own_columns(arrays):
     return spread
 
 
-def paired_interval(per_list_a, per_list_b, rng, n_boot=2000, level=0.95):
-    """Mean difference a - b over the same lists, with a bootstrap interval.
-
-    Parameters
-    ----------
-    per_list_a, per_list_b : array-likes of shape (n_lists,) or (n_seeds, n_lists)
-        Metric of each list; NaN where a list is left out or was not tested.
-    rng : numpy.random.Generator
-        Source of randomness.
-    n_boot : int, default=2000
-        Number of bootstrap samples.
-    level : float, default=0.95
-        Coverage.
-
-    Returns
-    -------
-    interval : Bunch
-        ``difference``, ``low``, ``high``, ``n_lists``, ``n_seeds``.
-
-    Notes
-    -----
-    Lists are drawn with replacement, and so are the seeds if there are several: a
-    training run is a sample too, and what is common to all of its lists would go
-    unnoticed otherwise. Drawing both errs on the wide side (Owen 2007, "The pigeonhole
-    bootstrap").
-    """
-    gap = np.atleast_2d(np.asarray(per_list_a, float) - np.asarray(per_list_b, float))
-    gap = gap[:, ~np.isnan(gap).all(axis=0)]
-    tested = ~np.isnan(gap)
-    filled = np.where(tested, gap, 0.0)
-    n_seeds, n_lists = gap.shape
-    lists = rng.multinomial(n_lists, np.full(n_lists, 1 / n_lists), size=n_boot)
-    seeds = np.ones((n_boot, 1))
-    if n_seeds > 1:
-        seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=n_boot)
-    counted = np.einsum("bs,sb->b", seeds, tested @ lists.T.astype(float))
-    means = np.einsum("bs,sb->b", seeds, filled @ lists.T) / np.maximum(counted, 1)
-    tail = (1 - level) / 2
-    low, high = np.quantile(means[counted > 0], [tail, 1 - tail])
-    return Bunch(
-        difference=float(filled.sum() / tested.sum()),
-        low=float(low),
-        high=float(high),
-        n_lists=n_lists,
-        n_seeds=n_seeds,
+def paired_interval(per_list_a, per_list_b, rng, n_resamples=1999):
+    """`comparison.paired_interval`, with NumPy's new generators."""
+    return comparison.paired_interval(
+        per_list_a,
+        per_list_b,
+        n_resamples=n_resamples,
+        random_state=rng.integers(2**31),
     )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._warnings import CutListsWarning, MissingGroupsWarning
     from .adapters import RankerAdapter
     from .distillation import DistilledRanker
+    from .ensemble import StackingRanker, VotingRanker
     from .preprocessing import WithinListScaler
 
 __version__ = "0.1.0"
@@ -27,6 +28,8 @@ __all__ = [
     "RankFormerRanker",
     "RankerAdapter",
     "RankerMixin",
+    "StackingRanker",
+    "VotingRanker",
     "WithinListScaler",
     "__version__",
 ]
@@ -39,6 +42,8 @@ _HOME = {
     "RankFormerRanker": "_ranker",
     "RankerAdapter": "adapters",
     "RankerMixin": "_mixin",
+    "StackingRanker": "ensemble",
+    "VotingRanker": "ensemble",
     "WithinListScaler": "preprocessing",
 }
 

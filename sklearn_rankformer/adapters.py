@@ -30,8 +30,11 @@ from sklearn.base import (
     _fit_context,
     is_classifier,
 )
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import (
     check_is_fitted,
     has_fit_parameter,
@@ -57,6 +60,7 @@ from ._models import (
     library_of,
     predict_with_groups,
     refuse_hidden_ranker,
+    takes_groups,
 )
 from ._tables import as_table
 from ._warnings import warn_missing_groups
@@ -278,6 +282,99 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         return _bring_together(
             X_val, y_val, groups_val, None, name="y_val", table="X_val"
         )
+
+
+def as_ranker(estimator):
+    """Return an unfitted copy whose ``fit`` takes groups.
+
+    Parameters
+    ----------
+    estimator : ranker or regressor
+        Whatever a user calls a ranker.
+
+    Returns
+    -------
+    ranker : estimator
+        A clone, behind a `RankerAdapter` if its own ``fit`` takes no groups; one that
+        is frozen stays as it is.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        return estimator
+    copied = fresh(estimator)
+    return copied if takes_groups(copied, "fit") else RankerAdapter(copied)
+
+
+def stops_on_lists(ranker):
+    """Return whether a ranker makes use of validation lists.
+
+    Parameters
+    ----------
+    ranker : ranker
+        As `as_ranker` returns it.
+
+    Returns
+    -------
+    stops : bool
+        Whether ``fit`` takes ``X_val``, ``y_val`` and ``groups_val``; of adapters,
+        whether they stop early; of pipelines, whether their last step does; of
+        ensembles, whether a member does.
+    """
+    if isinstance(ranker, Pipeline):
+        return stops_on_lists(ranker[-1])
+    if isinstance(ranker, RankerAdapter):
+        return ranker.early_stopping_rounds is not None
+    if isinstance(getattr(ranker, "estimators", None), list):
+        return any(stops_on_lists(member) for _, member in ranker.estimators)
+    return hasattr(ranker, "fit") and has_fit_parameter(ranker, "groups_val")
+
+
+def fit_ranker(ranker, X, y, groups, *, sample_weight=None, val=None):
+    """Fit a ranker, and have it stop on further lists if it can.
+
+    Metadata routing is to be on: what is given here reaches a ranker at the end of a
+    pipeline, too.
+
+    Parameters
+    ----------
+    ranker : ranker
+        As `as_ranker` returns it; is fitted itself.
+    X, y, groups : of shape (n_rows, n_features), (n_rows,) and (n_rows,)
+        Lists to learn.
+    sample_weight : array-like of shape (n_rows,) or None, default=None
+        Weights.
+    val : (X, y, groups) or None, default=None
+        Lists to stop on, of no use to a ranker of which `stops_on_lists` is not true.
+
+    Returns
+    -------
+    ranker : ranker
+        The same.
+    """
+    val = val if val is not None and stops_on_lists(ranker) else None
+    options = {"groups": groups}
+    if sample_weight is not None:
+        options["sample_weight"] = sample_weight
+    # A pipeline would hand X_val to its last step as it is.
+    if isinstance(ranker, Pipeline) and (val is not None or sample_weight is not None):
+        return _fit_pipeline(ranker, X, y, options, val)
+    if val is not None:
+        options |= dict(zip(("X_val", "y_val", "groups_val"), val, strict=True))
+    return ranker.fit(X, y, **options)
+
+
+def _fit_pipeline(pipeline, X, y, options, val):
+    """Fit step by step: all is handed to the last one, to others what they ask for."""
+    if len(pipeline) > 1:
+        steps = pipeline[:-1]
+        asked = get_routing_for_object(steps).consumes("fit_transform", set(options))
+        X = steps.fit_transform(X, y, **{name: options[name] for name in asked})
+        pipeline.steps[:-1] = steps.steps
+        if val is not None:
+            X_val, _, groups_val = val
+            given = groups_for(steps, "transform", groups_val)
+            val = (steps.transform(X_val, **given), *val[1:])
+    fit_ranker(pipeline[-1], X, y, **options, val=val)
+    return pipeline
 
 
 @dataclass(frozen=True)

@@ -375,6 +375,38 @@ def segment_codes(segment, n_samples):
         ) from error
 
 
+def segment_of_lists(segment, lists):
+    """Segment of each list, given on all its rows.
+
+    Parameters
+    ----------
+    segment : array-like of shape (n_rows,)
+        Segment of each row.
+    lists : Lists
+        Where the rows of each list lie.
+
+    Returns
+    -------
+    segment : ndarray of shape (n_lists,)
+        In the order of ``lists.ids``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `segment_codes`, and if segments differ within a list.
+    """
+    names, codes = segment_codes(segment, lists.n_rows)
+    low, high = (lists.reduce(ufunc, codes) for ufunc in (np.minimum, np.maximum))
+    if (low != high).any():
+        j = int((low != high).argmax())
+        raise ValueError(
+            f"segment differs within the list {lists.ids[j].item()!r}: it has "
+            f"{names[low[j]]} and {names[high[j]]}. Repeat one segment on all rows of "
+            f"a list."
+        )
+    return names[high]
+
+
 def _check_pairs(y_true, y_score, name):
     """Outcomes as booleans, and as many finite numbers."""
     hit, score = check_numbers(y_true, "y_true"), check_numbers(y_score, name)

@@ -35,7 +35,6 @@ from ._lists import Lists, digest_lists, lists_of, one_list
 from ._mixin import RankerMixin
 from ._models import (
     check_features,
-    fresh,
     group_column_of,
     is_library_ranker,
     predict_scores,
@@ -45,7 +44,7 @@ from ._models import (
 )
 from ._tables import as_table
 from ._warnings import warn_missing_groups
-from .adapters import RankerAdapter
+from .adapters import RankerAdapter, as_ranker
 
 
 class DistilledRanker(RankerMixin, BaseEstimator):
@@ -319,7 +318,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         options = {} if sample_weight is None else {"sample_weight": sample_weight}
         if val is not None:
             options |= {"X_val": val.X, "y_val": val.y, "groups_val": val.lists.codes}
-        teacher = _as_ranker(self.teacher)
+        teacher = as_ranker(self.teacher)
         return teacher.fit(
             labelled.X, labelled.y, groups=labelled.lists.codes, **options
         )
@@ -338,7 +337,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
                 "y_val": self._soften(val),
                 "groups_val": val.lists.codes,
             }
-        return _as_ranker(self.student).fit(X, soft, groups=codes, **options)
+        return as_ranker(self.student).fit(X, soft, groups=codes, **options)
 
     def _soften(self, rows):
         """Labels for the student, of the kind it can learn."""
@@ -380,12 +379,6 @@ class _Part:
 
 def _is_frozen(estimator):
     return isinstance(estimator, FrozenEstimator)
-
-
-def _as_ranker(estimator):
-    """An unfitted copy whose ``fit`` takes groups."""
-    copied = fresh(estimator)
-    return copied if takes_groups(copied, "fit") else RankerAdapter(copied)
 
 
 def _kind_of(student):

@@ -31,6 +31,7 @@ from ._explanations import (
     explain_pair,
     list_permutation_importance,
 )
+from ._figures import axes_or_new as _axes
 from ._groups import check_groups, find_groups
 from ._lists import lists_of, split_lists
 from ._models import predict_scores
@@ -40,6 +41,7 @@ from .calibration import (
     pick_threshold,
     precision_bounds,
     segment_codes,
+    segment_of_lists,
 )
 from .metrics import ndcg_score
 
@@ -509,7 +511,7 @@ class ListValueDisplay(_ReliabilityDisplay):  # numpydoc ignore=PR02
         """
         is_good, proba, lists = _list_outcomes(ranker, X, y, groups, min_label)
         if segment is not None:
-            segment = _of_lists(segment, lists)
+            segment = segment_of_lists(segment, lists)
         return cls(is_good, proba, segment=segment, n_bins=n_bins).plot(ax)
 
 
@@ -804,20 +806,6 @@ def _chance_of(proba, levels, min_label):
     return np.clip(proba[:, levels >= min_label].sum(axis=1), 0, 1)
 
 
-def _of_lists(segment, lists):
-    """Segment of each list, given on all its rows."""
-    names, codes = segment_codes(segment, lists.n_rows)
-    low, high = (lists.reduce(ufunc, codes) for ufunc in (np.minimum, np.maximum))
-    if (low != high).any():
-        j = int((low != high).argmax())
-        raise ValueError(
-            f"segment differs within the list {lists.ids[j].item()!r}: it has "
-            f"{names[low[j]]} and {names[high[j]]}. Repeat one segment on all rows of "
-            f"a list."
-        )
-    return names[high]
-
-
 def _quantile_bins(values, n_bins):
     """Bin of each value, equal ones together, and the number in each bin, never 0."""
     # Where many values are equal, edges coincide and bins are fewer.
@@ -825,14 +813,3 @@ def _quantile_bins(values, n_bins):
     bins = np.searchsorted(edges, values, side="right") - 1
     _, bins, count = np.unique(bins, return_inverse=True, return_counts=True)
     return bins, count
-
-
-def _axes(ax):
-    try:
-        # Not needed for the numbers alone.
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "Plots need matplotlib: pip install sklearn-rankformer[plot]."
-        ) from error
-    return plt.subplots(layout="constrained")[1] if ax is None else ax

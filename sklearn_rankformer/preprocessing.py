@@ -163,9 +163,9 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         groups = resolve_groups(X, groups)[1]
         lists = lists_of(groups, len(X))
         parts = [X] if self.output == "append" else []
-        parts.append(_standardize(X, lists))
+        parts.append(standardize_in_lists(X, lists))
         if self.with_rank:
-            parts.append(_rank_in_list(X, lists))
+            parts.append(rank_in_lists(X, lists))
         return np.hstack(parts)
 
     def get_feature_names_out(self, input_features=None):
@@ -193,8 +193,21 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _standardize(X, lists):
-    """(value - mean of its list) / standard deviation of its list; 0 if constant."""
+def standardize_in_lists(X, lists):
+    """(value - mean of its list) / standard deviation of its list; 0 if constant.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_columns), float64
+        Values, NaN where missing.
+    lists : Lists
+        Where the rows of each list lie.
+
+    Returns
+    -------
+    relative : ndarray of shape (n_rows, n_columns), float64
+        NaN where the value is missing.
+    """
     there = ~np.isnan(X)
     highest = lists.reduce(np.maximum, np.where(there, X, -np.inf))
     lowest = lists.reduce(np.minimum, np.where(there, X, np.inf))
@@ -213,8 +226,21 @@ def _standardize(X, lists):
     return np.where(there, np.where(varied, relative, 0.0), np.nan)
 
 
-def _rank_in_list(X, lists):
-    """Average rank within the list, scaled to [0, 1]; 0.5 in a list of one."""
+def rank_in_lists(X, lists):
+    """Average rank within the list, scaled to [0, 1]; 0.5 in a list of one.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_columns), float64
+        Values, NaN where missing.
+    lists : Lists
+        Where the rows of each list lie.
+
+    Returns
+    -------
+    ranks : ndarray of shape (n_rows, n_columns), float64
+        NaN where the value is missing.
+    """
     ranks = np.full(X.shape, np.nan)
     # One by one, as each column lacks values of its own.
     for j in range(X.shape[1]):

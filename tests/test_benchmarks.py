@@ -149,7 +149,8 @@ def test_pooled_interval_of_a_mean_is_the_paired_interval(n_seeds):
     found = pooled_interval(
         means, [400] * n_seeds, np.random.default_rng(1), shared=True, n_boot=4000
     )
-    expected = paired_interval(gap, 0 * gap, np.random.default_rng(2), n_boot=4000)
+    rng = np.random.default_rng(2)
+    expected = paired_interval(gap, 0 * gap, rng, n_resamples=4000)
     assert found.difference == pytest.approx(expected.difference)
     assert (found.n_lists, found.n_seeds) == (400, n_seeds)
     width = expected.high - expected.low

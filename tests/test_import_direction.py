@@ -17,7 +17,7 @@ NAME = PACKAGE.name
 
 # Each layer imports from those above it here; within a layer, only from what is named.
 NOTHING = frozenset()
-GROUND = {"_warnings", "_lists", "_pairs", "_tables"}
+GROUND = {"_warnings", "_lists", "_pairs", "_tables", "_figures"}
 CHECKS = {"_checks", "_letor"}
 IDS = {"_groups"}
 BOTTOM = GROUND | CHECKS | IDS
@@ -40,6 +40,7 @@ SCORING = {"scoring"}
 MIXIN = {"_mixin"}
 MODELS = {"_models"}
 ADAPTERS = {"adapters"}
+AROUND = {"comparison", "ensemble"}
 # From the network up to a trained model, each knows those before it.
 LOOP = ["_batching", "_inference", "_callbacks", "_training", "_model", "_fit"]
 BASE = {"_neural_ranker"}
@@ -47,11 +48,20 @@ RANKER = {"_ranker"}
 EXTRAS = {"distillation", "persistence", "export"}
 EXPLANATIONS = {"_explanations"}
 SHOWN = {"inspection"}
+BELOW_ADAPTERS = BOTTOM | PARTS | TOOLS | MIXIN | MODELS | SCORING
 BELOW_LOOP = BOTTOM | PARTS | DATA
 BELOW_RANKERS = (
     BELOW_LOOP | TOOLS | MIXIN | MODELS | SCORING | ADAPTERS | frozenset(LOOP)
 )
-WINDOW = {"_mixin", "_ranker", "_warnings", "adapters", "distillation", "preprocessing"}
+WINDOW = {
+    "_mixin",
+    "_ranker",
+    "_warnings",
+    "adapters",
+    "distillation",
+    "ensemble",
+    "preprocessing",
+}
 
 MAY_IMPORT = {
     **dict.fromkeys(GROUND, NOTHING),
@@ -68,6 +78,9 @@ MAY_IMPORT = {
     **dict.fromkeys(MODELS, MIXIN | GROUND),
     **dict.fromkeys(SCORING, BOTTOM | PARTS | MIXIN | MODELS),
     **dict.fromkeys(ADAPTERS, BOTTOM | PARTS | MIXIN | MODELS),
+    **dict.fromkeys(
+        AROUND, BOTTOM | PARTS | TOOLS | MIXIN | MODELS | SCORING | ADAPTERS
+    ),
     **{module: BELOW_LOOP | {*LOOP[:i]} for i, module in enumerate(LOOP)},
     **dict.fromkeys(BASE, BELOW_RANKERS),
     **dict.fromkeys(RANKER, BELOW_RANKERS | BASE),
@@ -230,7 +243,7 @@ training.train, training._loop, metrics._gains, lists._keys, RankerAdapter._priv
 
 def test_what_needs_no_network_loads_no_torch():
     light = ["metrics", "scoring", "adapters", "datasets", "model_selection"]
-    light += ["inspection", "calibration"]
+    light += ["inspection", "calibration", "comparison", "ensemble"]
     there = [name for name in light if (PACKAGE / f"{name}.py").exists()]
     code = f"import sys; from {NAME} import {', '.join(there)}; print(*sys.modules)"
     run = subprocess.run(

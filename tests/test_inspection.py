@@ -707,8 +707,8 @@ def test_no_order_of_the_rows_changes_what_is_shown(fitted, seed):
     assert_array_equal(before[0], after[0])
     assert_allclose(before[1], after[1], atol=1e-5)
     assert_array_equal(
-        module._of_lists(segment, before[2]),
-        module._of_lists(segment[order], after[2]),
+        module.segment_of_lists(segment, before[2]),
+        module.segment_of_lists(segment[order], after[2]),
     )
 
 

@@ -52,8 +52,11 @@ from skorch.callbacks import Callback
 
 from sklearn_rankformer import (
     MissingGroupsWarning,
+    StackingRanker,
+    VotingRanker,
     WithinListScaler,
 )
+from sklearn_rankformer.comparison import compare_rankers
 from sklearn_rankformer.metrics import mean_reciprocal_rank, ndcg_score
 from sklearn_rankformer.model_selection import check_group_cv
 from sklearn_rankformer.scoring import get_scorer
@@ -433,6 +436,64 @@ def voting(way):
     VotingRegressor([("rank", way.ranker())]).fit(way.X, way.y, **way.given)
 
 
+def relative(scores, groups):
+    """Scores less the mean of their list, over their standard deviation in it."""
+    found = np.empty(len(scores))
+    for one in np.unique(groups):
+        inside = scores[groups == one]
+        found[groups == one] = (inside - inside.mean()) / inside.std()
+    return found
+
+
+def ensemble(way, kind, **params):
+    """An ensemble of a ranker and a pipeline, the two fitted by hand on all rows."""
+    own = {} if way.routed else {"group_column": "qid"}
+    ranker = way.ranker(group_column=None)
+    members = [("plain", ranker), ("scaled", make_pipeline(StandardScaler(), ranker))]
+    model = kind(members, **params, **own).fit(way.X, way.y, **way.given)
+    scaled = StandardScaler().fit_transform(way.features)
+    return model, [
+        clone(ranker).fit(X, way.y, groups=way.groups).predict(X, groups=way.groups)
+        for X in (way.features, scaled)
+    ]
+
+
+def vote_of_rankers(way):
+    model, scores = ensemble(way, VotingRanker)
+    by_hand = np.mean([relative(one, way.groups) for one in scores], axis=0)
+    same(model.predict(way.X, **way.given), by_hand)
+
+
+def search_over_vote(way):
+    vote = ensemble(way, VotingRanker)[0]
+    grid = {"plain__d_model": [4, 8], "scaled": ["drop"]}
+    search = GridSearchCV(vote, grid, cv=CV).fit(way.X, way.y, groups=way.groups)
+    X, y, groups = way.features, way.y, way.groups
+    for i, size in enumerate([4, 8]):
+        for k, (train, test) in enumerate(way.splits):
+            ranker = way.ranker(d_model=size, group_column=None)
+            ranker.fit(X[train], y[train], groups=groups[train])
+            value = ranker.score(X[test], y[test], groups=groups[test])
+            same(search.cv_results_[f"split{k}_test_score"][i], value)
+
+
+def stack_of_rankers(way):
+    model, scores = ensemble(way, StackingRanker, cv=CV)
+    weights = model.final_estimator_.estimator_
+    columns = np.column_stack([relative(one, way.groups) for one in scores])
+    same(model.predict(way.X, **way.given), weights.predict(columns))
+
+
+def comparison_of_rankers(way):
+    rankers = {"pipeline": way.pipeline(), "vote": ensemble(way, VotingRanker)[0]}
+    # Those that read the ids from a column are given them as well.
+    result = compare_rankers(rankers, way.X, way.y, way.groups, cv=CV)
+    found = result.values["ndcg@10"]["pipeline"]
+    for train, test in way.splits:
+        value = np.nanmean(found[np.unique(way.groups[test])])
+        same(value, way.by_hand(train, test))
+
+
 def copies(way):
     model = way.pipeline().fit(way.X, way.y, **way.given)
     file = io.BytesIO()
@@ -606,16 +667,19 @@ PATHS = [
         stacking,
         NO_REGRESSOR,
         NO_REGRESSOR,
-        "It would split rows. Add the `cross_val_predict` scores of one ranker to the "
-        "features of another.",
+        "It would split rows: `StackingRanker`.",
     ),
     Path(
         "`VotingRegressor`",
         voting,
         NO_REGRESSOR,
         NO_REGRESSOR,
-        "Scores of two rankers have no common scale. Average their ranks in each list.",
+        "Scores of two rankers have no common scale: `VotingRanker`.",
     ),
+    Path("`VotingRanker` of a ranker and a pipeline", vote_of_rankers),
+    Path("`GridSearchCV` of a `VotingRanker`", search_over_vote),
+    Path("`StackingRanker` of a ranker and a pipeline", stack_of_rankers),
+    Path("`compare_rankers` of a pipeline and a `VotingRanker`", comparison_of_rankers),
     Path("`clone`, pickle, joblib, `deepcopy`, HTML", copies),
 ]
 
