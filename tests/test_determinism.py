@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from sklearn_rankformer import MLPRanker, RankFormerRanker
+from sklearn_rankformer._device import pick_precision
 from sklearn_rankformer.datasets import make_ranking
 
 REFERENCE = Path(__file__).parent / "data" / "reference_scores.json"
@@ -128,6 +129,41 @@ def test_another_seed_gives_scores_beyond_the_tolerance(name, monkeypatch):
     stored = json.loads(REFERENCE.read_text())["scores"][name]
     monkeypatch.setitem(SHARED, "random_state", 1)
     assert np.abs(fit_and_score(name) - stored).max() > 10 * REFERENCE_TOLERANCE
+
+
+@each
+def test_what_a_cpu_predicts_does_not_depend_on_the_precision(name):
+    """So a ranker scores the same on a CPU with matrix units and on one without."""
+    make, own = RANKERS[name]
+    X, y, groups = make_ranking(n_lists=40, random_state=0)
+    params = {**SHARED, **own, "device": "cpu"}
+    ranker = make(**params, precision="bfloat16").fit(X, y, groups=groups)
+    scores = ranker.predict(X, groups=groups)
+    moved = pickle.loads(pickle.dumps(ranker.set_params(precision="float32")))
+    assert moved.precision_ == "float32"
+    np.testing.assert_array_equal(moved.predict(X, groups=groups), scores)
+    exact = moved.fit(X, y, groups=groups).predict(X, groups=groups)
+    assert (exact != scores).any(), "trained otherwise"
+    assert np.corrcoef(exact, scores)[0, 1] > 0.95, "but to much the same"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"amx_bf16": True, "amx_tile": True}, "bfloat16"),
+        ({"amx_bf16": False, "amx_tile": True}, "float32"),
+        ({}, "float32"),
+    ],
+)
+def test_auto_takes_bfloat16_on_a_cpu_with_matrix_units(
+    capabilities, expected, monkeypatch
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    cpu = torch.device("cpu")
+    assert pick_precision("auto", cpu) == expected
+    assert pick_precision("float32", cpu) == "float32"
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert pick_precision("auto", cpu) == "float32"
 
 
 @pytest.mark.gpu
