@@ -21,6 +21,8 @@ FILES = {
     "expedia": "expedia_click_book.npz",
     "wikiqa": "wikiqa.npz",
     "ebnerd": "ebnerd_demo.npz",
+    "trecdl": "trecdl.npz",
+    "clueweb09": "clueweb09.npz",
 }
 
 # Data sets that come with a split of their own, and the least label that is positive:
