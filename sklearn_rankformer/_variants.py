@@ -151,8 +151,8 @@ def mix_rows(X, columns, sources):
     return mixed
 
 
-def sort_keys(X, j) -> np.ndarray:
-    """Integers in the order of a column's values, equal where these are equal."""
+def _column(X, j) -> np.ndarray:
+    """Values of a column, as texts where they are objects."""
     if hasattr(X, "tocsr"):
         column = X[:, [j]].toarray()[:, 0]
     elif hasattr(X, "columns"):
@@ -161,6 +161,18 @@ def sort_keys(X, j) -> np.ndarray:
     else:
         column = X[:, j]
     # Missing values among texts do not compare with them.
-    if column.dtype.kind == "O":
-        column = column.astype(str)
-    return np.unique(column, return_inverse=True)[1]
+    return column.astype(str) if column.dtype.kind == "O" else column
+
+
+def sort_keys(X, j) -> np.ndarray:
+    """Integers in the order of a column's values, equal where these are equal."""
+    return np.unique(_column(X, j), return_inverse=True)[1]
+
+
+def middle_row(X, j) -> int:
+    """Row of a column's middle value, or of its most common one if it holds texts."""
+    column = _column(X, j)
+    _, keys, count = np.unique(column, return_inverse=True, return_counts=True)
+    in_order = np.sort(keys)
+    middle = in_order[len(keys) // 2] if column.dtype.kind in "biuf" else count.argmax()
+    return int((keys == middle).argmax())
