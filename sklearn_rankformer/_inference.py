@@ -80,6 +80,22 @@ def predict_lists(
 
 
 @torch.inference_mode()
+def member_scores(
+    module: nn.Module, features: Features, lists: Lists, precision: str
+) -> np.ndarray:
+    """Score the items of all lists by each member: (n_members, n_rows), float32."""
+    module.eval()
+    parts, rows = [], []
+    for batch in ordered_batches(lists, np.arange(lists.n_lists), PREDICT_ITEMS):
+        taken = features.take(batch)
+        scores, _ = run_network(module, taken["x"], taken["mask"], precision)
+        parts.append(scores[:, taken["mask"]].cpu().numpy())
+        rows.append(batch.rows[batch.mask])
+    found = np.concatenate(parts, axis=1)
+    return found[:, np.argsort(np.concatenate(rows))]
+
+
+@torch.inference_mode()
 def attention_of_list(
     module: RankFormer, features: Features, n_rows: int
 ) -> np.ndarray:

@@ -27,7 +27,7 @@ from ._chances import (
 from ._columns import Columns
 from ._config import NetworkConfig, RankFormerConfig
 from ._device import ordinary_torch, use_threads_that_exist
-from ._inference import Predictions, predict_lists
+from ._inference import Predictions, member_scores, predict_lists
 from ._lists import Lists
 from ._network import build
 from ._rows import Levels
@@ -84,6 +84,11 @@ class Model:
         everything = np.arange(lists.n_lists)
         features = self.features(X)
         return predict_lists(self.module, features, lists, everything, self.precision)
+
+    def member_scores(self, X: object, lists: Lists) -> np.ndarray:
+        """Scores by each member of the network: (n_members, n_rows), float32."""
+        use_threads_that_exist()
+        return member_scores(self.module, self.features(X), lists, self.precision)
 
     def list_proba(self, predictions: Predictions, lists: Lists) -> np.ndarray:
         """Chance of each level of list value: (n_lists, n_levels), float64."""

@@ -20,8 +20,8 @@ the features, which add up; one order of two items by what would change it.
 
 The displays follow scikit-learn's: ``from_estimator`` computes and draws, ``plot``
 draws again, and ``ax_`` and ``figure_`` may be changed. matplotlib is imported when
-something is drawn. What is computed without drawing comes from `_explanations` and
-`_attributions`.
+something is drawn. What is computed without drawing comes from `_explanations`,
+`_attributions` and `_uncertainty`.
 """
 
 import numpy as np
@@ -37,6 +37,7 @@ from ._explanations import (
 from ._groups import check_groups, find_groups
 from ._lists import lists_of, split_lists
 from ._models import predict_scores
+from ._uncertainty import rank_uncertainty
 from .calibration import (
     answer_curve,
     brier_by_segment,
@@ -62,6 +63,7 @@ __all__ = [
     "explain_list",
     "explain_pair",
     "list_permutation_importance",
+    "rank_uncertainty",
 ]
 
 
