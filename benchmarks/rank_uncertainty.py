@@ -33,6 +33,7 @@ N_VAL, N_FEW, N_TEST = 100, 30, 200
 COVERAGE = 0.9
 OURS = "RankFormer, rank_uncertainty"
 FEW = f"RankFormer, rank_uncertainty on {N_FEW} lists"
+NORMAL = "RankFormer, normal"
 EDGES = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0])
 
 
@@ -115,7 +116,7 @@ def of_list(kinds, fitted, X, y, utility, seed):
     leads = scores[:, above] - scores[:, below]
     pairs["RankFormer, votes"] = (leads > 0).mean(0)
     spread = np.maximum(leads.std(0, ddof=1), 1e-12) if len(leads) > 1 else 1.0
-    pairs["RankFormer, normal"] = ndtr(leads.mean(0) / spread)
+    pairs[NORMAL] = ndtr(leads.mean(0) / spread)
     return pairs, ranks
 
 
@@ -166,17 +167,21 @@ def summarise(done):
                 fits = [r["temperature"][name] for r in results]
                 row["temperature"] = np.mean(fits, axis=0)
             rows.append(row)
-            if name in (OURS, "RankFormer, votes", "RankFormer, normal"):
-                for b in np.flatnonzero(by_label["share"]):
-                    bins.append(
-                        {
-                            **world,
-                            "source": name,
-                            "bin": f"{EDGES[b]:g} to {EDGES[b + 1]:g}",
-                            **{k: by_label[k][b] for k in ("share", "said", "came")},
-                        }
-                    )
+        bins += reliability(world, pairs, differ)
     return rows, bins
+
+
+def reliability(world, pairs, differ):
+    """One row per bin of chances: how many pairs of different labels came as said."""
+    outcome = pairs["higher"][differ] > 0
+    ours, normal = (judge(pairs[name][differ], outcome) for name in (OURS, NORMAL))
+    rows = []
+    for b in range(len(EDGES) - 1):
+        row = {**world, "bin": f"{EDGES[b]:g} to {EDGES[b + 1]:g}"}
+        for kind, found in (("ours", ours), ("normal", normal)):
+            row |= {f"{kind}_{k}": found[k][b] for k in ("share", "said", "came")}
+        rows.append(row)
+    return rows
 
 
 def page(rows, bins):
@@ -195,11 +200,13 @@ def page(rows, bins):
     by_bin = {
         "lists": "lists",
         "context": ("context", "g"),
-        "source": "source of the chance",
         "bin": "chance of the likelier order",
-        "share": ("pairs", ".1%"),
-        "said": ("mean chance", ".3f"),
-        "came": ("right", ".3f"),
+        "ours_share": ("rank_uncertainty: pairs", ".1%"),
+        "ours_said": ("mean chance", ".3f"),
+        "ours_came": ("right", ".3f"),
+        "normal_share": ("normal: pairs", ".1%"),
+        "normal_said": ("mean chance", ".3f"),
+        "normal_came": ("right", ".3f"),
     }
     return f"{markdown_table(rows, by_source)}\n{markdown_table(bins, by_bin)}"
 

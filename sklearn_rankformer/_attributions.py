@@ -187,9 +187,10 @@ def explain_list(
     with the reference as only background; for a linear one, coefficient times
     difference from the reference, or from the mean.
 
-    The time is that of predicting ``max_evaluations`` lists: some 3 s for 50 items and
-    50 features with the default network on one core. A ranker with a `group_column`
-    is asked for each variant by itself, which takes longer.
+    The time is that of predicting ``max_evaluations`` lists: 3 to 4 s for 50 items and
+    50 features with the default network on one core. Where the ranker has a
+    `group_column` and transformers come before it, each variant is asked for by itself,
+    which takes longer.
 
     References
     ----------

@@ -199,7 +199,8 @@ def explain_pair(ranker, X, groups, above, below):
     Notes
     -----
     Positive numbers argue for `above`, negative ones for `below`. They need not add up
-    to the difference, as features and items act together. For a model that scores
+    to the difference, as features and items act together; those of `explain_list` with
+    ``reference=below`` do. For a model that scores
     items one by one, `removal` is 0 throughout.
     """
     X = two_dimensional(X)

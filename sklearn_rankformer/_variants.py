@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from ._groups import check_groups
-from ._models import group_column_of, predict_scores
+from ._models import group_column_of, predict_scores, unwrap
 from ._tables import as_table
 
 # Rows scored in one call of predict; bounds the memory of many changed lists.
@@ -68,7 +68,11 @@ def score_parts(estimator, table, size) -> np.ndarray:
     ids = np.repeat(np.arange(table.shape[0] // size), size)
     if group_column_of(estimator) is None:
         return predict_scores(estimator, table, ids).reshape(-1, size)
-    # The parts share the id that lies in the table.
+    if not unwrap(estimator)[0]:
+        of_ids = np.setdiff1d(range(table.shape[1]), feature_columns(estimator, table))
+        numbered = _with_ids(table, int(of_ids[0]), ids)
+        return predict_scores(estimator, numbered, None).reshape(-1, size)
+    # Transformers may know the ids of their training only: each part keeps its own.
     parts = np.arange(table.shape[0]).reshape(-1, size)
     return np.array([predict_scores(estimator, take(table, p), None) for p in parts])
 
@@ -149,6 +153,22 @@ def mix_rows(X, columns, sources):
         return mixed.with_columns(X.to_series(j).gather(rows) for j, rows in together)
     mixed[:, columns] = np.take_along_axis(X[:, columns], sources, axis=0)
     return mixed
+
+
+def _with_ids(X, j, ids):
+    """Copy of X with other list ids in column j."""
+    if hasattr(X, "tocsr"):
+        return sparse.hstack([X[:, :j], ids[:, None], X[:, j + 1 :]], format="csr")
+    if hasattr(X, "iloc"):
+        changed = X.copy()
+        changed.isetitem(j, ids)
+        return changed
+    if hasattr(X, "columns"):
+        return X.with_columns(type(X.to_series(j))(X.columns[j], ids))
+    # A type that holds the ids too: 8 bits or short texts may not.
+    changed = X.astype(np.result_type(X, np.min_scalar_type(len(ids))))
+    changed[:, j] = ids
+    return changed
 
 
 def _column(X, j) -> np.ndarray:

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from sklearn_rankformer import RankerAdapter
-from sklearn_rankformer._groups import check_groups
+from sklearn_rankformer import RankerAdapter, RankerMixin
+from sklearn_rankformer._groups import check_groups, resolve_groups
 from sklearn_rankformer._lists import split_lists
 from sklearn_rankformer._variants import middle_row, mix_rows
 from sklearn_rankformer.inspection import ListExplanationDisplay, explain_list
@@ -315,7 +316,9 @@ def test_mixed_rows_have_each_cell_from_its_row(kind):
     assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("wrapped", ["adapter", "pipeline", "search", "column"])
+@pytest.mark.parametrize(
+    "wrapped", ["adapter", "pipeline", "search", "column", "column below"]
+)
 def test_whatever_predicts_lists_is_explained(wrapped, routing):
     X, y, groups = make_lists(n_lists=20)
     table = X
@@ -328,13 +331,43 @@ def test_whatever_predicts_lists_is_explained(wrapped, routing):
         model.fit(X, y, groups=groups)
     else:
         table = np.column_stack([X[:, :2], groups, X[:, 2:]])
-        model = rankformer(**TINY, group_column=2).fit(table, y)
+        model = rankformer(**TINY, group_column=2)
+        if wrapped == "column below":
+            model = make_pipeline(FunctionTransformer(), model)
+        model.fit(table, y)
     largest = np.bincount(groups).argmax()
     found = explain_list(model, table, groups, largest)
     assert found.contributions.shape == ((groups == largest).sum(), 4)
     assert_allclose(found.contributions.sum(1), found.lead, rtol=0, atol=1e-5)
-    if wrapped == "column":
+    if wrapped.startswith("column"):
         assert list(found.feature_names) == ["x0", "x1", "x3", "x4"]
+
+
+@pytest.mark.parametrize("kind", ["array", "bytes", "sparse", "pandas", "polars"])
+def test_a_column_of_ids_gives_what_ids_apart_give(kind):
+    X, _, groups = make_lists(n_lists=20, n_features=8)
+    X, groups = X.round(), groups + 1
+    one, model = np.bincount(groups).argmax(), Interacting(8)
+
+    class WithColumn(RankerMixin, BaseEstimator):
+        group_column = "ids" if kind in ("pandas", "polars") else -1
+
+        def predict(self, X, groups=None):
+            X, ids = resolve_groups(X, groups, None, self.group_column)
+            return model.predict(X, ids)
+
+    if kind in ("pandas", "polars"):
+        columns = {name: X[:, j] for j, name in enumerate("abcdefgh")}
+        names = [f"list {g}" for g in groups]
+        table = pytest.importorskip(kind).DataFrame({**columns, "ids": names})
+    else:
+        table = np.column_stack([X, groups])
+        table = table.astype(np.int8) if kind == "bytes" else table
+        table = sparse.csr_array(table) if kind == "sparse" else table
+    expected = explain_list(model, X, groups, one)
+    found = explain_list(WithColumn(), table, groups, one)
+    assert found.n_evaluations == 2**8 - 1  # more than a signed byte holds
+    assert_allclose(found.contributions, expected.contributions, atol=1e-10)
 
 
 def test_inputs_stay_as_they_are():
