@@ -4,6 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -187,6 +188,15 @@ def test_predict_is_the_mean_of_the_members(fitted):
     expected = ranker.predict(X[order], groups=groups[order])
     assert_allclose(scores.mean(0), expected, atol=1e-5)
     assert scores.std(0).max() > 0.01
+
+
+def test_a_network_that_diverged_is_refused():
+    X, y, groups = make_lists(n_lists=30)
+    ranker = rankformer().fit(X, y, groups=groups)
+    with torch.no_grad():
+        next(ranker.module_.parameters()).fill_(np.nan)
+    with pytest.raises(ValueError, match="Training diverged"):
+        rank_uncertainty(ranker, X, groups, 5, temperature=1.0)
 
 
 def test_chances_are_the_mean_over_members(fitted):
