@@ -7,24 +7,25 @@ ranker that predicts with groups, GBDTs and pipelines included. `attention_maps`
 which items look at which. Users find these in `inspection`.
 """
 
-from collections.abc import Iterator
-from importlib import import_module
-from numbers import Integral
-
 import numpy as np
-from scipy import sparse
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._checks import check_count, check_length, check_option
 from ._groups import check_groups
 from ._lists import Lists, split_lists, tied_places
-from ._models import group_column_of, predict_scores
-from ._tables import as_table
+from ._variants import (
+    feature_columns,
+    feature_names,
+    find_row,
+    rows_of_list,
+    score_lists,
+    sort_keys,
+    take,
+    two_dimensional,
+    with_rows,
+)
 from .scoring import get_scorer
-
-# Rows scored in one call of predict; bounds the memory of many changed lists.
-ROWS_AT_ONCE = 2**16
 
 # Lists exchange values with lists of the same length if there are at least this many.
 MIN_DONORS = 10
@@ -105,27 +106,27 @@ def list_permutation_importance(
     check_option("how", how, ("within", "between"))
     n_repeats = check_count(n_repeats, "n_repeats")
     scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
-    X = _two_dimensional(X)
+    X = two_dimensional(X)
     check_length(y, "y", X.shape[0])
     groups = check_groups(groups, X.shape[0])
     lists = split_lists(groups)
     random = check_random_state(random_state)
-    columns = _feature_columns(estimator, X)
+    columns = feature_columns(estimator, X)
     baseline = scorer(estimator, X, y, groups=groups)
     importances = np.empty((len(columns), n_repeats))
     for row, j in zip(importances, columns, strict=True):
         # Sorted once a feature, not once a shuffle.
-        keys = _sort_keys(X, j)
+        keys = sort_keys(X, j)
         for repeat in range(n_repeats):
             source = _shuffled_rows(keys, lists, how, random)
-            changed = _with_rows(X, j, source)
+            changed = with_rows(X, j, source)
             row[repeat] = baseline - scorer(estimator, changed, y, groups=groups)
     return Bunch(
         importances=importances,
         importances_mean=importances.mean(axis=1),
         importances_std=importances.std(axis=1),
         baseline=baseline,
-        feature_names=_feature_names(X)[columns],
+        feature_names=feature_names(X)[columns],
         how=how,
     )
 
@@ -198,12 +199,13 @@ def explain_pair(ranker, X, groups, above, below):
     Notes
     -----
     Positive numbers argue for `above`, negative ones for `below`. They need not add up
-    to the difference, as features and items act together. For a model that scores
+    to the difference, as features and items act together; those of `explain_list` with
+    ``reference=below`` do. For a model that scores
     items one by one, `removal` is 0 throughout.
     """
-    X = _two_dimensional(X)
+    X = two_dimensional(X)
     groups = check_groups(groups, X.shape[0])
-    items = [_find_row(X, above, "above"), _find_row(X, below, "below")]
+    items = [find_row(X, above, "above"), find_row(X, below, "below")]
     if items[0] == items[1] or groups[items[0]] != groups[items[1]]:
         raise ValueError(
             f"above={above!r} and below={below!r} must be two items of one list; their "
@@ -211,13 +213,13 @@ def explain_pair(ranker, X, groups, above, below):
         )
     rows = np.flatnonzero(groups == groups[items[0]])
     pair = [int(np.flatnonzero(rows == item)[0]) for item in items]
-    table, columns = _take(X, rows), _feature_columns(ranker, X)
+    table, columns = take(X, rows), feature_columns(ranker, X)
     exchanged = np.arange(len(rows))
     exchanged[pair] = exchanged[pair[::-1]]
-    swapped = [_with_rows(table, j, exchanged) for j in columns]
+    swapped = [with_rows(table, j, exchanged) for j in columns]
     others = np.delete(np.arange(len(rows)), pair)
-    without = [_take(table, np.delete(np.arange(len(rows)), item)) for item in others]
-    scores = list(_score_lists(ranker, [table, *swapped, *without]))
+    without = [take(table, np.delete(np.arange(len(rows)), item)) for item in others]
+    scores = list(score_lists(ranker, [table, *swapped, *without]))
     # A list without an item is one shorter: a gap keeps the others in their places.
     for at, item in enumerate(others, start=1 + len(swapped)):
         scores[at] = np.insert(scores[at], item, np.nan)
@@ -226,45 +228,10 @@ def explain_pair(ranker, X, groups, above, below):
     return Bunch(
         difference=float(gap[0]),
         swap=lost[: len(columns)],
-        feature_names=_feature_names(X)[columns],
+        feature_names=feature_names(X)[columns],
         removal=lost[len(columns) :],
         rows=rows[others],
     )
-
-
-def _find_row(X, item, name) -> int:
-    """Row index of an item that is given as such, or by the label of a pandas index."""
-    n_rows, labelled = X.shape[0], hasattr(X, "iloc")
-    is_number = isinstance(item, Integral) and not isinstance(item, bool)
-    if is_number and 0 <= int(item) < n_rows:
-        return int(item)
-    found = X.index.get_indexer_for([item]) if labelled else np.array([-1])
-    if len(found) > 1:
-        raise ValueError(
-            f"{name}={item!r} is the label of {len(found)} rows. Give a row index."
-        )
-    if found[0] < 0 or is_number:
-        other = " or a label of X's index" if labelled else ""
-        hint = f" The row of label {item} is {found[0]}." if found[0] >= 0 else ""
-        raise ValueError(
-            f"{name} must be a row index from 0 to {n_rows - 1}{other}, got {item}."
-            f"{hint}"
-        )
-    return int(found[0])
-
-
-def _score_lists(estimator, tables) -> Iterator[np.ndarray]:
-    """Score tables as lists of their own, many in one call."""
-    if group_column_of(estimator) is not None:  # ids lie in the tables
-        yield from (predict_scores(estimator, table, None) for table in tables)
-        return
-    lengths = np.array([table.shape[0] for table in tables])
-    part = np.cumsum(lengths) // ROWS_AT_ONCE
-    for chosen in np.split(np.arange(len(tables)), np.flatnonzero(np.diff(part)) + 1):
-        ids = np.repeat(chosen, lengths[chosen])
-        together = _concatenate([tables[i] for i in chosen])
-        scores = predict_scores(estimator, together, ids)
-        yield from np.split(scores, np.cumsum(lengths[chosen])[:-1])
 
 
 def attention_maps(ranker, X, groups, list_id):
@@ -309,81 +276,8 @@ def attention_maps(ranker, X, groups, list_id):
             f"{type(ranker).__name__} has no attention to show. Give a fitted "
             f"RankFormerRanker itself, for a pipeline its last step."
         )
-    X = _two_dimensional(X)
-    rows = np.flatnonzero(check_groups(groups, X.shape[0]) == list_id)
-    if not len(rows):
-        raise ValueError(f"No row of groups is of the list {list_id!r}.")
+    X = two_dimensional(X)
+    rows = rows_of_list(groups, X.shape[0], list_id)
     ids = None if ranker.group_column is not None else np.zeros(len(rows), dtype=int)
-    weights = ranker._attention_weights(_take(X, rows), groups=ids)
+    weights = ranker._attention_weights(take(X, rows), groups=ids)
     return Bunch(weights=weights, rows=rows)
-
-
-# Tables of any kind -------------------------------------------------------------------
-
-
-def _two_dimensional(X):
-    """X as it is where it has columns, an array of a list, CSR of any sparse matrix."""
-    X = as_table(X)
-    X = X if hasattr(X, "shape") else np.asarray(X)
-    if len(X.shape) != 2:
-        raise ValueError(f"X must be 2-D, got shape {X.shape}.")
-    return X.tocsr() if hasattr(X, "tocsr") else X
-
-
-def _feature_names(X) -> np.ndarray:
-    names = X.columns if hasattr(X, "columns") else range(X.shape[1])
-    return np.array([n if isinstance(n, str) else f"x{n}" for n in names])
-
-
-def _feature_columns(estimator, X) -> np.ndarray:
-    """Positions of the columns that are features, not list ids."""
-    column = group_column_of(estimator)
-    names = list(X.columns) if hasattr(X, "columns") else range(X.shape[1])
-    kept = [j for j, name in enumerate(names) if name != column]
-    if isinstance(column, Integral) and column < 0:
-        kept.remove(column % X.shape[1])
-    return np.array(kept)
-
-
-def _take(X, rows):
-    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
-
-
-def _concatenate(tables):
-    first = tables[0]
-    if hasattr(first, "tocsr"):
-        return sparse.vstack(tables, format="csr")
-    if hasattr(first, "columns"):
-        library = import_module(type(first).__module__.partition(".")[0])
-        return library.concat(tables)  # pandas or polars
-    return np.concatenate(tables)
-
-
-def _with_rows(X, j, source):
-    """Copy of X in which column j has the values of the rows `source`."""
-    if hasattr(X, "tocsr"):
-        return sparse.hstack([X[:, :j], X[source][:, [j]], X[:, j + 1 :]], format="csr")
-    if hasattr(X, "iloc"):
-        changed = X.copy()
-        changed.isetitem(j, X.iloc[source, j].array)
-        return changed
-    if hasattr(X, "columns"):
-        return X.with_columns(X.to_series(j).gather(source))
-    changed = X.copy()
-    changed[:, j] = X[source, j]
-    return changed
-
-
-def _sort_keys(X, j) -> np.ndarray:
-    """Integers in the order of a column's values, equal where these are equal."""
-    if hasattr(X, "tocsr"):
-        column = X[:, [j]].toarray()[:, 0]
-    elif hasattr(X, "columns"):
-        series = X.iloc[:, j] if hasattr(X, "iloc") else X.to_series(j)
-        column = series.to_numpy()
-    else:
-        column = X[:, j]
-    # Missing values among texts do not compare with them.
-    if column.dtype.kind == "O":
-        column = column.astype(str)
-    return np.unique(column, return_inverse=True)[1]

@@ -18,6 +18,7 @@ PREDICT_ITEMS = 4096
 AFTER_DIVERGENCE = (
     "Lower learning_rate, or look for extreme values in X if input_transform=None."
 )
+_DIVERGED = f"Training diverged: scores are not finite. {AFTER_DIVERGENCE}"
 
 
 class Predictions(NamedTuple):
@@ -88,10 +89,32 @@ def predict_lists(
             values[batch.lists] = logits.mean(0).cpu().numpy()
     finite = np.isfinite(scores[lists.rows(chosen)]).all()
     if not finite or (values is not None and not np.isfinite(values[chosen]).all()):
-        raise ValueError(
-            f"Training diverged: scores are not finite. {AFTER_DIVERGENCE}"
-        )
+        raise ValueError(_DIVERGED)
     return Predictions(scores, values)
+
+
+@torch.inference_mode()
+def member_scores(
+    module: nn.Module, features: Features, lists: Lists, precision: str
+) -> np.ndarray:
+    """Score the items of all lists by each member: (n_members, n_rows), float32.
+
+    Raises
+    ------
+    ValueError
+        If a score is not finite.
+    """
+    module.eval()
+    parts, rows = [], []
+    for batch in ordered_batches(lists, np.arange(lists.n_lists), PREDICT_ITEMS):
+        taken = features.take(batch)
+        scores, _ = run_network(module, taken["x"], taken["mask"], precision)
+        parts.append(scores[:, taken["mask"]].cpu().numpy())
+        rows.append(batch.rows[batch.mask])
+    found = np.concatenate(parts, axis=1)
+    if not np.isfinite(found).all():
+        raise ValueError(_DIVERGED)
+    return found[:, np.argsort(np.concatenate(rows))]
 
 
 @torch.inference_mode()

@@ -28,7 +28,7 @@ from ._chances import (
 from ._columns import Columns
 from ._config import NetworkConfig, RankFormerConfig
 from ._device import ordinary_torch, use_threads_that_exist
-from ._inference import Predictions, predict_lists
+from ._inference import Predictions, member_scores, predict_lists
 from ._lists import Lists
 from ._network import PositionBias, build
 from ._positions import positions_from_arrays, positions_to_arrays
@@ -96,6 +96,11 @@ class Model:
         if not isinstance(part, PositionBias):
             return None
         return part.values()[1:].numpy(force=True)  # the first is for unknown ones
+
+    def member_scores(self, X: object, lists: Lists) -> np.ndarray:
+        """Scores by each member of the network: (n_members, n_rows), float32."""
+        use_threads_that_exist()
+        return member_scores(self.module, self.features(X), lists, self.precision)
 
     def list_proba(self, predictions: Predictions, lists: Lists) -> np.ndarray:
         """Chance of each level of list value: (n_lists, n_levels), float64."""

@@ -96,6 +96,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         Number of features, without the ``group_column``.
     feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, if X was a frame with names.
+    feature_importances_ : ndarray of shape (n_features,)
+        Those of ``estimator_``, as its library counts them; absent where it has none.
 
     See Also
     --------
@@ -222,6 +224,20 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         X, groups = resolve_groups(X, groups, qid, self.group_column)
         scores = predict_with_groups(self.estimator_, self._check_X(X), groups)
         return scores.astype(np.float64).reshape(-1)
+
+    @property
+    def feature_importances_(self):
+        """Importances of the features, as the estimator's library counts them."""
+        check_is_fitted(self)
+        found = self.estimator_.feature_importances_
+        # CatBoost's are None in an array where it would need data to measure them.
+        if np.ndim(found) == 0:
+            raise AttributeError(
+                f"{type(self.estimator_).__name__} has no feature_importances_ without "
+                f"data. Use inspection.list_permutation_importance, or the library's "
+                f"own function on estimator_."
+            )
+        return found
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,7 +1,8 @@
-"""Why a list is ranked as it is: importances, pairs, attention, and displays of them.
+"""Why a list is ranked as it is: importances, contributions, pairs, attention.
 
 Shuffled within lists, a feature loses what it says about items; shuffled between them,
-what it says about lists. One order of two items is explained by what would change it.
+what it says about lists. The places of a list's items are explained by contributions of
+the features, which add up; one order of two items by what would change it.
 
 >>> import numpy as np
 >>> from sklearn.linear_model import Ridge
@@ -19,12 +20,14 @@ what it says about lists. One order of two items is explained by what would chan
 
 The displays follow scikit-learn's: ``from_estimator`` computes and draws, ``plot``
 draws again, and ``ax_`` and ``figure_`` may be changed. matplotlib is imported when
-something is drawn. What is computed without drawing comes from `_explanations`.
+something is drawn. What is computed without drawing comes from `_explanations`,
+`_attributions` and `_uncertainty`.
 """
 
 import numpy as np
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from ._attributions import explain_list
 from ._checks import check_count, check_labels, check_length, check_option
 from ._explanations import (
     attention_maps,
@@ -35,6 +38,7 @@ from ._figures import axes_or_new as _axes
 from ._groups import check_groups, find_groups
 from ._lists import lists_of, split_lists
 from ._models import predict_scores
+from ._uncertainty import rank_uncertainty
 from .calibration import (
     answer_curve,
     brier_by_segment,
@@ -52,13 +56,16 @@ __all__ = [
     "AnswerCurveDisplay",
     "AttentionDisplay",
     "ItemValueDisplay",
+    "ListExplanationDisplay",
     "ListValueDisplay",
     "NDCGPerListDisplay",
     "PermutationImportanceDisplay",
     "TrainingCurveDisplay",
     "attention_maps",
+    "explain_list",
     "explain_pair",
     "list_permutation_importance",
+    "rank_uncertainty",
 ]
 
 
@@ -788,6 +795,90 @@ class PermutationImportanceDisplay:
         ax.set_yticks(np.arange(len(shown)), self.results[0].feature_names[shown])
         ax.set_xlabel("metric lost")
         ax.legend()
+        return self
+
+
+class ListExplanationDisplay:
+    """Which features put which item of a list where.
+
+    A bar per item, best first: to the right what speaks for it, to the left what speaks
+    against it, and a point at the sum, its lead.
+
+    Parameters
+    ----------
+    explanation : ListExplanation
+        As from `explain_list`.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and Figure
+        Where it is drawn.
+    """
+
+    def __init__(self, explanation):
+        self.explanation = explanation
+
+    @classmethod
+    def from_estimator(cls, ranker, X, groups, list_id, *, ax=None, **kwargs):
+        """Explain the list and draw.
+
+        Parameters
+        ----------
+        ranker, X, groups, list_id
+            As in `explain_list`.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+        **kwargs
+            Further arguments of `explain_list`.
+
+        Returns
+        -------
+        display : ListExplanationDisplay
+            The display, drawn.
+        """
+        return cls(explain_list(ranker, X, groups, list_id, **kwargs)).plot(ax=ax)
+
+    def plot(self, *, max_items=20, max_features=6, ax=None):
+        """Draw the best items, and the features that contribute most to their places.
+
+        Parameters
+        ----------
+        max_items : int, default=20
+            How many items to show, from the best.
+        max_features : int, default=6
+            How many features to show by themselves; the others are summed up.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : ListExplanationDisplay
+            Itself.
+        """
+        max_items = check_count(max_items, "max_items")
+        max_features = check_count(max_features, "max_features")
+        self.ax_ = ax = _axes(ax)
+        self.figure_, found = ax.figure, self.explanation
+        values = found.contributions[:max_items]
+        by_size = np.argsort(-np.abs(values).sum(axis=0), kind="stable")
+        shown, others = by_size[:max_features], by_size[max_features:]
+        parts = [(found.feature_names[j], f"C{k}") for k, j in enumerate(shown)]
+        bars = values[:, shown]
+        if len(others):
+            parts.append(("others", "lightgrey"))
+            bars = np.column_stack([bars, values[:, others].sum(axis=1)])
+        places = np.arange(len(values))
+        ends = np.zeros((2, len(values)))  # of what speaks for and against so far
+        for (name, color), width in zip(parts, bars.T, strict=True):
+            side = (width < 0).astype(int)
+            ax.barh(places, width, left=ends[side, places], color=color, label=name)
+            ends[side, places] += width
+        ax.plot(found.lead[:max_items], places, "ko", markersize=4, label="lead")
+        ax.axvline(0, color="grey", linewidth=0.8)
+        ax.set_yticks(places, [str(label) for label in found.labels[:max_items]])
+        ax.invert_yaxis()
+        ax.set(xlabel=f"lead over {found.compared_with}", ylabel="items, best first")
+        ax.legend(fontsize="small")
         return self
 
 

@@ -136,6 +136,25 @@ def test_names_of_lists_change_nothing(library, data):
     np.testing.assert_array_equal(by_number, by_name)
 
 
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_importances_are_those_of_the_library(library, data):
+    X, y, groups = data
+    adapter = RankerAdapter(make(library))
+    assert not hasattr(adapter, "feature_importances_")
+    adapter.fit(X, y, groups)
+    found = adapter.feature_importances_
+    np.testing.assert_array_equal(found, adapter.estimator_.feature_importances_)
+    assert found.shape == (4,)
+
+
+@pytest.mark.parametrize("library", ["catboost", "ridge"])
+def test_importances_are_absent_where_the_library_has_none(library, data):
+    X, y, groups = data
+    adapter = RankerAdapter(make(library)).fit(X, y, groups)
+    with pytest.raises(AttributeError, match=r"has no (.* )?'?feature_importances_"):
+        _ = adapter.feature_importances_
+
+
 @pytest.mark.parametrize("library", EVERYONE)
 def test_scores_come_in_the_order_of_the_rows_and_ignore_groups(library, data):
     X, y, groups = data

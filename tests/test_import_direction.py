@@ -46,7 +46,8 @@ LOOP = ["_batching", "_inference", "_callbacks", "_training", "_model", "_fit"]
 BASE = {"_neural_ranker"}
 RANKER = {"_ranker"}
 EXTRAS = {"distillation", "persistence", "export"}
-EXPLANATIONS = {"_explanations"}
+VARIANTS = {"_variants"}
+EXPLANATIONS = {"_explanations", "_attributions", "_uncertainty"}
 SHOWN = {"inspection"}
 BELOW_ADAPTERS = BOTTOM | PARTS | TOOLS | MIXIN | MODELS | SCORING
 BELOW_LOOP = BOTTOM | PARTS | DATA
@@ -85,7 +86,8 @@ MAY_IMPORT = {
     **dict.fromkeys(BASE, BELOW_RANKERS),
     **dict.fromkeys(RANKER, BELOW_RANKERS | BASE),
     **dict.fromkeys(EXTRAS, BELOW_RANKERS | BASE | RANKER),
-    **dict.fromkeys(EXPLANATIONS, BOTTOM | MODELS | SCORING),
+    **dict.fromkeys(VARIANTS, BOTTOM | MODELS),
+    **dict.fromkeys(EXPLANATIONS, BOTTOM | MODELS | SCORING | VARIANTS),
     **dict.fromkeys(SHOWN, BOTTOM | PARTS | MODELS | EXPLANATIONS),
     "__init__": WINDOW,  # for type checkers, and on first use
 }

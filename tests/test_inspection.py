@@ -22,10 +22,10 @@ from sklearn_rankformer._explanations import (
     MIN_DONORS,
     _draw_donors,
     _shuffled_rows,
-    _sort_keys,
 )
 from sklearn_rankformer._groups import check_groups
 from sklearn_rankformer._lists import split_lists
+from sklearn_rankformer._variants import sort_keys
 from sklearn_rankformer.calibration import (
     answer_curve,
     brier_by_segment,
@@ -231,7 +231,7 @@ def test_columns_of_text_and_gaps_are_shuffled_as_well():
 
 
 def test_equal_values_have_equal_keys_in_order():
-    keys = _sort_keys(np.array([[2.0], [np.nan], [2.0], [-1.0], [np.nan]]), 0)
+    keys = sort_keys(np.array([[2.0], [np.nan], [2.0], [-1.0], [np.nan]]), 0)
     assert_array_equal(keys, [1, 2, 1, 0, 2])
 
 
@@ -367,7 +367,7 @@ def test_removal_shows_others_that_count():
 def test_many_changed_lists_are_scored_in_parts(monkeypatch):
     X, _, groups = world()
     whole = explain_pair(InList(), X, groups, 0, 1)
-    monkeypatch.setattr("sklearn_rankformer._explanations.ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("sklearn_rankformer._variants.ROWS_AT_ONCE", 3)
     parts = explain_pair(InList(), X, groups, 0, 1)
     assert_array_equal(whole.swap, parts.swap)
     assert_array_equal(whole.removal, parts.removal)
