@@ -619,9 +619,13 @@ class StackingRanker(_RankerEnsemble):
             )
         scores = np.empty((len(y), len(self._kept())))
         for train, test in splits:
-            part = [_safe_indexing(one, train) for one in (X, y, groups)]
-            own_weight = None if weight is None else weight[train]
-            fitted = self._fit_members(*part, own_weight, val)
+            fitted = self._fit_members(
+                _safe_indexing(X, train),
+                _safe_indexing(y, train),
+                groups[train],
+                None if weight is None else weight[train],
+                val,
+            )
             scores[test] = _relative_scores(
                 fitted, _safe_indexing(X, test), groups[test], "standard"
             )
@@ -653,8 +657,8 @@ def _ids(groups, n_rows):
 
 def _relative_scores(members, X, groups, scale):
     """Scores of each member relative to their lists: (n_rows, n_members)."""
-    scores = [predict_scores(one, X, groups).reshape(-1) for one in members]
-    scores = np.column_stack(scores).astype(np.float64)
+    by_member = [predict_scores(one, X, groups).reshape(-1) for one in members]
+    scores = np.column_stack(by_member).astype(np.float64)
     if not np.isfinite(scores).all():
         broken = members[int(np.argmin(np.isfinite(scores).all(axis=0)))]
         raise ValueError(
