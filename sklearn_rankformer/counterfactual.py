@@ -1,0 +1,453 @@
+"""What a new ranking is worth, judged from clicks on the rankings that were shown.
+
+An item that is relevant with chance r and examined with chance p is clicked with
+chance p * r, so that click / p is r on average. Any value that is linear in relevance
+can be estimated from that: DCG and precision can, NDCG cannot.
+
+Each row is credited for where the new ranking puts it; the credits times the relevance
+estimated are summed per list, and the lists say how sure their mean is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logit
+from scipy.stats import t
+from sklearn.utils import Bunch
+
+from ._checks import (
+    check_k,
+    check_labels,
+    check_length,
+    check_numbers,
+    check_option,
+    refuse_negative,
+)
+from ._groups import check_groups
+from ._lists import Lists, places, rank_rows, split_lists
+from ._warnings import warn_user
+
+__all__ = ["off_policy_difference", "off_policy_score"]
+
+ESTIMATORS = ("ips", "snips", "dr")
+# Below this many effective clicks, 95 % intervals were seen to cover less than 92 %.
+FEW_CLICKS = 30
+CONFIDENCE = 0.95
+
+
+def off_policy_score(
+    clicks,
+    scores,
+    groups,
+    *,
+    propensities,
+    metric="dcg",
+    k=None,
+    estimator="ips",
+    predicted=None,
+    examination=None,
+):
+    """Estimate from logged clicks how good the ranking by new scores would be.
+
+    Parameters
+    ----------
+    clicks : array-like of shape (n_rows,)
+        Feedback of each row that was shown: 0 for none, 1 for a click. Other amounts
+        from 0 on count as what they are.
+    scores : array-like of shape (n_rows,)
+        Scores of the ranker to be judged: higher ranks first, and equal scores share
+        the mean credit of their places.
+    groups : array-like of shape (n_rows,)
+        List of each row: one id for each list shown, since lists are taken to be
+        independent of one another.
+    propensities : array-like of shape (n_rows,)
+        Chance that the row was examined, above 0 and up to 1. Where the logging ranker
+        drew its order at random, the average over its orders spreads less than the
+        chance at the position that happened to be shown.
+    metric : {"dcg", "precision", "recall"}, default="dcg"
+        DCG with the relevance itself as gain; share of relevant items among the first
+        `k`; share of the relevant items that are among the first `k`. The first can be
+        had from every estimator, precision from "ips" and "dr", recall from "snips".
+    k : int or None, default=None
+        Count the first `k` positions of each list; None counts all.
+    estimator : {"ips", "snips", "dr"}, default="ips"
+        Inverse propensity scoring; self-normalised, which counts per relevant item
+        instead of per list; doubly robust. See Notes.
+    predicted : array-like of shape (n_rows,), default=None
+        Of a model, for "dr" only: expected feedback of each row once it is examined.
+    examination : array-like of shape (n_rows,), default=None
+        Chance of being examined at the position shown, from 0 to 1, for "dr" only.
+
+    Returns
+    -------
+    result : Bunch
+        ``value``, the estimate; ``standard_error``; ``low`` and ``high``, a 95 %
+        interval over lists; ``n_effective``, how many clicks of equal weight would
+        say as much as those the estimate rests on; ``n_lists``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is of the wrong type, shape or range, such as a propensity of 0;
+        if fewer than two lists have feedback; or if the metric cannot be had from the
+        estimator.
+
+    Warns
+    -----
+    UserWarning
+        If the estimate rests on fewer than 30 effective clicks.
+
+    See Also
+    --------
+    off_policy_difference : Two rankers judged from the same log.
+
+    Notes
+    -----
+    Let :math:`r_i` be the chance that row i is clicked once examined, and
+    :math:`\\lambda_i` its credit: :math:`1/\\log_2(1 + \\text{position})` for DCG,
+    :math:`1/\\min(k, n)` in a list of n for precision, 1 for recall, each among the
+    first k only. What is estimated is the sum of :math:`\\lambda_i r_i` over a list,
+    averaged over all lists, those without clicks too: `metrics.dcg_score` with
+    ``gain="linear"`` and ``empty="zero"``, of relevance nobody has seen.
+
+    "ips" puts :math:`c_i / p_i` for :math:`r_i` [1]_, [2]_. It is unbiased if
+    propensities are right and the examination model holds: a click takes an item that
+    was examined, and depends on no other.
+
+    "snips" divides the sum over all lists by that of :math:`c_i / p_i` [3]_, and
+    estimates the sum of :math:`\\lambda_i r_i` over that of :math:`r_i`: the mean
+    discount at which a relevant item stands, or recall. It only needs ratios of
+    propensities, which is all that `simulation.estimate_propensities` can know, and
+    mostly varies less. Its bias falls with the number of lists.
+
+    "dr" puts :math:`\\hat r_i + (c_i - \\alpha_i \\hat r_i) / p_i`, with
+    :math:`\\hat r_i` from `predicted` and :math:`\\alpha_i` from `examination` [4]_,
+    [5]_. It is unbiased if :math:`\\hat r_i` is right, or :math:`p_i` is the mean of
+    :math:`\\alpha_i`. Where the two are equal the model cancels out and "ips" remains:
+    nobody logs whether a row without a click was examined. So it takes one of two
+    things to differ: a logging ranker that drew its order, with its mean chances as
+    `propensities`; or weights that are bounded on purpose, ``propensities =
+    np.maximum(p, 0.1)`` with ``examination=p``. These have less variance, and their
+    bias is what the model gets wrong about the rows below the bound. The same bound
+    under "ips" counts these rows for less than they are.
+
+    NDCG cannot be estimated in this way. It divides by the DCG of the best order of
+    each list, which is not linear in relevance, and a single list's clicks do not say
+    what that order is. "snips" divides by the total relevance instead; in lists with
+    one relevant item each, that is NDCG.
+
+    Intervals: for "ips" and "dr" a t-interval with Hall's correction for skewness
+    [6]_; for "snips" one of the log-odds, with the standard error from the jackknife
+    over lists. Large weights are what is uncertain about a variance too, so that there
+    are ``n_effective - 1`` degrees of freedom. ``n_effective`` is
+    :math:`(\\sum x_i)^2 / \\sum x_i^2` of the terms :math:`x_i = \\lambda_i c_i / p_i`.
+
+    References
+    ----------
+    .. [1] T. Joachims, A. Swaminathan, T. Schnabel. Unbiased Learning-to-Rank with
+       Biased Feedback. WSDM 2017.
+    .. [2] A. Agarwal, K. Takatsu, I. Zaitsev, T. Joachims. A General Framework for
+       Counterfactual Learning-to-Rank. SIGIR 2019.
+    .. [3] A. Swaminathan, T. Joachims. The Self-Normalized Estimator for
+       Counterfactual Learning. NIPS 2015.
+    .. [4] M. Dudík, J. Langford, L. Li. Doubly Robust Policy Evaluation and Learning.
+       ICML 2011.
+    .. [5] H. Oosterhuis. Doubly Robust Estimation for Correcting Position Bias in Click
+       Feedback for Unbiased Learning to Rank. ACM TOIS 41 (3), 2023.
+    .. [6] P. Hall. On the Removal of Skewness by Transformation. JRSS B 54 (1), 1992.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_rankformer.counterfactual import off_policy_score
+    >>> from sklearn_rankformer.simulation import (
+    ...     rank_positions,
+    ...     simulate_position_biased_clicks,
+    ... )
+    >>> rng = np.random.default_rng(0)
+    >>> groups = np.repeat(np.arange(1000), 5)
+    >>> y = rng.integers(0, 2, 5000)
+    >>> shown = rank_positions(rng.normal(size=5000), groups)
+    >>> log = simulate_position_biased_clicks(y, shown, rng=rng)
+    >>> new_scores = y + rng.normal(size=5000)
+    >>> found = off_policy_score(
+    ...     log.labels, new_scores, groups, propensities=log.propensities, k=3
+    ... )
+    >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
+    (1.452, 1.355, 1.554)
+
+    Here the truth is known:
+
+    >>> from sklearn_rankformer.metrics import dcg_score
+    >>> relevance, as_is = log.click_probabilities, {"gain": "linear", "empty": "zero"}
+    >>> round(dcg_score(relevance, new_scores, groups, k=3, **as_is), 3)
+    1.479
+    """
+    _check_metric(metric, estimator)
+    log = _check_log(clicks, groups, propensities, estimator, predicted, examination)
+    credit = _credit(scores, "scores", log.lists, metric, k)
+    return _estimate(log, credit, _log_odds_bounds if log.per_item else _skewed_bounds)
+
+
+def off_policy_difference(
+    clicks,
+    scores_a,
+    scores_b,
+    groups,
+    *,
+    propensities,
+    metric="dcg",
+    k=None,
+    estimator="ips",
+    predicted=None,
+    examination=None,
+):
+    """Estimate from logged clicks how much better one ranking would be than another.
+
+    Both are judged by the same clicks, so that what is common to them cancels out: the
+    interval is far narrower than those of the two values suggest.
+
+    Parameters
+    ----------
+    clicks, groups, propensities, metric, k, estimator, predicted, examination
+        As in `off_policy_score`.
+    scores_a, scores_b : array-likes of shape (n_rows,)
+        Scores of the two rankers.
+
+    Returns
+    -------
+    result : Bunch
+        As from `off_policy_score`; ``value`` is that of a less that of b, and a is
+        better if ``low`` is above 0.
+
+    Raises
+    ------
+    ValueError
+        As in `off_policy_score`.
+
+    Warns
+    -----
+    UserWarning
+        If the estimate rests on fewer than 30 effective clicks. Clicks on items that
+        both rank alike do not count.
+
+    Notes
+    -----
+    The credit of a row is the difference of the two credits, and the interval is a
+    plain t-interval: such differences are hardly skewed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_rankformer.counterfactual import off_policy_difference
+    >>> rng = np.random.default_rng(0)
+    >>> groups = np.repeat(np.arange(1000), 5)
+    >>> clicks, propensities = rng.integers(0, 2, 5000), np.ones(5000)
+    >>> a, b = clicks + rng.normal(size=5000), rng.normal(size=5000)
+    >>> found = off_policy_difference(
+    ...     clicks, a, b, groups, propensities=propensities, metric="precision", k=2
+    ... )
+    >>> round(found.value, 2), round(found.low, 2), round(found.high, 2)
+    (0.19, 0.16, 0.21)
+    """
+    _check_metric(metric, estimator)
+    log = _check_log(clicks, groups, propensities, estimator, predicted, examination)
+    credit_a = _credit(scores_a, "scores_a", log.lists, metric, k)
+    credit_b = _credit(scores_b, "scores_b", log.lists, metric, k)
+    return _estimate(log, credit_a - credit_b, _symmetric_bounds)
+
+
+@dataclass(frozen=True)
+class _Log:
+    """Checked log, rows in the caller's order.
+
+    Attributes
+    ----------
+    lists : Lists
+    weighted : float64 ndarray of shape (n_rows,)
+        Clicks over propensities.
+    relevance : float64 ndarray of shape (n_rows,)
+        What is put for the chance of a click once examined; may be negative.
+    per_item : bool
+        Whether values are per relevant item, not per list.
+    """
+
+    lists: Lists
+    weighted: np.ndarray
+    relevance: np.ndarray
+    per_item: bool
+
+
+def _check_log(clicks, groups, propensities, estimator, predicted, examination):
+    clicks = check_labels(clicks, "clicks")
+    lists = split_lists(check_groups(groups, len(clicks)))
+    propensities = _check_propensities(propensities, len(clicks))
+    n_clicked = int((lists.reduce(np.maximum, clicks) > 0).sum())
+    if n_clicked < 2:
+        raise ValueError(
+            f"clicks has feedback in {n_clicked} lists, and no spread can be had from "
+            f"fewer than 2. Give a longer log."
+        )
+    weighted = relevance = clicks / propensities
+    if estimator == "dr":
+        predicted, examination = _check_model(predicted, examination, len(clicks))
+        relevance = weighted + predicted * (1 - examination / propensities)
+    elif predicted is not None or examination is not None:
+        name = "predicted" if predicted is not None else "examination"
+        raise ValueError(
+            f"{name} has no use for estimator={estimator!r}. Leave it out, or give "
+            f"estimator='dr'."
+        )
+    return _Log(lists, weighted, relevance, estimator == "snips")
+
+
+def _check_propensities(propensities, n_rows):
+    propensities = check_numbers(propensities, "propensities")
+    check_length(propensities, "propensities", n_rows, "clicks")
+    wrong = np.flatnonzero((propensities <= 0) | (propensities > 1))
+    if len(wrong):
+        shown = ", ".join(f"{propensities[row]:g} in row {row}" for row in wrong[:5])
+        raise ValueError(
+            f"propensities must lie above 0 and up to 1, got {len(wrong)} that do not: "
+            f"{shown}. Of an item that nobody can have seen, clicks say nothing: drop "
+            f"such rows, or let a model speak for them with estimator='dr', "
+            f"propensities=np.maximum(p, 0.1) and examination=p."
+        )
+    return propensities
+
+
+def _check_model(predicted, examination, n_rows):
+    if predicted is None or examination is None:
+        name = "predicted" if predicted is None else "examination"
+        raise ValueError(
+            f"estimator='dr' needs {name}. Give predicted, the feedback that a model "
+            f"expects of each row once examined, and examination, the chance of that "
+            f"at the position shown. Where this is what propensities hold too, the "
+            f"model cancels out: use estimator='ips', or bound the weights by "
+            f"propensities=np.maximum(p, 0.1) and examination=p."
+        )
+    predicted = check_numbers(predicted, "predicted")
+    check_length(predicted, "predicted", n_rows, "clicks")
+    refuse_negative(predicted, "predicted")
+    examination = check_numbers(examination, "examination")
+    check_length(examination, "examination", n_rows, "clicks")
+    if examination.min() < 0 or examination.max() > 1:
+        raise ValueError(
+            f"examination must hold chances from 0 to 1, got {examination.min():g} to "
+            f"{examination.max():g}."
+        )
+    return predicted, examination
+
+
+def _check_metric(metric, estimator):
+    check_option("estimator", estimator, ESTIMATORS)
+    if metric == "ndcg":
+        raise ValueError(
+            "metric='ndcg' cannot be estimated from clicks: the DCG of the best order "
+            "is not linear in relevance. Give metric='dcg', with estimator='snips' "
+            "for a value relative to the total relevance."
+        )
+    check_option("metric", metric, ("dcg", "precision", "recall"))
+    if metric == "precision" and estimator == "snips":
+        raise ValueError(
+            "metric='precision' is per list, and estimator='snips' counts per "
+            "relevant item. Give metric='recall', or estimator='ips'."
+        )
+    if metric == "recall" and estimator != "snips":
+        raise ValueError(
+            f"metric='recall' is per relevant item, and estimator={estimator!r} counts "
+            f"per list. Give metric='precision', or estimator='snips'."
+        )
+
+
+def _credit(scores, name, lists: Lists, metric, k) -> np.ndarray:
+    """Weight of each row's relevance in the value: (n_rows,)."""
+    scores = check_numbers(scores, name)
+    check_length(scores, name, lists.n_rows, "clicks")
+    k = check_k(k)
+    order, place = rank_rows(scores, lists), places(lists.lengths)
+    last = np.repeat(lists.lengths, lists.lengths)
+    last = last if k is None else np.minimum(last, k)
+    share = {"dcg": 1 / np.log2(place + 2), "precision": 1 / last, "recall": 1.0}
+    credit = np.where(place < last, share[metric], 0)
+    # Equal scores share what their places are worth.
+    first = place == 0
+    first[1:] |= scores[order][1:] != scores[order][:-1]
+    starts = np.flatnonzero(first)
+    n_tied = np.diff(starts, append=len(order))
+    means = np.empty(len(order))
+    means[order] = np.repeat(np.add.reduceat(credit, starts) / n_tied, n_tied)
+    return means
+
+
+def _estimate(log: _Log, credit, bounds_of) -> Bunch:
+    gained = log.lists.reduce(np.add, credit * log.relevance)
+    if log.per_item:
+        value, error = _ratio(gained, log.lists.reduce(np.add, log.relevance))
+    else:
+        value, error = gained.mean(), gained.std(ddof=1) / np.sqrt(len(gained))
+    n_effective = _effective_number(np.abs(credit) * log.weighted)
+    low = high = value
+    # Rankings that nowhere differ are known to be equal, whatever was clicked.
+    if credit.any():
+        _warn_few(n_effective)
+        n_free = max(min(n_effective, log.lists.n_lists) - 1, 1)
+        reach = t.ppf((1 + CONFIDENCE) / 2, n_free)
+        low, high = bounds_of(gained, value, error, reach)
+    if credit.any() and not n_effective:
+        error = low = high = np.nan
+    return Bunch(
+        value=float(value),
+        standard_error=float(error),
+        low=float(low),
+        high=float(high),
+        n_effective=float(n_effective),
+        n_lists=log.lists.n_lists,
+    )
+
+
+def _effective_number(terms):
+    # Scaled first, so that no square of a large weight overflows.
+    terms = terms / (terms.max() or 1)
+    return terms.sum() ** 2 / ((terms**2).sum() or 1)
+
+
+def _ratio(gained, total):
+    """Ratio of two sums over lists, and its standard error from the jackknife."""
+    without_one = (gained.sum() - gained) / (total.sum() - total)
+    error = np.sqrt(len(gained) - 1) * without_one.std()
+    return gained.sum() / total.sum(), error
+
+
+def _symmetric_bounds(gained, value, error, reach):
+    return value - reach * error, value + reach * error
+
+
+def _skewed_bounds(gained, value, error, reach):
+    """Bounds of a mean after Hall's cubic transformation, which has no skewness."""
+    spread = gained.std()
+    skewness = np.mean(((gained - value) / (spread or 1)) ** 3)
+    bend = skewness / (3 * np.sqrt(len(gained)))
+    if abs(bend) < 1e-6:  # a straight line, and no digits left to divide
+        return _symmetric_bounds(gained, value, error, reach)
+    ends = np.cbrt(1 + 3 * bend * (np.array([reach, -reach]) - bend / 2)) - 1
+    return value - ends / bend * error
+
+
+def _log_odds_bounds(gained, value, error, reach):
+    """Bounds of a share: symmetric in its log-odds, and within 0 and 1."""
+    if not 0 < value < 1:
+        return _symmetric_bounds(gained, value, error, reach)
+    return expit(
+        logit(value) + np.array([-1, 1]) * reach * error / (value * (1 - value))
+    )
+
+
+def _warn_few(n_effective):
+    if n_effective < FEW_CLICKS:
+        warn_user(
+            f"The estimate rests on {n_effective:.1f} effective clicks, fewer than "
+            f"{FEW_CLICKS}: its interval cannot be relied on. Give a longer log, one "
+            f"that was shown in another order, or bound the weights "
+            f"(estimator='dr')."
+        )
