@@ -11,7 +11,7 @@ estimated are summed per list, and the lists say how sure their mean is.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit
 from scipy.stats import t
 from sklearn.utils import Bunch
 
@@ -33,6 +33,7 @@ ESTIMATORS = ("ips", "snips", "dr")
 # Below this many effective clicks, 95 % intervals were seen to cover less than 92 %.
 FEW_CLICKS = 30
 CONFIDENCE = 0.95
+TINY = np.finfo(float).tiny
 
 
 def off_policy_score(
@@ -137,10 +138,12 @@ def off_policy_score(
     one relevant item each, that is NDCG.
 
     Intervals: for "ips" and "dr" a t-interval with Hall's correction for skewness
-    [6]_; for "snips" one of the log-odds, with the standard error from the jackknife
-    over lists. Large weights are what is uncertain about a variance too, so that there
-    are ``n_effective - 1`` degrees of freedom. ``n_effective`` is
-    :math:`(\\sum x_i)^2 / \\sum x_i^2` of the terms :math:`x_i = \\lambda_i c_i / p_i`.
+    [6]_; for "snips" one of the log-odds of the share, made from two such intervals
+    [7]_, with the jackknife's standard error beside it. A variance is uncertain too
+    where a few large weights decide it, so there are ``n_effective - 1`` degrees of
+    freedom. ``n_effective`` is :math:`(\\sum x_i)^2 / \\sum x_i^2` of the terms
+    :math:`x_i = \\lambda_i c_i / p_i`, for "snips" that of
+    :math:`(1 - \\lambda_i) c_i / p_i` if less.
 
     References
     ----------
@@ -155,6 +158,8 @@ def off_policy_score(
     .. [5] H. Oosterhuis. Doubly Robust Estimation for Correcting Position Bias in Click
        Feedback for Unbiased Learning to Rank. ACM TOIS 41 (3), 2023.
     .. [6] P. Hall. On the Removal of Skewness by Transformation. JRSS B 54 (1), 1992.
+    .. [7] G. Y. Zou, A. Donner. Construction of Confidence Limits about Effect
+       Measures: a General Approach. Statistics in Medicine 27 (10), 2008.
 
     Examples
     --------
@@ -186,7 +191,9 @@ def off_policy_score(
     _check_metric(metric, estimator)
     log = _check_log(clicks, groups, propensities, estimator, predicted, examination)
     credit = _credit(scores, "scores", log.lists, metric, k)
-    return _estimate(log, credit, _log_odds_bounds if log.per_item else _skewed_bounds)
+    if log.per_item:
+        return _estimate(log, credit, [credit, 1 - credit], _share_bounds)
+    return _estimate(log, credit, [credit], _skewed_bounds)
 
 
 def off_policy_difference(
@@ -254,7 +261,8 @@ def off_policy_difference(
     log = _check_log(clicks, groups, propensities, estimator, predicted, examination)
     credit_a = _credit(scores_a, "scores_a", log.lists, metric, k)
     credit_b = _credit(scores_b, "scores_b", log.lists, metric, k)
-    return _estimate(log, credit_a - credit_b, _symmetric_bounds)
+    credit = credit_a - credit_b
+    return _estimate(log, credit, [np.abs(credit)], _symmetric_bounds)
 
 
 @dataclass(frozen=True)
@@ -380,22 +388,61 @@ def _credit(scores, name, lists: Lists, metric, k) -> np.ndarray:
     return means
 
 
-def _estimate(log: _Log, credit, bounds_of) -> Bunch:
-    gained = log.lists.reduce(np.add, credit * log.relevance)
-    if log.per_item:
-        value, error = _ratio(gained, log.lists.reduce(np.add, log.relevance))
+@dataclass(frozen=True)
+class _Sums:
+    """What an estimate and its interval are made of, list by list.
+
+    Attributes
+    ----------
+    gained : float64 ndarray of shape (n_lists,)
+        Credits times relevance.
+    total : float64 ndarray of shape (n_lists,), or None
+        Relevance, if the value is a ratio of sums, and None if it is a mean.
+    """
+
+    gained: np.ndarray
+    total: np.ndarray | None
+
+    @property
+    def value(self) -> float:
+        """The estimate."""
+        if self.total is None:
+            return self.gained.mean()
+        return self.gained.sum() / self.total.sum()
+
+    @property
+    def error(self) -> float:
+        """Its standard error; of a ratio from the jackknife."""
+        n = len(self.gained)
+        if self.total is None:
+            return self.gained.std(ddof=1) / np.sqrt(n)
+        without_one = self.gained.sum() - self.gained
+        without_one /= self.total.sum() - self.total
+        return without_one.std() * np.sqrt(n - 1)
+
+
+def _estimate(log: _Log, credit, sides, bounds_of) -> Bunch:
+    """Result for credits; each of the sides has to rest on clicks of its own."""
+    total = log.lists.reduce(np.add, log.relevance) if log.per_item else None
+    sums = _Sums(log.lists.reduce(np.add, credit * log.relevance), total)
+    value, error = sums.value, sums.error
+    n_effective = min(_effective_number(one * log.weighted) for one in sides)
+    # As of rankings that never differ: no clicks could have changed the value.
+    is_known = not all(one.any() for one in sides)
+    if is_known:
+        low = high = value
+    elif not n_effective:
+        low = high = error = np.nan
     else:
-        value, error = gained.mean(), gained.std(ddof=1) / np.sqrt(len(gained))
-    n_effective = _effective_number(np.abs(credit) * log.weighted)
-    low = high = value
-    # Rankings that nowhere differ are known to be equal, whatever was clicked.
-    if credit.any():
-        _warn_few(n_effective)
         n_free = max(min(n_effective, log.lists.n_lists) - 1, 1)
-        reach = t.ppf((1 + CONFIDENCE) / 2, n_free)
-        low, high = bounds_of(gained, value, error, reach)
-    if credit.any() and not n_effective:
-        error = low = high = np.nan
+        low, high = bounds_of(sums, t.ppf((1 + CONFIDENCE) / 2, n_free))
+    if n_effective < FEW_CLICKS and not is_known:
+        warn_user(
+            f"The estimate rests on {n_effective:.1f} effective clicks, fewer than "
+            f"{FEW_CLICKS}: its interval cannot be relied on. Give a longer log, one "
+            f"that was shown in another order, or bound the weights "
+            f"(estimator='dr')."
+        )
     return Bunch(
         value=float(value),
         standard_error=float(error),
@@ -412,42 +459,39 @@ def _effective_number(terms):
     return terms.sum() ** 2 / ((terms**2).sum() or 1)
 
 
-def _ratio(gained, total):
-    """Ratio of two sums over lists, and its standard error from the jackknife."""
-    without_one = (gained.sum() - gained) / (total.sum() - total)
-    error = np.sqrt(len(gained) - 1) * without_one.std()
-    return gained.sum() / total.sum(), error
+def _symmetric_bounds(sums: _Sums, reach):
+    return sums.value - reach * sums.error, sums.value + reach * sums.error
 
 
-def _symmetric_bounds(gained, value, error, reach):
-    return value - reach * error, value + reach * error
-
-
-def _skewed_bounds(gained, value, error, reach):
+def _skewed_bounds(sums: _Sums, reach):
     """Bounds of a mean after Hall's cubic transformation, which has no skewness."""
-    spread = gained.std()
-    skewness = np.mean(((gained - value) / (spread or 1)) ** 3)
-    bend = skewness / (3 * np.sqrt(len(gained)))
+    spread = sums.gained.std()
+    skewness = np.mean(((sums.gained - sums.value) / (spread or 1)) ** 3)
+    bend = skewness / (3 * np.sqrt(len(sums.gained)))
     if abs(bend) < 1e-6:  # a straight line, and no digits left to divide
-        return _symmetric_bounds(gained, value, error, reach)
+        return _symmetric_bounds(sums, reach)
     ends = np.cbrt(1 + 3 * bend * (np.array([reach, -reach]) - bend / 2)) - 1
-    return value - ends / bend * error
+    return sums.value - ends / bend * sums.error
 
 
-def _log_odds_bounds(gained, value, error, reach):
-    """Bounds of a share: symmetric in its log-odds, and within 0 and 1."""
-    if not 0 < value < 1:
-        return _symmetric_bounds(gained, value, error, reach)
-    return expit(
-        logit(value) + np.array([-1, 1]) * reach * error / (value * (1 - value))
-    )
+def _share_bounds(sums: _Sums, reach):
+    """Bounds of a share, from those of what is in it and of what is not.
+
+    The log-odds of the share are a difference of two logarithms, each with bounds of
+    its own. On either side the two distances add up as two standard errors would.
+    """
+    parts = sums.gained, sums.total - sums.gained
+    # A lower bound that is not positive is none.
+    ends = [np.maximum(_skewed_bounds(_Sums(one, None), reach), TINY) for one in parts]
+    middles = np.log([one.mean() for one in parts])
+    (down_in, up_in), (down_out, up_out) = np.abs(np.log(ends) - middles[:, None])
+    spreads = parts[0].std() * parts[1].std()
+    correlation = np.cov(*parts, ddof=0)[0, 1] / (spreads or 1)
+    down = _distance(down_in, up_out, correlation)
+    up = _distance(up_in, down_out, correlation)
+    return expit(middles[0] - middles[1] + np.array([-down, up]))
 
 
-def _warn_few(n_effective):
-    if n_effective < FEW_CLICKS:
-        warn_user(
-            f"The estimate rests on {n_effective:.1f} effective clicks, fewer than "
-            f"{FEW_CLICKS}: its interval cannot be relied on. Give a longer log, one "
-            f"that was shown in another order, or bound the weights "
-            f"(estimator='dr')."
-        )
+def _distance(one, other, correlation):
+    # The cosine rule; rounding may lift a correlation a hair above 1.
+    return np.sqrt(max(one**2 + other**2 - 2 * correlation * one * other, 0))

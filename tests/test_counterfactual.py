@@ -66,6 +66,14 @@ def sums_of(problem, estimator, credit):
     return list(gained.values()), list(total.values())
 
 
+def effective(problem, credit):
+    """Number of clicks of equal weight that would say as much."""
+    columns = credit, problem["clicks"], problem["propensities"]
+    terms = [worth * c / p for worth, c, p in zip(*columns, strict=True)]
+    squares = sum(x * x for x in terms)
+    return sum(terms) ** 2 / squares if squares else 0.0
+
+
 def loop(problem, scores, metric, estimator, k):
     """Value, standard error and effective clicks."""
     credit = [0.0] * len(scores)
@@ -75,14 +83,9 @@ def loop(problem, scores, metric, estimator, k):
             rows, credits_of([scores[i] for i in rows], metric, k), strict=True
         ):
             credit[i] = worth
-    terms = [
-        worth * c / p
-        for worth, c, p in zip(
-            credit, problem["clicks"], problem["propensities"], strict=True
-        )
-    ]
-    squares = sum(x * x for x in terms)
-    n_effective = sum(terms) ** 2 / squares if squares else 0.0
+    n_effective = effective(problem, credit)
+    if estimator == "snips":
+        n_effective = min(n_effective, effective(problem, [1 - one for one in credit]))
     gained, total = sums_of(problem, estimator, credit)
     n = len(gained)
     if estimator != "snips":
@@ -143,7 +146,7 @@ def test_value_and_error_equal_loops_over_lists_and_orders_of_ties(
     assert found.n_lists == len(set(problem["groups"]))
     if n_effective:
         assert found.standard_error == pytest.approx(error, abs=1e-9)
-    else:
+    elif found.value != 1:
         assert np.isnan([found.standard_error, found.low, found.high]).all()
 
 
@@ -328,13 +331,14 @@ def log_of_clicks(n_lists=80, seed=0):
 
 
 def test_effective_clicks_are_all_clicks_where_their_weights_are_equal():
-    clicks, groups, scores = log_of_clicks()
-    options = {"propensities": np.full(len(clicks), 0.5), "metric": "recall"}
-    found = off_policy_score(clicks, scores, groups, estimator="snips", **options)
+    clicks = np.random.default_rng(0).integers(0, 2, 400)
+    log = {"clicks": clicks, "groups": np.repeat(np.arange(100), 4)}
+    log |= {"propensities": np.full(400, 0.5), "metric": "precision"}
+    found = off_policy_score(scores=np.arange(400), **log)
     assert found.n_effective == pytest.approx(clicks.sum())
-    options["propensities"][np.flatnonzero(clicks)[0]] = 1e-6
+    log["propensities"][np.flatnonzero(clicks)[0]] = 1e-6
     with pytest.warns(UserWarning, match=r"rests on 1\.0 effective clicks"):
-        found = off_policy_score(clicks, scores, groups, estimator="snips", **options)
+        found = off_policy_score(scores=np.arange(400), **log)
     assert found.n_effective == pytest.approx(1, abs=1e-3)
 
 
@@ -363,23 +367,34 @@ def test_bounds_of_a_mean_lie_where_the_corrected_statistic_meets_the_quantile()
         assert corrected == pytest.approx(expected)
 
 
-def test_bounds_of_a_share_are_symmetric_in_log_odds_and_lie_within_0_and_1():
+def test_bounds_of_a_share_agree_with_those_of_its_complement_and_lie_within_0_and_1():
+    rng = np.random.default_rng(0)
+    log = {"clicks": rng.integers(0, 2, 300), "groups": np.repeat(np.arange(100), 3)}
+    log |= {"propensities": rng.uniform(0.3, 1, 300)}
+    log |= {"metric": "recall", "estimator": "snips"}
+    scores = rng.normal(size=300)
+    # The first of three is one share, the other two are the rest.
+    top = off_policy_score(scores=scores, k=1, **log)
+    rest = off_policy_score(scores=-scores, k=2, **log)
+    assert 0 < top.low < top.value < top.high < 1
+    assert_allclose(
+        [rest.value, rest.low, rest.high], 1 - np.array([top.value, top.high, top.low])
+    )
+    assert rest.n_effective == pytest.approx(top.n_effective)
+
+
+def test_recall_of_all_positions_is_known_whatever_is_clicked():
     clicks, groups, scores = log_of_clicks()
-    propensities = np.full(len(clicks), 0.5)
     found = off_policy_score(
         clicks,
         scores,
         groups,
-        propensities=propensities,
+        propensities=np.ones(len(clicks)),
         metric="recall",
-        k=4,
         estimator="snips",
     )
-    low, middle, high = (
-        math.log(one / (1 - one)) for one in (found.low, found.value, found.high)
-    )
-    assert middle == pytest.approx((low + high) / 2)
-    assert 0 < found.low < found.value < found.high < 1
+    assert (found.value, found.low, found.high) == (1, 1, 1)
+    assert found.standard_error == pytest.approx(0, abs=1e-12)
 
 
 def test_few_clicks_are_warned_of_and_none_give_no_interval():
@@ -389,6 +404,12 @@ def test_few_clicks_are_warned_of_and_none_give_no_interval():
         found = off_policy_score(clicks, -clicks, groups, **options)
     assert found.value == 0
     assert np.isnan([found.standard_error, found.low, found.high]).all()
+    options |= {"metric": "recall", "estimator": "snips"}
+    with pytest.warns(UserWarning, match=r"0\.0 effective clicks"):
+        found = off_policy_score(clicks, clicks, groups, **options)
+    assert found.value == 1
+    assert np.isnan([found.standard_error, found.low, found.high]).all()
+    options |= {"metric": "dcg", "estimator": "ips"}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = off_policy_score(clicks, clicks, groups, **options)
