@@ -30,8 +30,8 @@ from ._warnings import warn_user
 __all__ = ["off_policy_difference", "off_policy_score"]
 
 ESTIMATORS = ("ips", "snips", "dr")
-# Below this many effective clicks, 95 % intervals were seen to cover less than 92 %.
-FEW_CLICKS = 30
+# Below it 95 % intervals were seen to cover 88 %, from it on 93 % at least.
+FEW_CLICKS = 10
 CONFIDENCE = 0.95
 TINY = np.finfo(float).tiny
 
@@ -96,7 +96,7 @@ def off_policy_score(
     Warns
     -----
     UserWarning
-        If the estimate rests on fewer than 30 effective clicks.
+        If the estimate rests on fewer than 10 effective clicks.
 
     See Also
     --------
@@ -108,8 +108,8 @@ def off_policy_score(
     :math:`\\lambda_i` its credit: :math:`1/\\log_2(1 + \\text{position})` for DCG,
     :math:`1/\\min(k, n)` in a list of n for precision, 1 for recall, each among the
     first k only. What is estimated is the sum of :math:`\\lambda_i r_i` over a list,
-    averaged over all lists, those without clicks too: `metrics.dcg_score` with
-    ``gain="linear"`` and ``empty="zero"``, of relevance nobody has seen.
+    averaged over all lists, those without clicks too. For DCG that is
+    `metrics.dcg_score` of :math:`r_i`, with ``gain="linear"`` and ``empty="zero"``.
 
     "ips" puts :math:`c_i / p_i` for :math:`r_i` [1]_, [2]_. It is unbiased if
     propensities are right and the examination model holds: a click takes an item that
@@ -123,14 +123,14 @@ def off_policy_score(
 
     "dr" puts :math:`\\hat r_i + (c_i - \\alpha_i \\hat r_i) / p_i`, with
     :math:`\\hat r_i` from `predicted` and :math:`\\alpha_i` from `examination` [4]_,
-    [5]_. It is unbiased if :math:`\\hat r_i` is right, or :math:`p_i` is the mean of
-    :math:`\\alpha_i`. Where the two are equal the model cancels out and "ips" remains:
-    nobody logs whether a row without a click was examined. So it takes one of two
-    things to differ: a logging ranker that drew its order, with its mean chances as
-    `propensities`; or weights that are bounded on purpose, ``propensities =
-    np.maximum(p, 0.1)`` with ``examination=p``. These have less variance, and their
-    bias is what the model gets wrong about the rows below the bound. The same bound
-    under "ips" counts these rows for less than they are.
+    [5]_. With :math:`\\alpha_i` right, it is unbiased if :math:`\\hat r_i` is right or
+    :math:`p_i` is the mean of :math:`\\alpha_i`. Where these two are equal, the model
+    cancels out and "ips" remains: nobody logs whether a row without a click was
+    examined. So there are two uses. A logging ranker that drew its order
+    has mean chances for `propensities`. Or weights are bounded on purpose,
+    ``propensities=np.maximum(p, 0.1)`` with ``examination=p``: less variance, and for
+    bias what the model gets wrong about the rows below the bound, which "ips" with the
+    same bound counts for less than they are.
 
     NDCG cannot be estimated in this way. It divides by the DCG of the best order of
     each list, which is not linear in relevance, and a single list's clicks do not say
@@ -140,10 +140,10 @@ def off_policy_score(
     Intervals: for "ips" and "dr" a t-interval with Hall's correction for skewness
     [6]_; for "snips" one of the log-odds of the share, made from two such intervals
     [7]_, with the jackknife's standard error beside it. A variance is uncertain too
-    where a few large weights decide it, so there are ``n_effective - 1`` degrees of
-    freedom. ``n_effective`` is :math:`(\\sum x_i)^2 / \\sum x_i^2` of the terms
-    :math:`x_i = \\lambda_i c_i / p_i`, for "snips" that of
-    :math:`(1 - \\lambda_i) c_i / p_i` if less.
+    where a few large weights decide it, so degrees of freedom are one less than the
+    effective clicks, or the lists if fewer. ``n_effective`` is
+    :math:`(\\sum x_i)^2 / \\sum x_i^2` of the terms :math:`x_i = \\lambda_i c_i / p_i`,
+    for "snips" that of :math:`(1 - \\lambda_i) c_i / p_i` if less.
 
     References
     ----------
@@ -235,7 +235,7 @@ def off_policy_difference(
     Warns
     -----
     UserWarning
-        If the estimate rests on fewer than 30 effective clicks. Clicks on items that
+        If the estimate rests on fewer than 10 effective clicks. Clicks on items that
         both rank alike do not count.
 
     Notes

@@ -400,7 +400,7 @@ def test_recall_of_all_positions_is_known_whatever_is_clicked():
 def test_few_clicks_are_warned_of_and_none_give_no_interval():
     groups, clicks = np.repeat(np.arange(40), 2), np.tile([0, 1], 40)
     options = {"propensities": np.ones(80), "k": 1}
-    with pytest.warns(UserWarning, match=r"0\.0 effective clicks, fewer than 30"):
+    with pytest.warns(UserWarning, match=r"0\.0 effective clicks, fewer than 10"):
         found = off_policy_score(clicks, -clicks, groups, **options)
     assert found.value == 0
     assert np.isnan([found.standard_error, found.low, found.high]).all()
