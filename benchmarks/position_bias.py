@@ -6,11 +6,12 @@ from clicks as they are, and weighed by one over the propensity, and are judged 
 random-order searches that neither the estimate nor the training has seen, where
 position tells nothing of relevance.
 
-Simulated: lists shown by a good, a poor or a random ranker to users who look at
-position p with chance p ** -strength. Rankers learn from clicks as they are, weighed by
-the true propensities or by estimated ones, and with `position=` where `fit` takes it;
-they are judged by the true relevance of other lists. How much of the gap between clicks
-as they are and true propensities is closed is said where that gap is beyond noise.
+Simulated: lists shown by a good ranker (a GBDT that has learned 50 lists' labels), a
+poor one (a feature of no use) or in random order, to users who look at position p with
+chance p ** -strength. Rankers learn from clicks as they are, weighed by the true
+propensities or by estimated ones, and with `position=` where `fit` takes it; they are
+judged by the true relevance of other lists. How much of the gap between clicks as they
+are and true propensities is closed is said where that gap is beyond noise.
 
     python benchmarks/position_bias.py --data DIR --jobs 2 --publish
     python benchmarks/position_bias.py --only simulated --jobs 2 --publish
@@ -24,6 +25,7 @@ from _compare import in_own_columns, paired_interval, per_list_ndcg
 from _data import list_folds, load_lists
 from _report import markdown_table, write_results
 from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
+from sklearn.ensemble import HistGradientBoostingRegressor
 
 from sklearn_rankformer import MLPRanker, RankFormerRanker
 from sklearn_rankformer.simulation import (
@@ -37,8 +39,9 @@ from sklearn_rankformer.simulation import (
 SHOWN = (1, 2, 3, 5, 10, 20, 30)
 MAX_WEIGHT = 10
 STRENGTHS = (0.0, 1.0, 2.0)
-# Noise of the ranker that shows the lists, beside a utility of standard deviation 1.
-NOISE = {"good": 0.5, "poor": 3.0, "random": np.inf}
+RANKERS = ("good", "poor", "random")
+# Each list is shown to so many: of few clicks, noise would hide any bias.
+N_USERS = 3
 NAIVE, TRUE = "clicks as they are", "true propensities"
 
 
@@ -116,29 +119,39 @@ def page(rates, rows):
 
 def run_simulated(strength, shown_by, seed, quick):
     """NDCG@10 of test lists, by the true relevance, for every way to train."""
-    n_lists = 250 if quick else 1250
+    n_lists = 250 if quick else 1000
     data = load_lists(
         "synthetic", n_lists=n_lists, list_size=(5, 15), random_state=seed
     )
     rng = np.random.default_rng(seed)
-    train = data.groups < 0.8 * n_lists
-    X, y, groups = data.X[train], data.y[train], data.groups[train]
-    noise = rng.normal(size=len(y))
-    spread = NOISE[shown_by]
-    scores = noise if np.isinf(spread) else data.utility[train] + spread * noise
-    position = rank_positions(scores, groups)
+    test = data.groups >= 0.8 * n_lists
+    rows = np.tile(np.flatnonzero(~test), N_USERS)
+    X, y = data.X[rows], data.y[rows]
+    groups = data.groups[rows] + n_lists * np.repeat(
+        np.arange(N_USERS), len(rows) // N_USERS
+    )
+    position = rank_positions(_shown_scores(data, shown_by, rng)[rows], groups)
     log = simulate_position_biased_clicks(y, position, eta=strength, rng=rng)
-    propensities = {
-        TRUE: log.propensities,
-        "estimated": _estimated(y, groups, position, strength, rng),
-    }
+    estimated = _estimated(y, groups, position, strength, rng)
+    propensities = {TRUE: log.propensities, "estimated propensities": estimated}
     found = {}
     for how, more in _ways(log.labels, position, propensities).items():
         ranker = RankFormerRanker(random_state=seed, **network_params(quick))
         ranker.fit(X, log.labels, groups, **more)
-        scores = ranker.predict(data.X[~train], data.groups[~train])
-        found[how] = per_list_ndcg(data.y[~train], scores, data.groups[~train])
+        scores = ranker.predict(data.X[test], data.groups[test])
+        found[how] = per_list_ndcg(data.y[test], scores, data.groups[test])
     return found
+
+
+def _shown_scores(data, shown_by, rng):
+    """Scores of the ranker in place, which knows no more than features tell."""
+    if shown_by == "random":
+        return rng.random(len(data.y))
+    if shown_by == "poor":  # a feature that has nothing to do with relevance
+        return data.X[:, -1]
+    few = data.groups < 50
+    learner = HistGradientBoostingRegressor(max_iter=30, random_state=0)
+    return learner.fit(data.X[few], data.y[few]).predict(data.X)
 
 
 def _estimated(y, groups, position, strength, rng):
@@ -221,7 +234,7 @@ def main_simulated(args):
         {"strength": strength, "shown_by": name, "seed": seed, "quick": args.quick}
         for seed in range(args.seeds)
         for strength in STRENGTHS
-        for name in NOISE
+        for name in RANKERS
     ]
     done = run_jobs(run_simulated, tasks, n_jobs=args.jobs, minutes=args.minutes)
     rows = summarise_simulated(done)
