@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import off_policy
 import pytest
 from _compare import auc_by_weight, paired_interval, pooled_interval
 from _data import OWN_SPLITS, own_split
@@ -17,11 +18,13 @@ from _run import PUBLISHED, parse, parser_of, run_jobs
 from hypothesis import given
 from hypothesis import strategies as st
 from list_value import list_features
+from position_bias import summarise_simulated
 from sklearn.metrics import roc_auc_score
 from speed import padding_share
 
 from sklearn_rankformer._batching import draw_batches, make_batch
 from sklearn_rankformer._lists import split_lists
+from sklearn_rankformer.metrics import METRICS
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 NAMES = sorted(path.stem for path in BENCHMARKS.glob("[!_]*.py"))
@@ -48,6 +51,7 @@ def test_every_benchmark_answers_help(name, capsys):
             {".json", ".md", ".png"},
         ),
         ("rank_uncertainty", ["--seeds", "1"], {".json", ".md"}),
+        ("off_policy", [], {".json", ".md"}),
         ("speed", ["--only", "padding"], {".json", ".md"}),
     ],
 )
@@ -217,6 +221,46 @@ def test_item_value_is_measured_on_every_set(small_sets, capsys):
         assert page.count(name) == 7  # four models, and three gaps
     assert "nan" not in page
     assert page.split("\n\n", 1)[1] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("metric", ["dcg", "precision"])
+def test_truth_of_the_off_policy_benchmark_is_the_metric_of_the_relevance(metric):
+    world = off_policy.make_world(200, 0)
+    options = {"groups": world["groups"], "k": off_policy.K, "empty": "zero"}
+    if metric == "dcg":
+        options["gain"] = "linear"
+        values = [
+            METRICS[metric](world["relevance"], world[name], **options)
+            for name in ("new", "rival")
+        ]
+    else:  # linear in relevance, so that draws of it have the right mean
+        rng = np.random.default_rng(0)
+        draws = rng.random((2000, len(world["relevance"]))) < world["relevance"]
+        values = [
+            np.mean([METRICS[metric](one, world[name], **options) for one in draws])
+            for name in ("new", "rival")
+        ]
+    found = off_policy.truth(world, metric, compared=False, per_item=False)
+    assert found == pytest.approx(values[0], rel=2e-3)
+    found = off_policy.truth(world, metric, compared=True, per_item=False)
+    assert found == pytest.approx(values[0] - values[1], abs=2e-3)
+
+
+def test_share_of_the_gap_is_said_only_where_there_is_one():
+    rng = np.random.default_rng(0)
+    base = rng.random(300)
+
+    def bed(strength, gap):
+        done = [({"strength": strength, "shown_by": "good"}, {})]
+        gains = {"clicks as they are": 0, "true propensities": gap, "estimated": 0.3}
+        for how, gain in gains.items():
+            done[0][1][how] = base + gain + 0.01 * rng.normal(size=300)
+        return done
+
+    rows = summarise_simulated(bed(0.0, 0.0) + bed(1.0, 0.6))
+    shares = {(row["strength"], row["trained on"]): row.get("closed") for row in rows}
+    assert shares.pop(("1", "estimated")) == pytest.approx(0.5, abs=0.01)
+    assert set(shares.values()) == {None}
 
 
 def test_cached_runs_are_not_run_again(tmp_path):

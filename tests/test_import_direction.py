@@ -33,6 +33,8 @@ PARTS = {
     "simulation",
     "datasets",
     "calibration",
+    "counterfactual",
+    "interleaving",
 }
 DATA = {"_network", "_columns", "_positions", "_rows", "_chances"}
 TOOLS = {"model_selection"}
@@ -246,6 +248,7 @@ training.train, training._loop, metrics._gains, lists._keys, RankerAdapter._priv
 def test_what_needs_no_network_loads_no_torch():
     light = ["metrics", "scoring", "adapters", "datasets", "model_selection"]
     light += ["inspection", "calibration", "comparison", "ensemble"]
+    light += ["counterfactual", "interleaving"]
     there = [name for name in light if (PACKAGE / f"{name}.py").exists()]
     code = f"import sys; from {NAME} import {', '.join(there)}; print(*sys.modules)"
     run = subprocess.run(
