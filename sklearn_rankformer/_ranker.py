@@ -133,7 +133,7 @@ class RankFormerRanker(NeuralRanker):
     positions_, position_bias_ : ndarray of shape (n_positions,)
         Positions given to `fit`, and what each adds to a score in training, 0 on
         average: the logarithm of the chance to be seen there, as far as the log tells
-        it from what items are worth.
+        it from what items are worth, and drawn to 0 where the steps were few.
     calibrated_on_ : int
         Number of held-out lists on which the chances of `predict_list_value` and
         `predict_item_value` were fitted; 0 where none was held out.
