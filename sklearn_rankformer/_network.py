@@ -525,9 +525,9 @@ class PositionBias(nn.Module):
     returns : as the scores
     """
 
-    # Steps three times the network's: at its own rate the bias comes too late, at ten
+    # Steps five times the network's: at its own rate the bias comes too late, at ten
     # times it takes from the items what a good ranker's positions say of their worth.
-    SCALE = 3.0
+    SCALE = 5.0
 
     def __init__(self, n_members: int, n_positions: int):
         super().__init__()

@@ -34,7 +34,7 @@ def click_log(n_lists=300, size=8, strength=1.5, seed=0, skill=0.5):
 @both
 def test_the_bias_of_positions_is_learned(make):
     X, y, groups, position, _ = click_log(n_lists=1500)
-    ranker = make(max_epochs=10, n_members=1, random_state=0)
+    ranker = make(max_epochs=10, n_members=1, batch_items=128, random_state=0)
     ranker.fit(X, y, groups=groups, position=position)
     assert ranker.positions_.tolist() == list(range(1, 9))
     true = -1.5 * np.log(np.arange(1, 9))
@@ -56,7 +56,8 @@ def test_positions_that_misled_no_longer_do():
     new = click_log(n_lists=200, seed=2)
 
     def quality(**given):
-        ranker = RankFormerRanker(max_epochs=8, n_members=1, random_state=0)
+        params = {"max_epochs": 8, "n_members": 1, "batch_items": 128}
+        ranker = RankFormerRanker(**params, random_state=0)
         ranker.fit(X, y, groups=groups, **given)
         scores = ranker.predict(new[0], groups=new[2])
         return ndcg_score(new[4] > 0.5, scores, new[2])
