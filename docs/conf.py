@@ -29,14 +29,14 @@ templates_path = ["_templates"]
 
 autosummary_generate = True
 autodoc_member_order = "groupwise"
-# A constructor with thirty parameters: one a line, and none broken within a word.
-python_maximum_signature_line_length = 88
+default_role = "py:obj"  # `fit` in a docstring leads to the method, where it is one
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
 html_theme = "furo"
 html_title = f"sklearn-rankformer {release}"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 html_css_files = ["custom.css"]
 html_search_scorer = str(Path(__file__).parent / "search_order.js")
 

@@ -1,12 +1,14 @@
 """
-Answer or abstain, at a precision that is promised
-==================================================
+Show a list or not: a threshold with a promised precision
+=========================================================
 
 `RankFormerRanker.predict_list_value` gives each list the chance of holding something
 relevant. Where to cut? A threshold that answers 80 % right on the lists it was picked
 on answers fewer right on others: it was picked for its luck. `pick_threshold` allows
 for that. Before, look at whether the chances say more than which market, or device, a
 list comes from.
+
+Guide: :doc:`/list_value`.
 """
 
 import matplotlib.pyplot as plt

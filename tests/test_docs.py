@@ -116,6 +116,23 @@ def test_code_of_the_page_runs(page, tmp_path, monkeypatch, request):
         exec(compile(code, page, "exec"), {"__name__": "page"})
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+def test_tutorial_runs(tmp_path, monkeypatch, hidden_figures):
+    for library in ("lightgbm", "pandas"):
+        pytest.importorskip(library)
+    code = text_of("examples/plot_tutorial.py")
+    smaller = {
+        "n_lists=1500": "n_lists=60",
+        '"n_members": 2, "max_epochs": 10': '"n_members": 1, "max_epochs": 1',
+        "n_estimators=60": "n_estimators=5",
+    }
+    for large, small in smaller.items():
+        assert large in code
+        code = code.replace(large, small)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "tutorial", "exec"), {"__name__": "tutorial"})
+
+
 @pytest.mark.parametrize("page", NOT_RUN)
 def test_pages_that_are_not_run_hold_code(page):
     assert code_of(page).strip()
