@@ -52,7 +52,7 @@ def docs(session):
 @nox.session
 def browser(session):
     """Open every page of the built site in Chromium; needs it and its driver."""
-    session.install("-q", "selenium>=4.20")
+    session.install("-q", "-c", PINS["newest"], "selenium")
     site = session.posargs or ["docs/_build/html"]
     session.run("python", "tools/check_site.py", *site)
 

@@ -23,9 +23,7 @@ from sklearn_rankformer.datasets import make_ranking
 try:
     from dask.distributed import Client
 except ImportError as error:
-    raise SystemExit(
-        'This example needs Dask: pip install -e ".[dask]"'
-    ) from error
+    raise SystemExit('This example needs Dask: pip install -e ".[dask]"') from error
 
 
 def main():

@@ -23,9 +23,7 @@ from sklearn_rankformer.scoring import get_scorer
 try:
     import optuna
 except ImportError as error:
-    raise SystemExit(
-        'This example needs Optuna: pip install -e ".[tune]"'
-    ) from error
+    raise SystemExit('This example needs Optuna: pip install -e ".[tune]"') from error
 
 parser = argparse.ArgumentParser(description="Search with Optuna.")
 parser.add_argument("--trials", type=int, default=8)

@@ -2,15 +2,14 @@
 Tutorial: from a click log to a served ranker
 =============================================
 
-A hotel search engine has a log: what was shown for each search, at which place, and what
-was clicked. From it we train a ranker, compare it with LightGBM, take out what the
-place did to the clicks, ask which lists are worth showing, look into one list, and serve
-the ranker.
+A hotel search engine has a log: what was shown for each search, at which place, and
+what was clicked. From it we train a ranker, compare it with LightGBM, take out what the
+place did to the clicks, ask which lists are any good, look into one list, and serve the
+ranker.
 
-The log is drawn by the package, with nothing to download. That has an advantage: the
-relevance behind the clicks is known, so that at the end the truth can judge. All
-numbers below were computed when this page was built, on few searches and with small
-settings, so expect noise.
+The log is drawn by the package, with nothing to download. So the relevance behind the
+clicks is known, and at the end the truth can judge. All numbers below were computed
+when this page was built, on few searches and with small settings: expect noise.
 """
 
 import tempfile

@@ -590,7 +590,10 @@ PATHS = [
     Path("a search with `X_val`, of another length than `X`", held_out_through_search),
     Path("`GridSearchCV` of a ranker", grid_search),
     Path("`GridSearchCV` of a pipeline", grid_search_pipeline),
-    Path("`GridSearchCV` of a pipeline with `n_jobs=2`", partial(grid_search_pipeline, n_jobs=2)),
+    Path(
+        "`GridSearchCV` of a pipeline with `n_jobs=2`",
+        partial(grid_search_pipeline, n_jobs=2),
+    ),
     Path(
         "`GridSearchCV` of a pipeline with a scorer object",
         partial(grid_search_pipeline, scoring=get_scorer("ndcg@10")),
@@ -719,7 +722,9 @@ def outcome(path):
 def page():
     """Return the text of ``docs/paths.md``."""
     works = [p for p in PATHS if p.routed == p.column == WORKS]
-    rows = [f"| {p.name} | {outcome(p)} | {p.instead} |" for p in PATHS if p not in works]
+    rows = [
+        f"| {p.name} | {outcome(p)} | {p.instead} |" for p in PATHS if p not in works
+    ]
     names = [f"- {p.name}" for p in works]
     return HEAD + "\n".join(rows) + "\n" + WORKING + "\n".join(names) + "\n"
 

@@ -1,4 +1,4 @@
-"""Open each page of the built site in a browser, at the width of a desktop and of a phone.
+"""Open each page of the built site in a browser, as wide as a desktop and a phone.
 
 Reported, with exit status 1: a page wider than the window, a figure that does not load,
 a link or anchor of the site that leads nowhere, an error on the console, a mail address
