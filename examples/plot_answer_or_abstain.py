@@ -4,8 +4,8 @@ Show a list or not: a threshold with a promised precision
 
 `RankFormerRanker.predict_list_value` gives each list the chance of holding something
 relevant. Where to cut? A threshold that answers 80 % right on the lists it was picked
-on answers fewer right on others. `pick_threshold` allows for that. Before, look at whether the chances say more than which market, or device, a
-list comes from.
+on answers fewer right on others. `pick_threshold` allows for that. Before, look at
+whether the chances say more than which market, or device, a list comes from.
 
 Guide: :doc:`/list_value`.
 """

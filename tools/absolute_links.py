@@ -3,7 +3,7 @@
 A package index shows README away from the repository, where relative links and pictures
 lead nowhere. Before a release:
 
-    python tools/absolute_links.py https://HOST/OWNER/sklearn-rankformer/blob/v0.1.0/ > out.md
+    python tools/absolute_links.py https://HOST/OWNER/NAME/blob/v0.1.0/ > out.md
 
 and build from a copy in which README.md is that file. For pictures give the address of
 raw files as the second argument.
