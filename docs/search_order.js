@@ -1,12 +1,15 @@
-// How the search orders what it finds: guide pages, then the reference, then examples.
+// How the search orders what it finds: pages whose title holds all words of the query,
+// then guide pages, the reference, examples, and pages for contributors.
 var Scorer = {
-  score: (result) => {
-    const page = result[0];
-    const score = result[4];
-    if (page.startsWith("auto_examples/") || page === "sg_execution_times") return score - 20;
-    if (page.startsWith("api/") || page === "genindex") return score - 5;
-    if (page === "changelog" || page === "requests" || page === "checks") return score - 20;
-    return score + 15;
+  score: ([page, title, , , score]) => {
+    const query = new URLSearchParams(window.location.search).get("q") || "";
+    const words = query.toLowerCase().split(/\s+/).filter((word) => word.length > 2);
+    const inTitle = words.length && words.every((word) => title.toLowerCase().includes(word));
+    const bonus = inTitle ? 20 : 0;
+    if (/^(changelog|contributing|notes|requests|checks|genindex|sg_execution_times)$/.test(page)) return score - 20;
+    if (page.startsWith("auto_examples/")) return score - 10 + bonus;
+    if (page.startsWith("api/")) return score - 5;
+    return score + 15 + bonus;
   },
   objNameMatch: 11,
   objPartialMatch: 6,
