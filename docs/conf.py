@@ -50,7 +50,8 @@ sphinx_gallery_conf = {
     "filename_pattern": "/plot_",
     "download_all_examples": False,
     "show_memory": False,
-    "min_reported_time": 1e9,
+    "show_signature": False,
+    "write_computation_times": False,
     # What a script prints and draws is shown, the value of its last line is not.
     "capture_repr": (),
     "doc_module": ("sklearn_rankformer",),

@@ -6,7 +6,7 @@ var Scorer = {
     const words = query.toLowerCase().split(/\s+/).filter((word) => word.length > 2);
     const inTitle = words.length && words.every((word) => title.toLowerCase().includes(word));
     const bonus = inTitle ? 20 : 0;
-    if (/^(changelog|contributing|notes|requests|checks|genindex|sg_execution_times)$/.test(page)) return score - 20;
+    if (/^(changelog|contributing|notes|requests|checks|genindex)$/.test(page)) return score - 20;
     if (page.startsWith("auto_examples/")) return score - 10 + bonus;
     if (page.startsWith("api/")) return score - 5;
     return score + 15 + bonus;
