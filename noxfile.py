@@ -50,6 +50,14 @@ def docs(session):
 
 
 @nox.session
+def browser(session):
+    """Open every page of the built site in Chromium; needs it and its driver."""
+    session.install("-q", "-c", PINS["newest"], "selenium")
+    site = session.posargs or ["docs/_build/html"]
+    session.run("python", "tools/check_site.py", *site)
+
+
+@nox.session
 def lint(session):
     """Check style, format and docstrings."""
     install(session, "ruff", "numpydoc", "-e", ".")

@@ -1,13 +1,16 @@
 """
-Searching on several machines
-=============================
+Search on several machines with Dask
+====================================
 
 Searches of scikit-learn hand their fits to joblib, and joblib can hand them to the
 workers of a Dask cluster. Groups are routed as usual. Install the extra first:
-``pip install "sklearn-rankformer[dask]"``. This example is not run when the pages are
+``pip install -e ".[dask]"`` in a checkout. This example is not run when the pages are
 built.
+
+Guide: :doc:`/tuning`.
 """
 
+# sphinx_gallery_thumbnail_path = "_static/thumb_dask.svg"
 import argparse
 
 import joblib
@@ -20,9 +23,7 @@ from sklearn_rankformer.datasets import make_ranking
 try:
     from dask.distributed import Client
 except ImportError as error:
-    raise SystemExit(
-        'This example needs Dask: pip install "sklearn-rankformer[dask]"'
-    ) from error
+    raise SystemExit('This example needs Dask: pip install -e ".[dask]"') from error
 
 
 def main():

@@ -1,13 +1,16 @@
 """
-Searching with Optuna
-=====================
+Search with Optuna
+==================
 
 Optuna draws the parameters, scikit-learn runs the folds. The objective is any function
 of a trial, so list ids need no support from Optuna. Install the extra first:
-``pip install "sklearn-rankformer[tune]"``. This example is not run when the pages are
+``pip install -e ".[tune]"`` in a checkout. This example is not run when the pages are
 built.
+
+Guide: :doc:`/tuning`.
 """
 
+# sphinx_gallery_thumbnail_path = "_static/thumb_optuna.svg"
 import argparse
 
 import sklearn
@@ -20,9 +23,7 @@ from sklearn_rankformer.scoring import get_scorer
 try:
     import optuna
 except ImportError as error:
-    raise SystemExit(
-        'This example needs Optuna: pip install "sklearn-rankformer[tune]"'
-    ) from error
+    raise SystemExit('This example needs Optuna: pip install -e ".[tune]"') from error
 
 parser = argparse.ArgumentParser(description="Search with Optuna.")
 parser.add_argument("--trials", type=int, default=8)

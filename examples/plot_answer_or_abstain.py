@@ -1,12 +1,13 @@
 """
-Answer or abstain, at a precision that is promised
-==================================================
+Show a list or not: a threshold with a promised precision
+=========================================================
 
 `RankFormerRanker.predict_list_value` gives each list the chance of holding something
 relevant. Where to cut? A threshold that answers 80 % right on the lists it was picked
-on answers fewer right on others: it was picked for its luck. `pick_threshold` allows
-for that. Before, look at whether the chances say more than which market, or device, a
-list comes from.
+on answers fewer right on others. `pick_threshold` allows for that. Before, look at
+whether the chances say more than which market, or device, a list comes from.
+
+Guide: :doc:`/list_value`.
 """
 
 import matplotlib.pyplot as plt
@@ -79,7 +80,7 @@ plt.show()
 # %%
 # The threshold
 # -------------
-# Of the lists that are answered, 80 % shall hold something relevant. The promise
+# Of the lists that are answered, 80 % should hold something relevant. The promise
 # breaks in one draw of held-out lists out of twenty at most. The threshold that only
 # looks right on these lists answers more, and has no margin.
 

@@ -1,6 +1,6 @@
 """
-When relevance depends on the other items
-=========================================
+RankFormer and a GBDT as context grows
+======================================
 
 Where the relevance of an item depends on what it is shown with, a ranker has to see the
 whole list. Here the weight of that context grows from nothing, and four rankers follow:
@@ -10,6 +10,8 @@ list (`WithinListScaler`), which is the context one can give a GBDT by hand.
 One small world each, so expect noise; with half of these lists the GBDT with list
 features is as good as RankFormer. `benchmarks/context_crossing.py` repeats it with more
 lists, tuned LightGBM and intervals.
+
+Guide: :doc:`/context`.
 """
 
 import matplotlib.pyplot as plt

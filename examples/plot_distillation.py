@@ -1,10 +1,12 @@
 """
-A fast student of a slow teacher
-================================
+Distil RankFormer into a GBDT
+=============================
 
 A RankFormer reads whole lists, which takes time at every request. `DistilledRanker`
 lets a GBDT learn the teacher's scores and answers with the GBDT alone. Lists without
 labels serve the student too, as the teacher labels them.
+
+Guide: :doc:`/distillation`.
 """
 
 import time

@@ -1,10 +1,12 @@
 """
-A transformer and a GBDT vote
-=============================
+Ensembles: RankFormer and a GBDT, averaged and stacked
+======================================================
 
 Two rankers that go wrong in different lists correct one another. `VotingRanker`
 averages the scores of a RankFormer and a GBDT, each relative to its list, and
 `StackingRanker` learns how much each of them counts.
+
+Guide: :doc:`/ensembles`.
 """
 
 from sklearn.ensemble import HistGradientBoostingRegressor

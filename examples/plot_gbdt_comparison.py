@@ -1,6 +1,6 @@
 """
-RankFormer beside GBDT rankers
-==============================
+Compare RankFormer with LightGBM, XGBoost and CatBoost
+======================================================
 
 The main job of this package: train RankFormer, a pointwise network and every GBDT
 ranker that is installed on the same lists, and compare them list by list.
@@ -16,6 +16,8 @@ should win, and GBDTs cannot; whether your lists are like that, only your lists 
 
 ``--data`` takes an ``.npz`` file with ``X``, ``y`` and ``qid``, and ``fold`` if there
 are official folds.
+
+Guide: :doc:`/comparison`.
 """
 
 import argparse

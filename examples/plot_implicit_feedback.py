@@ -1,6 +1,6 @@
 """
-What lists without clicks teach
-===============================
+Train on lists that nobody clicked
+==================================
 
 A loss that compares the items of a list learns nothing from lists without clicks. The
 listwide loss can: such a list says what bad items look like. Here users of the
@@ -9,6 +9,8 @@ the same, while more and more without are added.
 
 Three seeds with small settings, so expect noise. The benchmark of the same name
 repeats it over more seeds and data sets, with intervals, and finds little gain.
+
+Guide: :doc:`/implicit_feedback`.
 """
 
 import matplotlib.pyplot as plt

@@ -1,11 +1,13 @@
 """
-Why is the list ranked like this?
-=================================
+Explain a ranking: importance, pairs, attention
+===============================================
 
 A ranker judges an item among the others of its list, so an explanation has to look at
 whole lists. This example trains RankFormer on synthetic lists and asks which features
 separate items and which separate lists, why one item is above another, which items look
 at which, and whether the predicted list value is reliable.
+
+Guide: :doc:`/inspection`.
 """
 
 # %%

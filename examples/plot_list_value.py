@@ -1,11 +1,13 @@
 """
-Answer, or pass the query on
-============================
+List value: answer, or pass the query on
+========================================
 
 Scores order the items of one list. They do not say whether the list is any good: the
 best of ten bad items is still bad. `RankFormerRanker.predict_list_value` says how
 likely the list is to hold something relevant, so that a system may answer, keep
 silent, or ask another source.
+
+Guide: :doc:`/list_value`.
 """
 
 import matplotlib.pyplot as plt

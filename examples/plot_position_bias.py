@@ -1,10 +1,13 @@
 """
-Correct clicks for position bias
-================================
+Position bias: propensities from random traffic, as weights
+===========================================================
 
 What is shown first is clicked most, relevant or not. A ranker trained on such a log
 learns the old ranker's opinion. Where a small part of the traffic was shown in random
-order, that part shows the effect of position, and weights undo it.
+order, that part shows the effect of position, and weights undo it. Without such a
+part, give the positions to `fit`, as in :doc:`/auto_examples/plot_tutorial`.
+
+Guide: :doc:`/clicks`.
 """
 
 import matplotlib.pyplot as plt

@@ -79,7 +79,7 @@ def _from_objects(ids: np.ndarray, name: str) -> np.ndarray:
         try:
             return ids.astype(np.int64)
         except OverflowError:
-            # Beyond 64 bits, integers are still told apart as texts.
+            # Beyond 64 bits, integers are still distinct as texts.
             return ids.astype(str)
     if kinds <= {float, int}:
         return ids.astype(np.float64)

@@ -50,7 +50,7 @@ def read_positions(
     if again and known is None:
         raise ValueError(
             "position was given to a ranker that was fitted without. Give it in the "
-            "first fit, or start anew with warm_start=False."
+            "first fit, or start again with warm_start=False."
         )
     check_length(position, "position", n_rows)
     column = check_groups(position, n_rows, name="position")[:, None]

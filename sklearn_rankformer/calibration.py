@@ -17,7 +17,7 @@ __all__ = ["answer_curve", "brier_by_segment", "pick_threshold"]
 # Thresholds tested one after the other: many small steps fail early by bad luck, few
 # large ones leave lists unanswered that could be.
 N_STEPS = 50
-# Shares of the lists at which the sequence starts anew. Where the precision of the
+# Shares of the lists at which the sequence starts again. Where the precision of the
 # best lists is hardly above the wanted one, only many of them prove it.
 STARTS = (0.0, 0.1, 0.4)
 

@@ -205,7 +205,7 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
 
     @available_if(_has_list_value)
     def predict_list_value(self, X, groups=None, *, qid=None):
-        """Predict what each list is worth, by the members that can tell.
+        """Predict the value of each list, by the members that have one.
 
         Parameters
         ----------

@@ -4,6 +4,7 @@ import doctest
 import inspect
 import pkgutil
 import re
+import runpy
 import tomllib
 from importlib import import_module
 from itertools import chain
@@ -116,6 +117,23 @@ def test_code_of_the_page_runs(page, tmp_path, monkeypatch, request):
         exec(compile(code, page, "exec"), {"__name__": "page"})
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+def test_tutorial_runs(tmp_path, monkeypatch, hidden_figures):
+    for library in ("lightgbm", "pandas"):
+        pytest.importorskip(library)
+    code = text_of("examples/plot_tutorial.py")
+    smaller = {
+        "n_lists=1500": "n_lists=60",
+        '"n_members": 2, "max_epochs": 10': '"n_members": 1, "max_epochs": 1',
+        "n_estimators=60": "n_estimators=5",
+    }
+    for large, small in smaller.items():
+        assert large in code
+        code = code.replace(large, small)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "tutorial", "exec"), {"__name__": "tutorial"})
+
+
 @pytest.mark.parametrize("page", NOT_RUN)
 def test_pages_that_are_not_run_hold_code(page):
     assert code_of(page).strip()
@@ -133,6 +151,17 @@ def test_tests_that_pages_name_exist():
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text_of(page)):
         assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_readme_for_an_index_has_no_relative_link():
+    absolute = runpy.run_path(str(ROOT / "tools" / "absolute_links.py"))["absolute"]
+    assert (
+        absolute("![a](b.png) [c](d.md#e)", "p/", "q/") == "![a](q/b.png) [c](p/d.md#e)"
+    )
+    text = absolute(text_of("README.md"), "https://p/", "https://q/")
+    targets = re.findall(r"\]\(([^)]+)\)", text)
+    assert targets
+    assert all(target.startswith("https://") for target in targets)
 
 
 def checked_docstrings():

@@ -590,12 +590,15 @@ PATHS = [
     Path("a search with `X_val`, of another length than `X`", held_out_through_search),
     Path("`GridSearchCV` of a ranker", grid_search),
     Path("`GridSearchCV` of a pipeline", grid_search_pipeline),
-    Path("the same with `n_jobs=2`", partial(grid_search_pipeline, n_jobs=2)),
     Path(
-        "the same with a scorer object",
+        "`GridSearchCV` of a pipeline with `n_jobs=2`",
+        partial(grid_search_pipeline, n_jobs=2),
+    ),
+    Path(
+        "`GridSearchCV` of a pipeline with a scorer object",
         partial(grid_search_pipeline, scoring=get_scorer("ndcg@10")),
     ),
-    Path("the same with several scorers", grid_search_scorers),
+    Path("`GridSearchCV` of a pipeline with several scorers", grid_search_scorers),
     Path(
         "`predict` of a search",
         search_predict,
@@ -692,15 +695,38 @@ the scores equal those computed by hand with the right lists. In the column
 `group_column` metadata routing is off and the ids are a column of `X`; splitters are
 still given `groups`. Made with scikit-learn 1.9.
 
-| Path | routing on | `group_column` | Way round |
-|---|---|---|---|
+See also [pipelines and searches](pipelines.md), which has the recipes, and [splitting
+lists](model_selection.md).
+
+## What needs another way
+
+| Path | What comes of it | Instead |
+|---|---|---|
 """
+
+WORKING = """
+## What works
+
+Both ways, with routing and with `group_column`:
+
+"""
+
+
+def outcome(path):
+    """Both outcomes of a path in one cell."""
+    if path.routed == path.column:
+        return str(path.routed)
+    return f"routing on: {path.routed}<br>`group_column`: {path.column}"
 
 
 def page():
     """Return the text of ``docs/paths.md``."""
-    rows = [f"| {p.name} | {p.routed} | {p.column} | {p.instead} |" for p in PATHS]
-    return HEAD + "\n".join(rows) + "\n"
+    works = [p for p in PATHS if p.routed == p.column == WORKS]
+    rows = [
+        f"| {p.name} | {outcome(p)} | {p.instead} |" for p in PATHS if p not in works
+    ]
+    names = [f"- {p.name}" for p in works]
+    return HEAD + "\n".join(rows) + "\n" + WORKING + "\n".join(names) + "\n"
 
 
 @pytest.fixture(params=[True, False], ids=["routing", "group_column"])
