@@ -46,6 +46,8 @@ class OnnxRanker:
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,), or None
         Their names, if the ranker was fitted on a frame.
+    categorical_ : ndarray of shape (n_features,), bool
+        Which of them are categories.
     levels_ : ndarray of shape (n_levels,)
         Levels of list value, as of the ranker.
 
@@ -84,8 +86,8 @@ class OnnxRanker:
         self.levels_ = np.array(json.loads(texts["levels"]))
         self._item_levels = np.array(json.loads(texts["item_levels"]))
         columns = map(str, range(self.n_features_in_)) if names is None else names
-        mask = np.array([column in categories for column in columns])
-        self._categories = Categories(mask, tuple(categories.values()))
+        self.categorical_ = np.array([column in categories for column in columns])
+        self._categories = Categories(self.categorical_, tuple(categories.values()))
 
     def encode(self, X):
         """Turn raw features into what the graph takes.
@@ -174,7 +176,7 @@ class OnnxRanker:
             # A request may be an array of its own, which is not to be changed.
             numbers = np.array(numbers, dtype=np.float32)
         # The graph counts categories from 0.
-        numbers[:, self._categories.mask] -= 1
+        numbers[:, self.categorical_] -= 1
         return numbers
 
     def _choose_columns(self, X: Any) -> Any:
