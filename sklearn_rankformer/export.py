@@ -75,6 +75,10 @@ def to_onnx(ranker, path):
     sklearn.exceptions.NotFittedError
         If the ranker is not fitted.
 
+    See Also
+    --------
+    sklearn_rankformer.runtime.OnnxRanker : Runs the file, on raw categories.
+
     Notes
     -----
     Opset 18; the numbers of rows and lists may be any. Scores agree with those of
@@ -83,10 +87,6 @@ def to_onnx(ranker, path):
 
     All lists of a call are padded to the longest: give long calls lists of similar
     length, about a thousand rows a call. `runtime.OnnxRanker` does that.
-
-    See Also
-    --------
-    sklearn_rankformer.runtime.OnnxRanker : Runs the file, on raw categories.
 
     Examples
     --------

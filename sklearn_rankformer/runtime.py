@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
+from sklearn.utils.metaestimators import available_if
 
 from ._categories import Categories
 from ._groups import resolve_groups
@@ -27,6 +28,16 @@ __all__ = ["OnnxRanker"]
 
 # Padded items in a call of the graph: larger ones no longer fit the cache.
 BATCH_ITEMS = 1024
+
+
+def _has_list_value(ranker):
+    # Hides the method, so that hasattr tells what may be called.
+    if len(ranker._outputs) == 1:
+        raise AttributeError(
+            "predict_all needs the listwide heads, which this ranker was fitted "
+            "without. Use predict."
+        )
+    return True
 
 
 class OnnxRanker:
@@ -70,6 +81,7 @@ class OnnxRanker:
 
     def __init__(self, path, *, n_threads=1):
         self._session = _open(path, n_threads)
+        self._outputs = [output.name for output in self._session.get_outputs()]
         texts = self._session.get_modelmeta().custom_metadata_map
         if "item_levels" not in texts:
             raise ValueError(
@@ -127,6 +139,7 @@ class OnnxRanker:
         """
         return self._run(X, groups, ["scores"])[1]["scores"]
 
+    @available_if(_has_list_value)
     def predict_all(self, X, groups=None):
         """Predict scores, list value and item value in one pass.
 
@@ -148,13 +161,7 @@ class OnnxRanker:
         AttributeError
             If the ranker has no listwide heads.
         """
-        names = [output.name for output in self._session.get_outputs()]
-        if "list_proba" not in names:
-            raise AttributeError(
-                "predict_all needs the listwide heads, which this ranker was fitted "
-                "without. Use predict."
-            )
-        lists, found = self._run(X, groups, names)
+        lists, found = self._run(X, groups, self._outputs)
         of_lists, of_items = found["list_proba"], found["item_proba"]
         return Bunch(
             scores=found["scores"],
