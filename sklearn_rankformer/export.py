@@ -86,7 +86,7 @@ def to_onnx(ranker, path):
     float32 cannot tell them apart are one value to the graph.
 
     All lists of a call are padded to the longest: give long calls lists of similar
-    length, about a thousand rows a call. `runtime.OnnxRanker` does that.
+    length, some hundreds of rows a call. `runtime.OnnxRanker` does that.
 
     Examples
     --------

@@ -26,8 +26,8 @@ from ._tables import as_table, reading
 
 __all__ = ["OnnxRanker"]
 
-# Padded items in a call of the graph: larger ones no longer fit the cache.
-BATCH_ITEMS = 1024
+# Padded items in a call of the graph: more no longer fit the cache.
+BATCH_ITEMS = 512
 
 
 def _has_list_value(ranker):

@@ -15,6 +15,7 @@ engines that know only the other. What an engine cannot say is refused.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -334,10 +335,10 @@ READERS: dict[str, Callable] = {"xgboost": _read_xgboost, "lightgbm": _read_ligh
 
 def _numbered(tree: Split | float, names: list[str]) -> dict:
     """The tree as nested nodes, numbered from 0 as they are met."""
-    count = iter(range(2**31))
+    numbers = count()
 
     def node_of(part: Split | float, depth: int) -> dict:
-        number = next(count)
+        number = next(numbers)
         if not isinstance(part, Split):
             return {"nodeid": number, "leaf": part}
         left, right = (node_of(p, depth + 1) for p in (part.left, part.right))

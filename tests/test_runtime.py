@@ -63,7 +63,7 @@ def assert_same(ours, theirs, X, groups):
     n_lists=st.integers(1, 30),
     longest=st.integers(2, 40),
     seed=st.integers(0, 1000),
-    batch_items=st.sampled_from([1, 7, 64, 1024]),
+    batch_items=st.sampled_from([1, 7, 64, 512]),
 )
 def test_lists_in_any_order_and_size_get_the_rankers_answers(
     both, n_lists, longest, seed, batch_items

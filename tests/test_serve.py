@@ -145,14 +145,30 @@ def test_bad_requests_are_told_what_is_wrong(server, body, kind, status, message
     assert message in answer["error"]
 
 
-def test_unknown_routes_and_huge_bodies_are_refused(server):
+def test_unknown_routes_are_refused(server):
     assert server.ask(path="/nowhere")[0] == 404
+
+
+@pytest.mark.parametrize(("length", "status"), [(2**30, 413), (-1, 400), ("x", 400)])
+def test_bodies_of_no_sensible_length_are_refused(server, length, status):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.putrequest("POST", "/rank")
-    connection.putheader("Content-Length", str(2**30))
+    connection.putheader("Content-Length", str(length))
     connection.endheaders()
-    assert connection.getresponse().status == 413
+    assert connection.getresponse().status == status
     connection.close()
+
+
+def test_features_given_twice_are_refused(server, items):
+    pa = pytest.importorskip("pyarrow")
+    table = pa.Table.from_pandas(items)
+    table = table.append_column("price", table["price"])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    status, answer = server.ask(sink.getvalue().to_pybytes(), ARROW)
+    assert status in (400, 422)
+    assert "error" in answer
 
 
 def test_clients_at_once_all_get_their_own_answer(server, ranker, items):

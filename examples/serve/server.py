@@ -94,6 +94,8 @@ class App:
         if missing or not len(frame):
             message = f"Features missing: {missing}." if missing else "No items."
             raise Refused("422 Unprocessable Content", message)
+        if not frame.columns.is_unique:
+            raise Refused("422 Unprocessable Content", "Features given twice.")
         # A column of nothing but nulls is of no type at all.
         odd = [
             name
@@ -122,7 +124,10 @@ class App:
 
 def read_body(environ):
     """The request's body, if it is not too large."""
-    size = int(environ.get("CONTENT_LENGTH") or 0)
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not length.isdecimal():
+        raise Refused("400 Bad Request", f"Content-Length is {length!r}.")
+    size = int(length)
     if size > MOST_BYTES:
         raise Refused("413 Content Too Large", f"At most {MOST_BYTES} bytes.")
     return environ["wsgi.input"].read(size)
