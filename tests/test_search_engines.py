@@ -165,6 +165,29 @@ def test_scores_on_random_trees_equal_the_students(
 @each_student
 @settings(max_examples=15)
 @given(seed=st.integers(0, 10**6))
+def test_values_at_a_threshold_and_beside_it_go_the_students_way(make, seed):
+    X, _, groups = lists32(seed)
+    y = np.random.default_rng(seed).integers(0, 4, len(X))
+    student = fitted(make(), X, y, groups)
+    body = elasticsearch_model(student, "m", feature_names=NAMES)
+    found = thresholds(json.loads(body["model"]["model"]["definition"]))
+    at = f32(found)
+    near = [at, np.nextafter(at, f32(-np.inf)), np.nextafter(at, f32(np.inf))]
+    rows = np.repeat(np.concatenate(near)[:, None], X.shape[1], axis=1)
+    assert len(rows)
+    assert_same_scores("plugin", student, rows)
+
+
+def thresholds(nodes):
+    """Where the trees split, whatever the feature."""
+    splits = [node for node in nodes if "leaf" not in node]
+    inside = [value for node in splits for value in thresholds(node["children"])]
+    return [node["split_condition"] for node in splits] + inside
+
+
+@each_student
+@settings(max_examples=15)
+@given(seed=st.integers(0, 10**6))
 def test_missing_values_follow_the_field_missing(make, seed):
     X, y, groups = lists32(seed, missing=True)
     student = fitted(make(), X, y, groups)
