@@ -75,23 +75,25 @@ def to_onnx(ranker, path):
     sklearn.exceptions.NotFittedError
         If the ranker is not fitted.
 
+    See Also
+    --------
+    sklearn_rankformer.runtime.OnnxRanker : Runs the file, on raw categories.
+
     Notes
     -----
-    Opset 18. Scores agree with those of `predict` on float32 features, in precision
-    "float32", to 1e-5. Values so close that float32 cannot tell them apart are one
-    value to the graph.
+    Opset 18; the numbers of rows and lists may be any. Scores agree with those of
+    `predict` on float32 features, in precision "float32", to 1e-5. Values so close that
+    float32 cannot tell them apart are one value to the graph.
+
+    All lists of a call are padded to the longest: give long calls lists of similar
+    length, some hundreds of rows a call. `runtime.OnnxRanker` does that.
 
     Examples
     --------
     >>> from sklearn_rankformer.export import to_onnx
     >>> to_onnx(ranker, "ranker.onnx")  # doctest: +SKIP
     """
-    if not isinstance(ranker, RankFormerRanker | MLPRanker):
-        raise TypeError(
-            f"ranker must be a RankFormerRanker or MLPRanker, got "
-            f"{type(ranker).__name__}. Export other estimators by their own tools."
-        )
-    check_is_fitted(ranker)
+    _check_ranker(ranker)
     _import_onnx()
     path = Path(path)
     with (
@@ -104,6 +106,97 @@ def to_onnx(ranker, path):
         _export(graph, unfinished)
         _add_metadata(unfinished, _metadata_of(ranker))
         os.replace(unfinished, path)
+
+
+def vespa_profile(ranker, name="ranker", *, features=None):
+    """Return a Vespa rank profile that fits the file of `to_onnx`.
+
+    Vespa ranks documents one by one, and no document sees the others. So an
+    `MLPRanker`, which needs no others, scores in the second phase, on the content
+    nodes. For a `RankFormerRanker` the profile only hands on the features of each hit:
+    a searcher in the container joins them to one list and evaluates the model, as the
+    comment in the profile says.
+
+    Parameters
+    ----------
+    ranker : RankFormerRanker or MLPRanker
+        The fitted ranker, without categorical features.
+    name : str, default="ranker"
+        Name of the profile, and of the file without ``.onnx``.
+    features : list of str, default=None
+        Vespa's expression for each column of X, such as ``bm25(title)``. None takes
+        ``attribute(column)`` of the columns' names.
+
+    Returns
+    -------
+    profile : str
+        To be put into the schema.
+
+    Raises
+    ------
+    TypeError
+        If the ranker is of another class.
+    ValueError
+        If the ranker has categories, or `features` does not fit its columns.
+
+    Notes
+    -----
+    The text follows https://docs.vespa.ai/en/ranking/onnx.html. Its shapes are tested
+    on onnxruntime; no Vespa was at hand.
+    """
+    _check_ranker(ranker)
+    columns = ranker._model.columns
+    if len(columns.categorical):
+        raise ValueError(
+            f"The columns {columns.categorical.tolist()} of X are categorical, and "
+            f"Vespa computes numbers only. Fit on numeric features."
+        )
+    names = getattr(ranker, "feature_names_in_", None)
+    if features is None and names is not None:
+        features = [f"attribute({column})" for column in names]
+    n_features = ranker.n_features_in_
+    if features is None or len(features) != n_features:
+        raise ValueError(
+            f"features must hold Vespa's expression for each of the {n_features} "
+            f"columns of X, got {features!r}."
+        )
+    row = f"tensor<float>(d0[1],d1[{n_features}]):[[{', '.join(features)}]]"
+    parts = {"name": name, "row": row, "n": n_features}
+    pointwise = isinstance(ranker, MLPRanker)
+    return (VESPA_ITEMS if pointwise else VESPA_LISTS).format(**parts)
+
+
+VESPA_ITEMS = """\
+rank-profile {name} {{
+    function X() {{
+        expression: {row}
+    }}
+    function lengths() {{
+        expression: tensor<float>(d0[1]):[1]
+    }}
+    onnx-model {name} {{
+        file: models/{name}.onnx
+        input "X": X
+        input "lengths": lengths
+        output "scores": scores
+    }}
+    second-phase {{
+        expression: sum(onnx({name}).scores)
+    }}
+}}
+"""
+VESPA_LISTS = """\
+# A searcher reads X of the best hits, and evaluates models/{name}.onnx once a query:
+#   X        tensor<float>(d0[hits],d1[{n}]), one row a hit
+#   lengths  tensor<float>(d0[1]), the number of hits
+#   scores   tensor<float>(d0[hits]), in the order of the rows
+rank-profile {name} {{
+    function X() {{
+        expression: {row}
+    }}
+    match-features: X
+}}
+"""
 
 
 class NormalScores(nn.Module):
@@ -267,6 +360,15 @@ def _level_proba(logits: Tensor) -> Tensor:
     falling.append(torch.zeros_like(falling[0]))
     stacked = torch.stack(falling, 1)
     return (stacked[:, :-1] - stacked[:, 1:]).float()
+
+
+def _check_ranker(ranker):
+    if not isinstance(ranker, RankFormerRanker | MLPRanker):
+        raise TypeError(
+            f"ranker must be a RankFormerRanker or MLPRanker, got "
+            f"{type(ranker).__name__}. Export other estimators by their own tools."
+        )
+    check_is_fitted(ranker)
 
 
 def _import_onnx():

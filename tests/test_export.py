@@ -1,5 +1,6 @@
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
 from sklearn_rankformer import MLPRanker
-from sklearn_rankformer.export import NormalScores, RankerGraph, _export, to_onnx
+from sklearn_rankformer.export import (
+    NormalScores,
+    RankerGraph,
+    _export,
+    to_onnx,
+    vespa_profile,
+)
 
 from .conftest import make_lists
 from .factories import mlp, rankformer
@@ -195,3 +202,65 @@ def test_columns_that_float32_cannot_hold_are_named(scale, lists, tmp_path):
     ranker.fit(X, y, groups=groups)
     with pytest.warns(UserWarning, match=r"holds the columns \[1\] of X badly"):
         to_onnx(ranker, tmp_path / "ranker.onnx")
+
+
+def tensor_of(text, numbers):
+    """A Vespa tensor of these numbers: its type says the shape, its literal the order.
+
+    As Vespa's converter does, cells go over row by row, whatever their type here.
+    """
+    sizes, names = re.fullmatch(r"tensor<float>\((.*)\):(.*)", text).groups()
+    shape = [int(size) for size in re.findall(r"d\d\[(\d+)\]", sizes)]
+    cells = re.findall(r"[^\[\],]+", names)
+    values = [numbers.get(cell.strip(), cell) for cell in cells]
+    return np.array(values, dtype=np.float32).reshape(shape)
+
+
+def test_the_vespa_profile_of_a_pointwise_ranker_scores_each_document(tmp_path):
+    pd = pytest.importorskip("pandas")
+    X, y, groups = float32_lists()
+    names = list("abcdef")
+    ranker = mlp().fit(pd.DataFrame(X, columns=names), y, groups=groups)
+    profile = vespa_profile(ranker, "mine")
+    functions = dict(re.findall(r"function (\w+)\(\) \{\s+expression: (.*)\n", profile))
+    model = re.search(r"onnx-model mine \{(.*?)\}", profile, re.DOTALL).group(1)
+    inputs = dict(re.findall(r'input "(\w+)": (\w+)', model))
+    assert "expression: sum(onnx(mine).scores)" in profile
+    to_onnx(ranker, tmp_path / re.search(r"models/(\S+)", model).group(1))
+    session = ort.InferenceSession(tmp_path / "mine.onnx")
+    expected = ranker.predict(pd.DataFrame(X, columns=names))
+    for row, score in zip(X[:20], expected[:20], strict=True):
+        document = {f"attribute({n})": v for n, v in zip(names, row, strict=True)}
+        given = {name: tensor_of(functions[f], document) for name, f in inputs.items()}
+        given["lengths"] = given["lengths"].astype(np.int64)
+        found = session.run(["scores"], given)[0].sum()
+        np.testing.assert_allclose(found, score, atol=TOLERANCE)
+
+
+def test_the_vespa_profile_of_a_listwise_ranker_hands_on_what_the_graph_takes(
+    ranker, path
+):
+    expressions = [f"attribute(f{j})" for j in range(6)]
+    profile = vespa_profile(ranker, features=expressions)
+    assert "match-features: X" in profile
+    assert "second-phase" not in profile
+    text = re.search(r"expression: (.*)\n", profile).group(1)
+    X, _, _ = float32_lists(seed=1)
+    hits = [tensor_of(text, dict(zip(expressions, x, strict=True))) for x in X[:9]]
+    found = run(path, np.concatenate(hits), np.zeros(9))["scores"]
+    expected = ranker.predict(X[:9], np.zeros(9))
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+
+
+def test_vespa_profiles_of_others_are_refused(ranker):
+    with pytest.raises(ValueError, match=r"each of the 6 columns of X, got None"):
+        vespa_profile(ranker)
+    with pytest.raises(ValueError, match=r"each of the 6 columns of X, got \['a'\]"):
+        vespa_profile(ranker, features=["a"])
+    with pytest.raises(NotFittedError):
+        vespa_profile(rankformer())
+    X, y, groups = float32_lists()
+    X[:, 2] = X[:, 2] > 0
+    with_kinds = rankformer(categorical_features=[2]).fit(X, y, groups=groups)
+    with pytest.raises(ValueError, match=r"columns \[2\] of X are categorical"):
+        vespa_profile(with_kinds)

@@ -42,6 +42,8 @@ SCORING = {"scoring"}
 MIXIN = {"_mixin"}
 MODELS = {"_models"}
 ADAPTERS = {"adapters"}
+ENGINES = {"search_engines"}
+RUNTIME = {"runtime"}
 AROUND = {"comparison", "ensemble"}
 # From the network up to a trained model, each knows those before it.
 LOOP = ["_batching", "_inference", "_callbacks", "_training", "_model", "_fit"]
@@ -81,6 +83,8 @@ MAY_IMPORT = {
     **dict.fromkeys(MODELS, MIXIN | GROUND),
     **dict.fromkeys(SCORING, BOTTOM | PARTS | MIXIN | MODELS),
     **dict.fromkeys(ADAPTERS, BOTTOM | PARTS | MIXIN | MODELS),
+    **dict.fromkeys(ENGINES, MODELS),
+    **dict.fromkeys(RUNTIME, BOTTOM | PARTS),
     **dict.fromkeys(
         AROUND, BOTTOM | PARTS | TOOLS | MIXIN | MODELS | SCORING | ADAPTERS
     ),
@@ -248,7 +252,7 @@ training.train, training._loop, metrics._gains, lists._keys, RankerAdapter._priv
 def test_what_needs_no_network_loads_no_torch():
     light = ["metrics", "scoring", "adapters", "datasets", "model_selection"]
     light += ["inspection", "calibration", "comparison", "ensemble"]
-    light += ["counterfactual", "interleaving"]
+    light += ["counterfactual", "interleaving", "search_engines", "runtime"]
     there = [name for name in light if (PACKAGE / f"{name}.py").exists()]
     code = f"import sys; from {NAME} import {', '.join(there)}; print(*sys.modules)"
     run = subprocess.run(

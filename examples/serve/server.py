@@ -1,0 +1,203 @@
+"""A ranker behind HTTP: one pass through the network for scores and list value.
+
+    python server.py ranker.onnx --port 8000 --workers 2
+    RANKER=ranker.onnx gunicorn --preload --workers 2 "server:create_app()"
+
+The file is written by `sklearn_rankformer.export.to_onnx`; torch is not needed. A
+request is one list, as rows, as columns, or as an Arrow stream:
+
+    POST /rank  {"items": [{"price": 80, "stars": 4}, {"price": 95, "stars": 5}]}
+    POST /rank  {"columns": {"price": [80, 95], "stars": [4, 5]}}
+    GET /health
+
+The answer has ``scores`` in the order of the items, ``order`` with the best first,
+and, with listwide heads, ``list_value`` and ``item_value``: the expected labels.
+"""
+
+import argparse
+import json
+import os
+import signal
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+import numpy as np
+import pandas as pd
+
+from sklearn_rankformer.runtime import OnnxRanker
+
+ARROW = "application/vnd.apache.arrow.stream"
+MOST_BYTES = 16 * 2**20
+
+
+class Refused(Exception):
+    """A request that cannot be answered, with its HTTP status."""
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+
+
+def create_app(path=None):
+    """Load and warm up the ranker at `path`, or named by the variable RANKER."""
+    return App(OnnxRanker(path or os.environ["RANKER"], n_threads=1))
+
+
+class App:
+    """WSGI application, so that any WSGI server can run it."""
+
+    def __init__(self, ranker):
+        if ranker.feature_names_in_ is None:
+            raise ValueError("Requests name their features: fit the ranker on a frame.")
+        self.ranker = ranker
+        self.names = ranker.feature_names_in_.tolist()
+        self.numeric = [
+            name
+            for name, categorical in zip(self.names, ranker.categorical_, strict=True)
+            if not categorical
+        ]
+        # The first call of a graph plans its memory.
+        for size in (1, 50):
+            self.rank(pd.DataFrame(0.0, index=range(size), columns=self.names))
+
+    def __call__(self, environ, start_response):
+        """Answer one request."""
+        try:
+            status, answer = "200 OK", self.answer(environ)
+        except Refused as refused:
+            status, answer = refused.status, {"error": str(refused)}
+        body = json.dumps(answer).encode()
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+        ]
+        start_response(status, headers)
+        return [body]
+
+    def answer(self, environ):
+        """Route the request."""
+        route = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        if route == ("GET", "/health"):
+            return {"status": "ok", "features": self.names, "pid": os.getpid()}
+        if route != ("POST", "/rank"):
+            raise Refused("404 Not Found", "There are POST /rank and GET /health.")
+        frame = read_frame(read_body(environ), environ.get("CONTENT_TYPE", ""))
+        self.check(frame)
+        try:
+            return self.rank(frame)
+        except (TypeError, ValueError) as error:
+            raise Refused("422 Unprocessable Content", str(error)) from error
+
+    def check(self, frame):
+        """Refuse a request with other names or types than the ranker's."""
+        missing = [name for name in self.names if name not in frame.columns]
+        if missing or not len(frame):
+            message = f"Features missing: {missing}." if missing else "No items."
+            raise Refused("422 Unprocessable Content", message)
+        if not frame.columns.is_unique:
+            raise Refused("422 Unprocessable Content", "Features given twice.")
+        # A column of nothing but nulls is of no type at all.
+        odd = [
+            name
+            for name in self.numeric
+            if not pd.api.types.is_numeric_dtype(frame[name].dtype)
+            and frame[name].notna().any()
+        ]
+        if odd:
+            message = f"Features that must hold numbers and do not: {odd}."
+            raise Refused("422 Unprocessable Content", message)
+
+    def rank(self, frame):
+        """Scores and values from one pass."""
+        if not hasattr(self.ranker, "predict_all"):
+            scores, answer = self.ranker.predict(frame), {}
+        else:
+            result = self.ranker.predict_all(frame)
+            scores = result.scores
+            answer = {
+                "list_value": float(result.list_value.value[0]),
+                "item_value": result.item_value.value.tolist(),
+            }
+        order = np.argsort(-scores, kind="stable").tolist()
+        return {"scores": scores.tolist(), "order": order, **answer}
+
+
+def read_body(environ):
+    """The request's body, if it is not too large."""
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not length.isdecimal():
+        raise Refused("400 Bad Request", f"Content-Length is {length!r}.")
+    size = int(length)
+    if size > MOST_BYTES:
+        raise Refused("413 Content Too Large", f"At most {MOST_BYTES} bytes.")
+    return environ["wsgi.input"].read(size)
+
+
+def read_frame(body, kind):
+    """The items of a request as a frame."""
+    try:
+        if kind == ARROW:
+            import pyarrow as pa
+
+            return pa.ipc.open_stream(body).read_pandas()
+        request = json.loads(body)
+        given = request["columns"] if "columns" in request else request["items"]
+        return pd.DataFrame(given)
+    # What parsers of foreign bytes raise is of many kinds.
+    except Exception as error:
+        message = (
+            f'The body must be {{"items": [...]}}, {{"columns": {{...}}}} or an Arrow '
+            f"stream of type {ARROW}: {error}"
+        )
+        raise Refused("400 Bad Request", message) from error
+
+
+# The standard library's server, for trying out; production has gunicorn. -------------
+
+
+class Server(ThreadingMixIn, WSGIServer):
+    """A thread a connection."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+
+class Quiet(WSGIRequestHandler):
+    """No line on stderr for each request."""
+
+    def log_message(self, *args):
+        """Say nothing."""
+
+
+def main():
+    """Load once, then fork the workers: they share the socket and the weights."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("path")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--workers", type=int, default=1)
+    given = parser.parse_args()
+    app = create_app(given.path)
+    server = Server(("127.0.0.1", given.port), Quiet)
+    server.set_app(app)
+    # With port 0 the system chooses one: say which.
+    print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    workers = []
+    for _ in range(given.workers - 1):
+        pid = os.fork()
+        if not pid:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            server.serve_forever()
+        workers.append(pid)
+    signal.signal(signal.SIGTERM, lambda *_: stop(workers))
+    server.serve_forever()
+
+
+def stop(workers):
+    """Take the workers along."""
+    for pid in workers:
+        os.kill(pid, signal.SIGTERM)
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    main()

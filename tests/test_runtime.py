@@ -1,0 +1,168 @@
+"""What OnnxRanker says is what the ranker says, whatever comes in."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sklearn_rankformer import runtime
+from sklearn_rankformer.export import OPSET, to_onnx
+from sklearn_rankformer.runtime import OnnxRanker
+
+from .factories import mlp, rankformer
+from .test_export import TOLERANCE, float32_lists
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pd = pytest.importorskip("pandas")
+
+
+def frame_of(X):
+    """Raw features of three kinds: numbers, text and whole numbers as categories."""
+    kinds = np.where(X[:, 2] > 0, "u", np.where(X[:, 2] > -1, "v", None))
+    return pd.DataFrame(
+        {
+            "price": X[:, 0],
+            "kind": pd.Categorical(kinds),
+            "age": X[:, 1],
+            "size": pd.Categorical((X[:, 3] > 0).astype(int) + 5),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """A ranker fitted on a frame with categories, and its file opened."""
+    X, y, groups = float32_lists()
+    ranker = rankformer().fit(frame_of(X), y, groups=groups)
+    path = tmp_path_factory.mktemp("onnx") / "ranker.onnx"
+    to_onnx(ranker, path)
+    return ranker, OnnxRanker(path)
+
+
+def assert_same(ours, theirs, X, groups):
+    expected, found = ours.predict_all(X, groups), theirs.predict_all(X, groups)
+    close = {"atol": TOLERANCE, "rtol": 0}
+    np.testing.assert_allclose(found.scores, expected.scores, **close)
+    np.testing.assert_array_equal(found.list_value.groups, expected.list_value.groups)
+    np.testing.assert_array_equal(found.item_value.levels, expected.item_value.levels)
+    for part in ("list_value", "item_value"):
+        np.testing.assert_allclose(found[part].proba, expected[part].proba, **close)
+        np.testing.assert_allclose(
+            found[part].value, expected[part].value, atol=5 * TOLERANCE
+        )
+    np.testing.assert_array_equal(theirs.predict(X, groups), found.scores)
+
+
+@settings(max_examples=15)
+@given(
+    n_lists=st.integers(1, 30),
+    longest=st.integers(2, 40),
+    seed=st.integers(0, 1000),
+    batch_items=st.sampled_from([1, 7, 64, 512]),
+)
+def test_lists_in_any_order_and_size_get_the_rankers_answers(
+    both, n_lists, longest, seed, batch_items
+):
+    X, _, groups = float32_lists(seed, n_lists=n_lists, sizes=(1, longest))
+    order = np.random.default_rng(seed).permutation(len(X))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime, "BATCH_ITEMS", batch_items)
+        assert_same(*both, frame_of(X[order]), 7 * groups[order] % 31)
+
+
+@pytest.mark.parametrize("sizes", [[1], [2], [1, 1], [1, 300], [2000], [3] * 500])
+def test_shapes_are_dynamic(both, sizes):
+    X, _, _ = float32_lists(n_lists=400, sizes=(4, 9))
+    lengths = np.array(sizes)
+    groups = np.repeat(np.arange(len(lengths)), lengths)
+    assert_same(*both, frame_of(X[: len(groups)]), groups)
+
+
+def test_raw_categories_of_a_json_request_need_no_encoding(both):
+    ranker, runs = both
+    items = [
+        {"size": 6, "age": None, "kind": "u", "price": 1.5, "id": "a"},
+        {"size": 5.0, "age": 0.5, "kind": None, "price": 2, "id": "b"},
+        {"size": "6", "age": 0.5, "kind": "never seen", "price": 2.0, "id": "c"},
+    ]
+    frame = pd.DataFrame(items)
+    encoded = runs.encode(frame)
+    np.testing.assert_array_equal(encoded[:, 1], [0, -1, -1])
+    np.testing.assert_array_equal(encoded[:, 3], [1, 0, -1])
+    expected = ranker.predict(frame[list(ranker.feature_names_in_)], np.zeros(3))
+    np.testing.assert_allclose(runs.predict(frame), expected, atol=TOLERANCE)
+    polars = pytest.importorskip("polars").DataFrame(items[:2])
+    np.testing.assert_allclose(
+        runs.predict(polars), runs.predict(frame[:2]), atol=TOLERANCE
+    )
+
+
+def test_arrays_with_categories_are_read_by_place(tmp_path):
+    X, y, groups = float32_lists()
+    X[:, 2] = X[:, 2] > 0
+    ranker = rankformer(categorical_features=[2]).fit(X, y, groups=groups)
+    to_onnx(ranker, tmp_path / "ranker.onnx")
+    runs = OnnxRanker(tmp_path / "ranker.onnx")
+    before = X.copy()
+    assert_same(ranker, runs, X, groups)
+    np.testing.assert_array_equal(X, before)
+    assert runs.feature_names_in_ is None
+
+
+def test_a_ranker_without_listwide_heads_only_scores(tmp_path):
+    X, y, groups = float32_lists()
+    ranker = mlp().fit(X, y, groups=groups)
+    to_onnx(ranker, tmp_path / "ranker.onnx")
+    runs = OnnxRanker(tmp_path / "ranker.onnx")
+    np.testing.assert_allclose(runs.predict(X), ranker.predict(X), atol=TOLERANCE)
+    assert not hasattr(runs, "predict_all")
+    with pytest.raises(AttributeError) as caught:
+        runs.predict_all(X)
+    assert "listwide heads" in str(caught.value.__cause__)
+
+
+def test_bad_requests_are_refused_by_name(both):
+    X, _, _ = float32_lists()
+    frame, (_, runs) = frame_of(X), both
+    with pytest.raises(ValueError, match=r"lacks the columns \['kind', 'age'\]"):
+        runs.predict(frame[["price", "size"]])
+    with pytest.raises(ValueError, match="must have 4 columns"):
+        runs.predict(X[:, :3])
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        runs.predict(frame.assign(price="cheap"))
+
+
+def test_files_of_others_are_refused(both, tmp_path):
+    X, y, groups = float32_lists()
+    path = tmp_path / "ranker.onnx"
+    to_onnx(mlp().fit(X, y, groups=groups), path)
+    model = onnx.load(path)
+    assert [o.version for o in model.opset_import if not o.domain] == [OPSET]
+    assert json.loads(model.metadata_props[0].value) is not None
+    del model.metadata_props[:]
+    onnx.save(model, path)
+    with pytest.raises(ValueError, match="does not say what its columns are"):
+        OnnxRanker(path)
+
+
+def test_serving_a_file_loads_no_torch(both, tmp_path):
+    X, y, groups = float32_lists()
+    to_onnx(mlp().fit(X, y, groups=groups), tmp_path / "ranker.onnx")
+    code = (
+        "import sys; from sklearn_rankformer.runtime import OnnxRanker; "
+        "OnnxRanker('ranker.onnx').predict([[0.0] * 6] * 3); "
+        "print('torch' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert run.stdout.split() == ["False"]

@@ -1,0 +1,228 @@
+"""The example server, started on loopback, answers as the ranker does."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+
+from sklearn_rankformer.export import to_onnx
+
+from .factories import mlp, rankformer
+from .test_export import TOLERANCE, float32_lists
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("pandas")
+
+from .test_runtime import frame_of
+
+if not Path("/proc/self").exists():
+    pytest.skip("forks and reads /proc", allow_module_level=True)
+
+SERVER = Path(__file__).parent.parent / "examples" / "serve" / "server.py"
+ARROW = "application/vnd.apache.arrow.stream"
+
+
+class Client:
+    """A running server."""
+
+    def __init__(self, path, workers=1):
+        command = [sys.executable, SERVER, path, "--port", "0"]
+        command += ["--workers", str(workers)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline().rpartition(":")[2])
+
+    def ask(self, body=None, kind="application/json", path="/rank"):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            method = "GET" if body is None else "POST"
+            body = json.dumps(body) if isinstance(body, dict | list) else body
+            connection.request(method, path, body, {"Content-Type": kind})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=60)
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def ranker():
+    X, y, groups = float32_lists()
+    return rankformer().fit(frame_of(X), y, groups=groups)
+
+
+@pytest.fixture(scope="module")
+def path(ranker, tmp_path_factory):
+    path = tmp_path_factory.mktemp("serve") / "ranker.onnx"
+    to_onnx(ranker, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(path):
+    client = Client(path)
+    yield client
+    client.stop()
+
+
+@pytest.fixture(scope="module")
+def items():
+    return frame_of(float32_lists(seed=1)[0][:20])
+
+
+def json_rows(frame):
+    return json.loads(frame.to_json(orient="records"))
+
+
+def test_health_says_what_requests_must_hold(server):
+    status, answer = server.ask(path="/health")
+    assert (status, answer["status"]) == (200, "ok")
+    assert answer["features"] == ["price", "kind", "age", "size"]
+
+
+@pytest.mark.parametrize("form", ["items", "columns", "arrow"])
+def test_answers_are_the_rankers_in_every_form(server, ranker, items, form):
+    kind, rows = "application/json", json_rows(items)
+    if form == "items":
+        body = {"items": rows}
+    elif form == "columns":
+        body = {"columns": {name: [r[name] for r in rows] for name in rows[0]}}
+    else:
+        pa = pytest.importorskip("pyarrow")
+        table = pa.Table.from_pandas(items)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        body, kind = sink.getvalue().to_pybytes(), ARROW
+    status, answer = server.ask(body, kind)
+    expected = ranker.predict_all(items, np.zeros(len(items)))
+    assert status == 200
+    np.testing.assert_allclose(answer["scores"], expected.scores, atol=TOLERANCE)
+    assert answer["order"] == np.argsort(-np.array(answer["scores"])).tolist()
+    value = expected.list_value.value[0]
+    np.testing.assert_allclose(answer["list_value"], value, atol=5 * TOLERANCE)
+    values = expected.item_value.value
+    np.testing.assert_allclose(answer["item_value"], values, atol=5 * TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "message"),
+    [
+        ("{", "application/json", 400, "The body must be"),
+        ({"rows": []}, "application/json", 400, "The body must be"),
+        (b"no arrow", ARROW, 400, "The body must be"),
+        ({"items": [{"price": 1}]}, "application/json", 422, "['kind', 'age', 'size']"),
+        (
+            {"columns": {"price": [], "kind": [], "age": [], "size": []}},
+            "application/json",
+            422,
+            "No items",
+        ),
+        (
+            {"items": [{"price": "cheap", "kind": "u", "age": 1, "size": 5}]},
+            "application/json",
+            422,
+            "must hold numbers and do not: ['price']",
+        ),
+    ],
+    ids=["json", "keys", "arrow", "names", "empty", "types"],
+)
+def test_answers_to_bad_requests_say_what_is_wrong(server, body, kind, status, message):
+    found, answer = server.ask(body, kind)
+    assert found == status
+    assert message in answer["error"]
+
+
+def test_unknown_routes_are_refused(server):
+    assert server.ask(path="/nowhere")[0] == 404
+
+
+@pytest.mark.parametrize(("length", "status"), [(2**30, 413), (-1, 400), ("x", 400)])
+def test_bodies_of_no_sensible_length_are_refused(server, length, status):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.putrequest("POST", "/rank")
+    connection.putheader("Content-Length", str(length))
+    connection.endheaders()
+    assert connection.getresponse().status == status
+    connection.close()
+
+
+def test_features_given_twice_are_refused(server, items):
+    pa = pytest.importorskip("pyarrow")
+    table = pa.Table.from_pandas(items)
+    table = table.append_column("price", table["price"])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    status, answer = server.ask(sink.getvalue().to_pybytes(), ARROW)
+    assert (status, answer["error"]) == (422, "Features given twice.")
+
+
+def test_clients_at_once_all_get_their_own_answer(server, ranker, items):
+    rows, expected = json_rows(items), {}
+    for size in range(1, 17):
+        part = items.iloc[:size]
+        expected[size] = ranker.predict(part, np.zeros(size))
+    found = {}
+
+    def ask(size):
+        found[size] = [server.ask({"items": rows[:size]})[1]["scores"] for _ in "1234"]
+
+    threads = [Thread(target=ask, args=(size,)) for size in expected]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for size, scores in expected.items():
+        for answer in found[size]:
+            np.testing.assert_allclose(answer, scores, atol=TOLERANCE)
+
+
+def test_forked_workers_share_the_socket_and_end_together(path, items):
+    client = Client(path, workers=3)
+    body, deadline, pids = {"items": json_rows(items)}, time.monotonic() + 60, set()
+    expected = client.ask(body)[1]
+    while len(pids) < 2 and time.monotonic() < deadline:
+        pids.add(client.ask(path="/health")[1]["pid"])
+        assert client.ask(body)[1] == expected
+    assert len(pids) > 1
+    client.stop()
+    for pid in pids - {client.process.pid}:
+        assert gone(pid)
+
+
+def gone(pid):
+    """Whether a process has ended, once it has had time to."""
+    for _ in range(100):
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if stat.rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.1)
+    os.kill(pid, signal.SIGKILL)
+    return False
+
+
+def test_a_ranker_without_listwide_heads_is_served(tmp_path, items):
+    X, y, groups = float32_lists()
+    ranker = mlp().fit(frame_of(X), y, groups=groups)
+    to_onnx(ranker, tmp_path / "ranker.onnx")
+    client = Client(tmp_path / "ranker.onnx")
+    status, answer = client.ask({"items": json_rows(items)})
+    client.stop()
+    assert (status, sorted(answer)) == (200, ["order", "scores"])
+    np.testing.assert_allclose(answer["scores"], ranker.predict(items), atol=TOLERANCE)
