@@ -5,7 +5,7 @@ record batches are tables while they are worked on, and come out as batches agai
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -135,16 +135,17 @@ def _to_record_batch(table: Any) -> Any:
     return pa.RecordBatch.from_arrays(arrays, schema=whole.schema)
 
 
-_ARROW = {
-    "names": lambda frame: frame.schema.names,
-    "select": lambda frame, names: frame.select(names),
-    "rows": lambda frame, start, stop: frame.slice(start, stop - start),
-    "join": _join_tables,
-    "column": lambda frame, name: frame[name].to_numpy(),
-    "n_missing": lambda frame, name: frame[name].null_count,
-    "add": _add_to_table,
-}
-_RECORD_BATCH = Library("pyarrow RecordBatch", **_ARROW, finish=_to_record_batch)
+_TABLE = Library(
+    "pyarrow Table",
+    names=lambda frame: frame.schema.names,
+    select=lambda frame, names: frame.select(names),
+    rows=lambda frame, start, stop: frame.slice(start, stop - start),
+    join=_join_tables,
+    column=lambda frame, name: frame[name].to_numpy(),
+    n_missing=lambda frame, name: frame[name].null_count,
+    add=_add_to_table,
+)
+_RECORD_BATCH = replace(_TABLE, name="pyarrow RecordBatch", finish=_to_record_batch)
 _LIBRARIES = {
     ("pandas", "DataFrame"): Library(
         "pandas DataFrame",
@@ -166,6 +167,6 @@ _LIBRARIES = {
         n_missing=lambda frame, name: frame[name].null_count(),
         add=_add_polars,
     ),
-    ("pyarrow", "Table"): Library("pyarrow Table", **_ARROW),
+    ("pyarrow", "Table"): _TABLE,
     ("pyarrow", "RecordBatch"): _RECORD_BATCH,
 }

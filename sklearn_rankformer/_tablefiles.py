@@ -26,15 +26,15 @@ class _Format(NamedTuple):
         ``schema(path)``: pyarrow's schema of the columns.
     batches : callable
         ``batches(path, columns)``: iterator of record batches; None reads all columns.
-    count : callable
-        ``count(path)``: number of rows, or None where only reading would tell.
+    n_rows : callable
+        ``n_rows(path)``: how many there are, or None where only reading would tell.
     writer : callable
         ``writer(path, schema)``: context manager with ``write_batch``.
     """
 
     schema: Callable[[str], Any]
     batches: Callable[[str, list | None], Iterator]
-    count: Callable[[str], int | None]
+    n_rows: Callable[[str], int | None]
     writer: Callable[[str, Any], Any]
 
 
@@ -97,15 +97,20 @@ def read_batches(source: Any, columns: Sequence | None = None) -> Iterator:
         yield _no_rows(schema, wanted)
 
 
-def column_names(source: Any) -> list[str]:
-    """Return the columns of the first of these files."""
-    return _schema(list_files(source)[0]).names
+def read_schema(source: Any) -> Any:
+    """Return pyarrow's schema of the first of these files."""
+    return _schema(list_files(source)[0])
 
 
 def count_rows(source: Any) -> int | None:
     """Return the number of rows of files, or None where only reading would tell."""
-    counts = [format_of(path).count(path) for path in list_files(source)]
-    return None if None in counts else sum(counts)
+    total = 0
+    for path in list_files(source):
+        n_rows = format_of(path).n_rows(path)
+        if n_rows is None:
+            return None
+        total += n_rows
+    return total
 
 
 def write_batches(batches: Iterable, path: str) -> int:
@@ -150,8 +155,13 @@ def format_of(path: str) -> _Format:
     for endings, one in _FORMATS.items():
         if name.endswith(endings):
             return one
-    endings = ", ".join(end for group in _FORMATS for end in group)
-    raise ValueError(f"{path} is of no known format. Its name must end in {endings}.")
+    raise ValueError(
+        f"{path} is of no known format. Its name must end in {', '.join(_endings())}."
+    )
+
+
+def _endings() -> tuple[str, ...]:
+    return tuple(ending for group in _FORMATS for ending in group)
 
 
 def _schema(path: str) -> Any:
@@ -190,15 +200,14 @@ def _files_of(path: Path) -> list[Path]:
         raise FileNotFoundError(f"{path} does not exist.")
     if not path.is_dir():
         return [path]
-    endings = tuple(end for group in _FORMATS for end in group)
     found = sorted(
         one
         for one in path.rglob("*")
-        if one.name.lower().removesuffix(".gz").endswith(endings)
+        if one.name.lower().removesuffix(".gz").endswith(_endings())
         and not one.name.startswith((".", "_"))
     )
     if not found:
-        raise FileNotFoundError(f"{path} holds no file that ends in {endings}.")
+        raise FileNotFoundError(f"{path} holds no file that ends in {_endings()}.")
     return found
 
 
@@ -263,7 +272,12 @@ def _open_csv(path: str, columns: list | None = None) -> Any:
     return csv.open_csv(
         path,
         csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
-        convert_options=csv.ConvertOptions(include_columns=columns),
+        convert_options=csv.ConvertOptions(
+            include_columns=columns,
+            # An empty cell is missing; an empty text is quoted.
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
     )
 
 

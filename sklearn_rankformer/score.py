@@ -14,11 +14,11 @@ import sys
 from pathlib import Path
 
 from ._tablefiles import (
-    column_names,
     count_rows,
     format_of,
     list_files,
     read_batches,
+    read_schema,
     write_batches,
 )
 from .serving import ListScorer
@@ -88,7 +88,7 @@ def _run(args):
         item_value=args.item_value,
     )
     _check_output(args.input, args.output)
-    needed = scorer.columns_needed(column_names(args.input))
+    needed = scorer.columns_needed(read_schema(args.input).names)
     with _progress_bar(count_rows(args.input)) as bar:
         scored = scorer(read_batches(args.input, needed))
         return write_batches(_counted(scored, bar), args.output)

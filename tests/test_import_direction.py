@@ -72,6 +72,8 @@ MAY_IMPORT = {
     **dict.fromkeys(RANKER, BELOW_RANKERS | BASE),
     **dict.fromkeys(EXTRAS, BELOW_RANKERS | BASE | RANKER),
     **dict.fromkeys(STREAMS, BOTTOM),
+    "_conversion": BOTTOM | STREAMS,
+    "datasets": BOTTOM | {"_conversion"},
     "serving": BOTTOM | STREAMS | {"_neural_ranker", "persistence"},
     "score": BOTTOM | {"serving"},
     **dict.fromkeys(EXPLANATIONS, BOTTOM | MODELS | SCORING),
