@@ -33,6 +33,14 @@ def tests(session, pins):
 
 
 @nox.session
+def engines(session):
+    """Score on Spark (which needs Java), Dask and Ray; skipped where one is missing."""
+    tools = ["hypothesis", "pytest", "pytest-timeout"]
+    install(session, "-e", ".[files,frames,spark,dask,ray]", *tools)
+    session.run("python", "-m", "pytest", "-m", "engine", *session.posargs)
+
+
+@nox.session
 def coverage(session):
     """Print which lines the tests run."""
     install(session, "-e", ".[test]", "coverage")

@@ -286,9 +286,9 @@ def iter_lists(source, *, group_column, chunk_rows=2**16):
     chunk_rows : int, default=65536
         A frame ends with the list that makes it this long.
 
-    Yields
-    ------
-    frame : frame
+    Returns
+    -------
+    frames : iterator of frames
         Of the kind that came in, pyarrow record batches from files. No list is in two
         of them.
 
