@@ -129,7 +129,7 @@ def _to_record_batch(table: Any) -> Any:
     # Each column in one piece, whose dictionary must then be one, too.
     whole = table.unify_dictionaries().combine_chunks()
     arrays = [
-        column.chunk(0) if column.num_chunks else pa.array([], column.type)
+        column.chunk(0) if column.num_chunks else column.combine_chunks()
         for column in whole.columns
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=whole.schema)

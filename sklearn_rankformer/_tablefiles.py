@@ -182,7 +182,9 @@ def _no_rows(schema: Any, columns: list | None) -> Any:
     import pyarrow as pa
 
     fields = [schema.field(name) for name in columns or schema.names]
-    return pa.RecordBatch.from_pylist([], schema=pa.schema(fields))
+    empty = pa.schema(fields).empty_table()
+    arrays = [column.combine_chunks() for column in empty.columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=empty.schema)
 
 
 def _import_pyarrow() -> None:

@@ -27,7 +27,7 @@ the whole lists themselves.
 import copy
 import os
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -192,30 +192,33 @@ class ListScorer:
         ValueError
             If the ranker was fitted on columns without names, and on another number.
         """
-        features = self._features(self._ranker(), names)
-        return list(dict.fromkeys([*self._handed_on(), *features]))
+        return self._columns(self._ranker(), names)
+
+    def _columns(self, ranker, names):
+        return list(dict.fromkeys([*self._handed_on(), *self._features(ranker, names)]))
 
     def _score_frame(self, frame):
-        library = library_of(frame)
-        needed = self.columns_needed(library.names(frame))
+        library, ranker = library_of(frame), self._ranker()
+        needed = self._columns(ranker, library.names(frame))
         frame = select_columns(as_rows(frame), library, needed)
         ids = library.column(frame, self.group_column)
         name = f"group_column={self.group_column!r}"
         codes = split_lists(check_groups(ids, len(frame), name=name)).codes
-        return self._score(frame, library, codes)
+        return self._score(ranker, frame, library, codes)
 
     def _score_stream(self, frames):
+        ranker = self._ranker()  # one for the whole stream, should the file be replaced
         # By what the network sees: other columns handed on change no bit.
-        length = max(1, PIECE_CELLS // self._ranker().n_features_in_)
-        pieces = whole_lists(frames, self.group_column, length, self.columns_needed)
+        length = max(1, PIECE_CELLS // ranker.n_features_in_)
+        pick = partial(self._columns, ranker)
+        pieces = whole_lists(frames, self.group_column, length, pick)
         for frame, library, lengths in pieces:
             # Numbers as ids: texts would be compared row by row.
             codes = np.repeat(np.arange(len(lengths)), lengths)
-            yield self._score(frame, library, codes)
+            yield self._score(ranker, frame, library, codes)
 
-    def _score(self, frame, library, codes):
+    def _score(self, ranker, frame, library, codes):
         """The columns handed on, and beside them the scores of whole lists."""
-        ranker = self._ranker()
         features = self._features(ranker, library.names(frame))
         if hasattr(ranker, "feature_names_in_"):
             X = library.select(frame, features)

@@ -311,14 +311,18 @@ def test_a_ranker_that_finds_its_ids_in_x_is_given_them_too(group_column, rows):
     assert ranker.group_column == group_column
 
 
-def test_an_adapter_is_scored_as_it_predicts(rows):
+@pytest.mark.parametrize("group_column", [None, "qid"])
+def test_an_adapter_is_scored_as_it_predicts(group_column, rows):
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    _, y, groups = make_lists(n_lists=60, sizes=(1, 30))
-    adapter = RankerAdapter(HistGradientBoostingRegressor(max_iter=5))
-    adapter.fit(rows[NAMES], y, groups=groups)
+    y = make_lists(n_lists=60, sizes=(1, 30))[1]
+    regressor = HistGradientBoostingRegressor(max_iter=5)
+    adapter = RankerAdapter(regressor, group_column=group_column)
+    X = rows[NAMES] if group_column is None else rows[[*NAMES, "qid"]]
+    ids = rows["qid"]
+    adapter.fit(X, y, groups=ids)
     frames = list(ListScorer(adapter, group_column="qid")(cut(rows, [50, 300])))
-    predicted = adapter.predict(rows[NAMES], groups=groups)
+    predicted = adapter.predict(X, groups=ids)
     assert_array_equal(column(frames, "score"), predicted)
 
 
@@ -371,6 +375,21 @@ def test_a_file_that_was_replaced_is_opened_again(rows, tmp_path, ranker):
     other = copy.copy(ranker).set_params(random_state=3)
     save(other.fit(rows[NAMES], y, groups=groups), file)
     assert (column(list(scorer([rows])), "score") != before).any()
+
+
+def test_a_file_replaced_within_a_stream_changes_no_score_of_it(
+    rows, tmp_path, ranker, scores
+):
+    def frames():
+        yield rows[:400]
+        file.write_bytes(b"another ranker")
+        yield rows[400:]
+
+    file = tmp_path / "ranker.safetensors"
+    save(ranker, file)
+    with small_pieces():
+        scored = list(ListScorer(file, group_column="qid")(frames()))
+    assert_array_equal(column(scored, "score"), scores["stream"])
 
 
 def test_a_ranker_travels_itself(rows, ranker, expected):
