@@ -26,10 +26,18 @@ def install(session, *what, pins="newest"):
 @nox.parametrize("pins", list(PINS), ids=list(PINS))
 def tests(session, pins):
     """Run the tests on the newest and on the oldest supported dependencies."""
-    extra = {"newest": ".[test]", "oldest": ".[gbdt,plot,frames]"}[pins]
+    extra = {"newest": ".[test]", "oldest": ".[gbdt,plot,frames,files]"}[pins]
     tools = ["hypothesis", "pytest", "pytest-timeout", "pytest-xdist"]
     install(session, "-e", extra, *tools, pins=pins)
     session.run("python", "-m", "pytest", "-n", "auto", *session.posargs)
+
+
+@nox.session
+def engines(session):
+    """Score on Spark (which needs Java), Dask and Ray; skipped where one is missing."""
+    tools = ["hypothesis", "pytest", "pytest-timeout"]
+    install(session, "-e", ".[files,frames,spark,dask,ray]", *tools)
+    session.run("python", "-m", "pytest", "-m", "engine", *session.posargs)
 
 
 @nox.session

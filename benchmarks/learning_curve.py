@@ -91,7 +91,8 @@ def summarise(done):
             row["seconds"] = np.median([r["seconds"] for r in results])
             if model != "RankFormer":
                 rng = np.random.default_rng(0)
-                row["lead"] = paired_interval(ours, theirs.mean(axis=0)[None], rng)
+                mean = np.broadcast_to(theirs.mean(axis=0), ours.shape)
+                row["lead"] = paired_interval(ours, mean, rng)
             rows.append(row)
     return rows
 

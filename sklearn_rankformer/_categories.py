@@ -5,6 +5,7 @@ of a few rows may hold as text, object or float what was a category in training.
 every column is read as plain Python values, and looked up in a table of its own.
 """
 
+import tempfile
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,10 @@ from ._tables import is_missing, refuse_times
 
 # How the names of the dtypes of categories begin, in pandas, polars and Arrow.
 CATEGORY_KINDS = ("categ", "enum", "dictionary")
+
+
+# The numbers of a frame with categories stay in memory up to this size, as float64.
+IN_MEMORY_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,9 @@ class Categories:
         -------
         numbers : ndarray or CSR matrix of shape (n_rows, n_features)
             Of a numeric dtype. Without categories an array of numbers comes back as
-            it is, memory-mapped ones included.
+            it is, memory-mapped ones included. A pandas frame with categories whose
+            numbers take more than `IN_MEMORY_BYTES` becomes an array in a temporary
+            file.
 
         Raises
         ------
@@ -74,7 +81,21 @@ class Categories:
         if not len(columns):
             return _as_numbers(X, allow_nan, owner)
         _refuse_sparse(X)
-        numeric = np.flatnonzero(~self.mask)
+        dtype = _plain_dtype(X, np.flatnonzero(~self.mask))
+        size = X.shape[0] * X.shape[1] * 8
+        if dtype is None or size <= IN_MEMORY_BYTES:
+            return self._encode_rows(X, allow_nan, owner)
+        # Such a frame may itself lie on disk, and memory not suffice for its numbers.
+        with tempfile.TemporaryFile() as file:
+            encoded = np.memmap(file, dtype, "w+", shape=X.shape)
+        step = max(1, IN_MEMORY_BYTES // 16 // (8 * X.shape[1]))
+        for start in range(0, X.shape[0], step):
+            rows = X.iloc[start : start + step]
+            encoded[start : start + step] = self._encode_rows(rows, allow_nan, owner)
+        return encoded
+
+    def _encode_rows(self, X: Any, allow_nan: bool, owner: str) -> np.ndarray:
+        columns, numeric = np.flatnonzero(self.mask), np.flatnonzero(~self.mask)
         numbers = np.empty((X.shape[0], 0), dtype=np.float64)
         if len(numeric):
             numbers = _as_numbers(_take_columns(X, numeric), allow_nan, owner)
@@ -187,6 +208,17 @@ def _as_numbers(X: Any, allow_nan: bool, owner: str) -> Any:
     if numbers.dtype.itemsize > 8:  # wider than what is computed with
         return check_array(numbers, dtype=np.float64, ensure_all_finite=finite)
     return numbers
+
+
+def _plain_dtype(X: Any, numeric: np.ndarray) -> np.dtype | None:
+    """Of which type these columns of a pandas frame are as floats; None of others."""
+    if not hasattr(X, "iloc") or not len(numeric):
+        return None
+    kinds = [X.dtypes.iloc[j] for j in numeric]
+    if not all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in kinds):
+        return None
+    dtype = np.result_type(*kinds)
+    return dtype if dtype.kind == "f" else np.dtype(np.float64)
 
 
 def _take_columns(X: Any, columns: np.ndarray) -> Any:

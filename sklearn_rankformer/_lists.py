@@ -253,7 +253,7 @@ def digest_lists(lists: Lists) -> np.ndarray:
         A key made of the id, and the number of rows, in the order of the keys.
         Integers and times are their own keys; two texts share one only by chance.
     """
-    digest = np.column_stack([_keys(lists.ids), lists.lengths.astype(np.uint64)])
+    digest = np.column_stack([id_keys(lists.ids), lists.lengths.astype(np.uint64)])
     return digest[np.argsort(digest[:, 0], kind="stable")]
 
 
@@ -272,15 +272,27 @@ def any_cut(digest: np.ndarray, lists: Lists) -> bool:
     cut : bool
         False where the same lists are given once more, or others.
     """
-    keys = _keys(lists.ids)
+    keys = id_keys(lists.ids)
     # A key beyond the last is compared with the last, and differs.
     place = np.minimum(np.searchsorted(digest[:, 0], keys), len(digest) - 1)
     known, n_rows = digest[place].T
     return bool(((known == keys) & (n_rows != lists.lengths.astype(np.uint64))).any())
 
 
-def _keys(ids: np.ndarray) -> np.ndarray:
-    """One unsigned integer per id, the same in every array of ids of its kind."""
+def id_keys(ids: np.ndarray) -> np.ndarray:
+    """Condense list ids to one unsigned integer each.
+
+    Parameters
+    ----------
+    ids : ndarray of shape (n_lists,)
+        Ids of any kind that `check_groups` returns.
+
+    Returns
+    -------
+    keys : ndarray of shape (n_lists,), uint64
+        The same in every array of ids of its kind. Integers and times are their own
+        keys; two texts share one only by chance.
+    """
     kind = ids.dtype.kind
     if kind not in "UST":
         return ids.astype(np.uint64 if kind == "u" else np.int64).view(np.uint64)

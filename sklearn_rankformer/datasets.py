@@ -36,11 +36,16 @@ are needed:
 ('memmap', (3, 3))
 >>> del X
 >>> folder.cleanup()
+
+`convert` does so with tables in Parquet, Arrow and CSV files; their columns keep their
+names and categories, and come back as a pandas frame.
 """
 
 import math
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
 from typing import NamedTuple
@@ -49,11 +54,12 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
 from ._checks import check_count, check_real
+from ._conversion import COLUMNS, codes_file, find_layout, read_columns, write_tables
 from ._letor import Reader, read_files, to_layout, typed_ids, typed_labels
 
 _ROLES = 6  # Columns that the context of `make_ranking` reads one by one.
 _CONVERTED = ("X.npy", "y.npy", "groups.npy")
-_CONVERT_AGAIN = "Remove X.npy, y.npy and groups.npy, and convert again."
+_CONVERT_AGAIN = "Empty the directory, and convert again."
 
 
 def make_ranking(
@@ -341,47 +347,132 @@ def convert_letor(path, directory, *, n_features=None, zero_based="auto"):
     if not sources:
         raise ValueError("path is an empty list. Give at least one LETOR file.")
     directory = Path(directory)
-    _check_free(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    # Inside the directory, so that moving the files cannot cross file systems.
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".converting-") as unready:
-        _write_arrays(sources, Path(unready), *readers)
-        # Another process may have written here meanwhile.
-        _check_free(directory)
-        for name in _CONVERTED:
-            os.replace(Path(unready) / name, directory / name)
+    with _all_or_nothing(directory) as unready:
+        _write_arrays(sources, unready, *readers)
     return Bunch(**{name.removesuffix(".npy"): directory / name for name in _CONVERTED})
 
 
+def convert(
+    path,
+    directory,
+    *,
+    group_column,
+    label_column,
+    features=None,
+    categorical_features="from_dtype",
+):
+    """Write tables from files as arrays that can be memory-mapped.
+
+    The files are read once, a few megabytes at a time; labels and list ids stay in
+    memory. If the rows of a list lie apart, all is read once more and sorted by DuckDB
+    within 512 MB, on disk where these do not suffice. The arrays appear in
+    ``directory`` when all is written, as with `convert_letor`.
+
+    Parameters
+    ----------
+    path : str, path-like, or list of these
+        Files or folders of files in Parquet, Arrow or CSV format, told apart by their
+        endings (.parquet, .pq, .arrow, .feather, .ipc, .csv, .csv.gz). Those of a
+        folder are read in the order of their names. All have the same columns.
+    directory : str or path-like
+        Where to write. It is made if need be.
+    group_column, label_column : str
+        Columns of the list ids and of the labels.
+    features : sequence of str, default=None
+        Columns of X; None takes all others.
+    categorical_features : "from_dtype", sequence of str or None, default="from_dtype"
+        Which of them hold categories: those of a dictionary type, as pandas and polars
+        write their categories, those named, or none. CSV has no such type: name them.
+
+    Returns
+    -------
+    directory : Path
+        For `load_converted`.
+
+    Raises
+    ------
+    FileExistsError
+        If the directory holds converted data already.
+    FileNotFoundError
+        If there is no such file.
+    ImportError
+        If pyarrow is not installed, or DuckDB where it is needed: both come with the
+        extra ``files``.
+    ValueError
+        If a column is missing, a feature is neither a number nor a category, a number
+        is infinite or too large for float32, or a label or a list id is missing.
+
+    See Also
+    --------
+    load_converted : Open the arrays.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import pandas as pd
+    >>> from sklearn_rankformer.datasets import convert, load_converted
+    >>> rows = pd.DataFrame(
+    ...     {"qid": [7, 7, 9], "price": [2.5, None, 1.0], "clicked": [1, 0, 0]}
+    ... ).assign(colour=pd.Categorical(["red", "blue", None]))
+    >>> with TemporaryDirectory() as folder:
+    ...     rows.to_parquet(f"{folder}/rows.parquet")
+    ...     where = convert(
+    ...         f"{folder}/rows.parquet",
+    ...         f"{folder}/arrays",
+    ...         group_column="qid",
+    ...         label_column="clicked",
+    ...     )
+    ...     X, y, groups = load_converted(where)
+    ...     print(X)
+       price colour
+    0    2.5    red
+    1    NaN   blue
+    2    1.0    NaN
+    """
+    layout = find_layout(
+        path, group_column, label_column, features, categorical_features
+    )
+    directory = Path(directory)
+    with _all_or_nothing(directory) as unready:
+        write_tables(path, unready, layout)
+    return directory
+
+
 def load_converted(directory):
-    """Open what `convert_letor` wrote, the features memory-mapped.
+    """Open what `convert` or `convert_letor` wrote, the features memory-mapped.
 
     Parameters
     ----------
     directory : str or path-like
-        Directory given to `convert_letor`.
+        Directory given to either of them.
 
     Returns
     -------
-    X : numpy.memmap of shape (n_rows, n_features), float32
-        Features, read-only, on disk.
+    X : pandas.DataFrame or numpy.memmap of shape (n_rows, n_features)
+        Features, read-only, on disk: a frame from `convert`, with the names of the
+        columns, numbers as float32 and categories as such; an array of float32 from
+        `convert_letor`.
     y : ndarray of shape (n_rows,), int64 or float64
         Labels.
     groups : ndarray of shape (n_rows,), int64 or str
-        List ids.
+        List ids. `convert` numbers those that are no integers from 0, in the order of
+        the lists: of each row, a text would take more memory than all else.
 
     Raises
     ------
     FileNotFoundError
-        If one of the three files is missing.
+        If a file is missing.
+    ImportError
+        If pandas is not installed, where X is a frame.
     ValueError
-        If one of them is cut off or damaged, or they differ in their number of rows.
+        If a file is cut off or damaged, or they differ in their number of rows.
     """
     paths = [Path(directory) / name for name in _CONVERTED]
     missing = [path.name for path in paths if not path.exists()]
     if missing:
         raise FileNotFoundError(
-            f"{directory} holds no {', '.join(missing)}. Write them with convert_letor."
+            f"{directory} holds no {', '.join(missing)}. Write them with convert or "
+            f"convert_letor."
         )
     X = _mapped(paths[0], 2, np.float32)
     y = np.array(_mapped(paths[1], 1, np.int64, np.float64))
@@ -391,6 +482,8 @@ def load_converted(directory):
             f"{directory} holds {len(X)} rows of X, {len(y)} of y and {len(groups)} of "
             f"groups. {_CONVERT_AGAIN}"
         )
+    if (Path(directory) / COLUMNS).exists():
+        X = _as_frame(X, Path(directory))
     return X, y, groups
 
 
@@ -511,8 +604,50 @@ def _part_path(place: Path, name: str) -> Path:
     raise FileNotFoundError(f"{place} holds neither {name}.txt nor {name}.txt.gz.")
 
 
+@contextmanager
+def _all_or_nothing(directory: Path) -> Iterator[Path]:
+    """A folder whose files appear in `directory` unless an exception is raised."""
+    _check_free(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    # Inside the directory, so that moving the files cannot cross file systems.
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".converting-") as unready:
+        yield Path(unready)
+        # Another process may have written here meanwhile.
+        _check_free(directory)
+        # X.npy, without which nothing is loaded, comes last.
+        for path in sorted(Path(unready).iterdir(), reverse=True):
+            os.replace(path, directory / path.name)
+
+
+def _as_frame(X: np.memmap, directory: Path):
+    """The columns as a frame that holds no number of its own."""
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError(
+            f"{directory} holds columns with names, which become a pandas frame: pip "
+            f"install pandas."
+        ) from error
+    columns = read_columns(directory / COLUMNS)
+    numeric = [name for name, categories in columns if categories is None]
+    if len(numeric) != X.shape[1]:
+        raise ValueError(
+            f"{directory} holds {X.shape[1]} columns of numbers, and names "
+            f"{len(numeric)}. {_CONVERT_AGAIN}"
+        )
+    frame = pd.DataFrame(X, columns=numeric, copy=False)
+    for j, (name, categories) in enumerate(columns):
+        if categories is not None:
+            codes = _mapped(directory / codes_file(j), 1, np.int8, np.int16, np.int32)
+            within = -1 <= codes.min() <= codes.max() < len(categories)
+            if len(codes) != len(X) or not within:
+                raise ValueError(f"{codes.filename} is damaged. {_CONVERT_AGAIN}")
+            frame.insert(j, name, pd.Categorical.from_codes(codes, categories))
+    return frame
+
+
 def _check_free(directory: Path) -> None:
-    there = [name for name in _CONVERTED if (directory / name).exists()]
+    there = [name for name in (*_CONVERTED, COLUMNS) if (directory / name).exists()]
     if there:
         raise FileExistsError(
             f"{directory} already holds {', '.join(there)}. Open them with "

@@ -105,7 +105,7 @@ def hidden_figures():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
 def test_code_of_the_page_runs(page, tmp_path, monkeypatch, request):
     code = code_of(page)
-    for library in ("lightgbm", "pandas", "skops", "onnx"):
+    for library in ("lightgbm", "pandas", "pyarrow", "skops", "onnx"):
         if library in code:
             pytest.importorskip(library)
     if "Display" in code:

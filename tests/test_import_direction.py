@@ -18,6 +18,7 @@ NAME = PACKAGE.name
 # Each layer imports from those above it here; within a layer, only from what is named.
 NOTHING = frozenset()
 GROUND = {"_warnings", "_lists", "_pairs", "_tables", "_figures"}
+GROUND |= {"_frames", "_tablefiles"}
 CHECKS = {"_checks", "_letor"}
 IDS = {"_groups"}
 BOTTOM = GROUND | CHECKS | IDS
@@ -50,6 +51,7 @@ LOOP = ["_batching", "_inference", "_callbacks", "_training", "_model", "_fit"]
 BASE = {"_neural_ranker"}
 RANKER = {"_ranker"}
 EXTRAS = {"distillation", "persistence", "export"}
+STREAMS = {"_streams"}
 VARIANTS = {"_variants"}
 EXPLANATIONS = {"_explanations", "_attributions", "_uncertainty"}
 SHOWN = {"inspection"}
@@ -92,6 +94,11 @@ MAY_IMPORT = {
     **dict.fromkeys(BASE, BELOW_RANKERS),
     **dict.fromkeys(RANKER, BELOW_RANKERS | BASE),
     **dict.fromkeys(EXTRAS, BELOW_RANKERS | BASE | RANKER),
+    **dict.fromkeys(STREAMS, BOTTOM),
+    "_conversion": BOTTOM | STREAMS,
+    "datasets": BOTTOM | {"_conversion"},
+    "serving": BOTTOM | STREAMS | {"_neural_ranker", "persistence"},
+    "score": BOTTOM | {"serving"},
     **dict.fromkeys(VARIANTS, BOTTOM | MODELS),
     **dict.fromkeys(EXPLANATIONS, BOTTOM | MODELS | SCORING | VARIANTS),
     **dict.fromkeys(SHOWN, BOTTOM | PARTS | MODELS | EXPLANATIONS),
@@ -101,7 +108,16 @@ MAY_IMPORT = {
 USE_TORCH = {"_device", "_files", "_losses", "_network", *LOOP, *BASE, *RANKER, *EXTRAS}
 # skorch runs the loop; the others name its callbacks, or its version.
 USE_SKORCH = {"_callbacks", "_training", "_fit", *BASE, "persistence", "_files"}
-ON_FIRST_USE = {"matplotlib", "pandas", "polars", "lightgbm", "xgboost", "catboost"}
+ON_FIRST_USE = {
+    "matplotlib",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "duckdb",
+    "lightgbm",
+    "xgboost",
+    "catboost",
+}
 REQUIRED = {"numpy", "scipy", "sklearn", "torch", "skorch", "safetensors"}
 
 MODULES = sorted(PACKAGE.glob("*.py"))

@@ -1,0 +1,370 @@
+"""From files of tables to arrays on disk, in one pass of bounded memory.
+
+Numbers go to one float32 array, and each column of categories to an array of codes. Of
+all rows only labels and list ids are held. If a list comes again after others, the pass
+is made anew over rows that DuckDB has sorted, on disk where memory does not suffice:
+Arrow and polars sort in memory only.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._groups import check_groups
+from ._letor import typed_labels
+from ._streams import Piece, ReturningListError, whole_lists
+from ._tablefiles import list_files, read_batches, read_schema
+from ._tables import is_missing
+
+COLUMNS = "columns.json"
+
+# Rows that are written at a time, up to the end of a list.
+PIECE_ROWS = 2**15
+
+# What DuckDB may hold, besides what it reads and hands over.
+SORT_MEMORY = "512MB"
+_PLACE = "place of the row"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which columns of the files are what.
+
+    Attributes
+    ----------
+    group, label : str
+        Columns of the list ids and of the labels.
+    features : tuple of str
+        Columns of X.
+    categorical : frozenset of str
+        Those of them that hold categories.
+    """
+
+    group: str
+    label: str
+    features: tuple[str, ...]
+    categorical: frozenset[str]
+
+    @property
+    def numeric(self) -> list[str]:
+        """Features that are numbers."""
+        return [name for name in self.features if name not in self.categorical]
+
+    @property
+    def columns(self) -> list[str]:
+        """All columns that are read."""
+        return list(dict.fromkeys([self.group, self.label, *self.features]))
+
+
+def find_layout(
+    source: Any, group: str, label: str, features: Any, categorical: Any
+) -> Layout:
+    """Find out which columns are what, from the first file.
+
+    Parameters
+    ----------
+    source, group, label, features, categorical
+        As in `datasets.convert`.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or a feature is neither a number nor a category.
+    """
+    schema = read_schema(source)
+    if features is None:
+        features = [
+            name
+            for name in schema.names
+            # Where pandas keeps the index of a frame.
+            if name not in (group, label) and not name.startswith("__index_level_")
+        ]
+    named = [] if isinstance(categorical, str | None) else list(categorical)
+    missing = [n for n in (group, label, *features, *named) if n not in schema.names]
+    if missing:
+        raise ValueError(
+            f"{list_files(source)[0]} has no column {', '.join(map(repr, missing))}."
+        )
+    if categorical == "from_dtype":
+        named = [name for name in features if _is_dictionary(schema.field(name).type)]
+    odd = {
+        name: str(schema.field(name).type)
+        for name in features
+        if name not in named and not _holds_numbers(schema.field(name).type)
+    }
+    if odd:
+        shown = ", ".join(f"{name!r} ({kind})" for name, kind in odd.items())
+        raise ValueError(
+            f"Columns that hold neither numbers nor categories: {shown}. Name them in "
+            f"categorical_features, or give the features without them."
+        )
+    return Layout(group, label, tuple(features), frozenset(named))
+
+
+def write_tables(source: Any, folder: Path, layout: Layout) -> None:
+    """Convert files to arrays in a folder.
+
+    Parameters
+    ----------
+    source : str, path-like, or list of these
+        Files.
+    folder : Path
+        Where to write; it is there, and empty.
+    layout : Layout
+        As found in the files.
+
+    Raises
+    ------
+    ImportError
+        If the rows of a list lie apart, and DuckDB is not installed.
+    ValueError
+        If a label or a list id is missing, or a number does not fit into float32.
+    """
+    try:
+        _write(read_batches(source, layout.columns), folder, layout)
+    except ReturningListError as error:
+        for path in folder.iterdir():
+            path.unlink()
+        _write(_sorted_batches(source, folder, layout, error), folder, layout)
+
+
+def _write(batches: Iterator, folder: Path, layout: Layout) -> None:
+    found = _Found(layout, folder)
+    with open(folder / "X.npy", "wb") as file:
+        # Before the number of rows is known: NumPy leaves room for its digits.
+        _write_header(file, 0, len(layout.numeric))
+        for piece in whole_lists(batches, layout.group, PIECE_ROWS):
+            _numbers(piece.frame, layout.numeric).tofile(file)
+            found.add(piece)
+        file.seek(0)
+        _write_header(file, found.n_rows, len(layout.numeric))
+    found.save()
+
+
+class _Found:
+    """What is gathered beside the numbers, piece by piece."""
+
+    def __init__(self, layout: Layout, folder: Path):
+        self.layout = layout
+        self.folder = folder
+        self.labels: list[np.ndarray] = []
+        self.ids: list[np.ndarray] = []
+        self.lengths: list[np.ndarray] = []
+        self.codes: dict[str, dict] = {
+            name: {} for name in layout.features if name in layout.categorical
+        }
+        self.n_rows = 0
+
+    def add(self, piece: Piece) -> None:
+        """Gather labels and ids, and write codes."""
+        rows, layout = piece.frame, self.layout
+        starts = np.cumsum(piece.lengths) - piece.lengths
+        self.labels.append(_labels(rows[layout.label], layout.label, self.n_rows))
+        ids = rows[layout.group].to_numpy()[starts]
+        self.ids.append(check_groups(ids, len(ids)))
+        self.lengths.append(piece.lengths)
+        for name, known in self.codes.items():
+            with open(self._raw(name), "ab") as file:
+                _codes(rows[name], known, name).tofile(file)
+        self.n_rows += len(rows)
+
+    def save(self) -> None:
+        """Write all that was gathered."""
+        labels = np.concatenate([np.zeros(0), *self.labels])
+        if not len(labels):
+            raise ValueError("The files hold no rows.")
+        np.save(self.folder / "y.npy", typed_labels([labels])[0])
+        np.save(self.folder / "groups.npy", self._groups())
+        for name, known in self.codes.items():
+            self._save_codes(name, len(known))
+        columns = [
+            {"name": n, "categories": list(self.codes[n]) if n in self.codes else None}
+            for n in self.layout.features
+        ]
+        text = json.dumps({"columns": columns}, allow_nan=False)
+        (self.folder / COLUMNS).write_text(text, encoding="utf-8")
+
+    def _groups(self) -> np.ndarray:
+        lengths = np.concatenate(self.lengths)
+        if all(ids.dtype.kind == "i" for ids in self.ids):
+            ids = np.concatenate(self.ids).astype(np.int64)
+        else:  # texts, row by row, would take more memory than all else
+            ids = np.arange(len(lengths))
+        return np.repeat(ids, lengths)
+
+    def _save_codes(self, name: str, n_known: int) -> None:
+        raw = np.memmap(self._raw(name), np.int32, "r")
+        # As pandas has them: -1 is missing.
+        dtype = np.min_scalar_type(-max(n_known, 1))
+        path = self.folder / codes_file(self.layout.features.index(name))
+        codes = np.lib.format.open_memmap(path, "w+", dtype, raw.shape)
+        for start in range(0, len(raw), 2**20):
+            codes[start : start + 2**20] = raw[start : start + 2**20]
+        codes.flush()
+        del raw
+        self._raw(name).unlink()
+
+    def _raw(self, name: str) -> Path:
+        return self.folder / f"codes-{self.layout.features.index(name)}.raw"
+
+
+def read_columns(path: Path) -> list[tuple[str, list | None]]:
+    """Return the names of features, each with its categories or None.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    try:
+        columns = json.loads(path.read_text(encoding="utf-8"))["columns"]
+        return [(column["name"], column["categories"]) for column in columns]
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {error}. Convert again.") from error
+
+
+def codes_file(index: int) -> str:
+    """Return the name of the file that holds the codes of a feature."""
+    return f"codes-{index}.npy"
+
+
+def _write_header(file: Any, n_rows: int, n_columns: int) -> None:
+    header = np.lib.format.header_data_from_array_1_0(np.empty((0, 0), np.float32))
+    header["shape"] = n_rows, n_columns
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _labels(column: Any, name: str, first_row: int) -> np.ndarray:
+    if not _holds_numbers(column.type):
+        raise ValueError(f"label_column={name!r} holds no numbers but {column.type}.")
+    labels = _as_float64(column)
+    if not np.isfinite(labels).all():
+        row = first_row + int((~np.isfinite(labels)).argmax())
+        raise ValueError(
+            f"label_column={name!r} has no finite label in row {row} (from 0). Drop "
+            f"rows without one, or give them one."
+        )
+    return labels
+
+
+def _numbers(rows: Any, names: list[str]) -> np.ndarray:
+    """Columns as float32 side by side, NaN where missing."""
+    X = np.empty((len(rows), len(names)), dtype=np.float32)
+    with np.errstate(over="ignore"):  # refused below
+        for j, name in enumerate(names):
+            X[:, j] = _as_float64(rows[name])
+    if np.isinf(X).any():
+        name = names[int(np.isinf(X).any(axis=0).argmax())]
+        raise ValueError(
+            f"{name!r} holds values that are infinite or beyond the range of float32. "
+            f"Scale the column, or make them missing."
+        )
+    return X
+
+
+def _as_float64(column: Any) -> np.ndarray:
+    import pyarrow as pa
+
+    if pa.types.is_boolean(column.type):  # which Arrow casts to integers only
+        column = column.cast(pa.uint8())
+    return column.cast(pa.float64(), safe=False).to_numpy()
+
+
+def _codes(column: Any, known: dict, name: str) -> np.ndarray:
+    """Code of each value, -1 where it is missing; new values get the next codes."""
+    if not _is_dictionary(column.type):
+        column = column.dictionary_encode()
+    codes = [np.zeros(0, np.int32)]
+    for chunk in column.chunks:
+        values = chunk.dictionary.to_pylist()
+        indices = chunk.indices.fill_null(len(values)).to_numpy()
+        used = np.bincount(indices, minlength=len(values) + 1) > 0
+        table = np.full(len(values) + 1, -1, dtype=np.int32)
+        for i in np.flatnonzero(used[:-1]):
+            table[i] = _code(values[i], known, name)
+        codes.append(table[indices])
+    return np.concatenate(codes)
+
+
+def _code(value: Any, known: dict, name: str) -> int:
+    if is_missing(value):
+        return -1
+    if type(value) not in (bool, int, float, str):
+        raise ValueError(
+            f"{name!r} holds a category of type {type(value).__name__}. Turn "
+            f"categories into text or numbers."
+        )
+    return known.setdefault(value, len(known))
+
+
+def _is_dictionary(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_dictionary(kind)
+
+
+def _holds_numbers(kind: Any) -> bool:
+    from pyarrow import types
+
+    is_one = types.is_integer, types.is_floating, types.is_decimal, types.is_boolean
+    return any(holds(kind) for holds in (*is_one, types.is_null))
+
+
+# Lists whose rows lie apart -----------------------------------------------------------
+
+
+def _sorted_batches(
+    source: Any, folder: Path, layout: Layout, error: ReturningListError
+) -> Iterator:
+    """All rows again, list by list, in each list as they came."""
+    try:
+        import duckdb
+    except ImportError as missing:
+        raise ImportError(
+            f"{error} Or have it sorted here, which needs DuckDB: pip install "
+            f'"sklearn-rankformer[files]".'
+        ) from missing
+    columns = ", ".join(map(_quoted, layout.columns))
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as spill,
+        duckdb.connect(
+            config={"memory_limit": SORT_MEMORY, "temp_directory": spill}
+        ) as database,
+    ):
+        database.register("rows", _numbered(source, layout))
+        order = f"{_quoted(layout.group)}, {_quoted(_PLACE)}"
+        result = database.sql(f"SELECT {columns} FROM rows ORDER BY {order}")
+        yield from result.to_arrow_reader(PIECE_ROWS)
+
+
+def _numbered(source: Any, layout: Layout) -> Any:
+    """Rows with their place, by which those of a list keep their order."""
+    import pyarrow as pa
+
+    def batches() -> Iterator:
+        place = 0
+        for batch in read_batches(source, layout.columns):
+            plain = [_decoded(batch[name]) for name in layout.columns]
+            places = pa.array(np.arange(place, place + len(batch)))
+            place += len(batch)
+            yield pa.record_batch([*plain, places], names=[*layout.columns, _PLACE])
+
+    rows = batches()
+    first = next(rows)
+    # All in the types of the first batch.
+    same = (batch.cast(first.schema) for batch in chain([first], rows))
+    return pa.RecordBatchReader.from_batches(first.schema, same)
+
+
+def _decoded(column: Any) -> Any:
+    return column.dictionary_decode() if _is_dictionary(column.type) else column
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

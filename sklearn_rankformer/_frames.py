@@ -1,0 +1,172 @@
+"""Frames of pandas, polars and Arrow under one small set of verbs.
+
+A `Library` says how its frames are taken apart, joined and given new columns. Arrow's
+record batches are tables while they are worked on, and come out as batches again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Library:
+    """What is done with the frames of one library.
+
+    Attributes
+    ----------
+    name : str
+        Library and class, for messages.
+    names : callable
+        ``names(frame)``: the names of its columns.
+    select : callable
+        ``select(frame, names)``: only these columns.
+    rows : callable
+        ``rows(frame, start, stop)``: a slice, without a copy where that can be.
+    join : callable
+        ``join(frames)``: one frame of the rows of several.
+    column : callable
+        ``column(frame, name)``: its values as an array.
+    n_missing : callable
+        ``n_missing(frame, name)``: how many values are missing.
+    add : callable
+        ``add(frame, columns)``: a new frame with further columns, arrays by name.
+    finish : callable
+        ``finish(frame)``: the frame as its user gave it.
+    """
+
+    name: str
+    names: Callable[[Any], list]
+    select: Callable[[Any, list], Any]
+    rows: Callable[[Any, int, int], Any]
+    join: Callable[[list], Any]
+    column: Callable[[Any, Any], np.ndarray]
+    n_missing: Callable[[Any, Any], int]
+    add: Callable[[Any, Mapping[str, np.ndarray]], Any]
+    finish: Callable[[Any], Any] = lambda frame: frame
+
+
+def library_of(frame: Any) -> Library | None:
+    """Return the library of a frame, or None of anything else."""
+    for base in type(frame).__mro__:
+        library = _LIBRARIES.get((base.__module__.partition(".")[0], base.__name__))
+        if library is not None:
+            return library
+    return None
+
+
+def as_rows(frame: Any) -> Any:
+    """Return a frame whose rows can be joined: a table in place of a record batch."""
+    if library_of(frame) is not _RECORD_BATCH:
+        return frame
+    import pyarrow as pa
+
+    return pa.Table.from_batches([frame])
+
+
+def select_columns(frame: Any, library: Library, wanted: Sequence) -> Any:
+    """Take columns by name.
+
+    Raises
+    ------
+    ValueError
+        If the frame lacks some of them.
+    """
+    there = library.names(frame)
+    missing = [name for name in wanted if name not in there]
+    if missing:
+        raise ValueError(
+            f"A frame has no column {_shown(missing)}; it has {_shown(there)}. Give "
+            f"the columns that are named, and those that the ranker was fitted on."
+        )
+    return library.select(frame, list(wanted))
+
+
+def _shown(names: Sequence, most: int = 10) -> str:
+    more = ", ..." if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
+
+
+def _join_pandas(frames: list) -> Any:
+    import pandas as pd
+
+    return pd.concat(frames)
+
+
+def _join_polars(frames: list) -> Any:
+    import polars as pl
+
+    return pl.concat(frames)
+
+
+def _add_polars(frame: Any, columns: Mapping[str, np.ndarray]) -> Any:
+    import polars as pl
+
+    return frame.with_columns([pl.Series(k, v) for k, v in columns.items()])
+
+
+def _join_tables(tables: list) -> Any:
+    import pyarrow as pa
+
+    # "default": a batch whose values are all missing may be of type null.
+    return pa.concat_tables(tables, promote_options="default")
+
+
+def _add_to_table(table: Any, columns: Mapping[str, np.ndarray]) -> Any:
+    import pyarrow as pa
+
+    for name, values in columns.items():
+        table = table.append_column(name, pa.array(values))
+    # What pandas wrote there describes columns that are gone.
+    return table.replace_schema_metadata(None)
+
+
+def _to_record_batch(table: Any) -> Any:
+    import pyarrow as pa
+
+    # Each column in one piece, whose dictionary must then be one, too.
+    whole = table.unify_dictionaries().combine_chunks()
+    arrays = [
+        column.chunk(0) if column.num_chunks else column.combine_chunks()
+        for column in whole.columns
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=whole.schema)
+
+
+_TABLE = Library(
+    "pyarrow Table",
+    names=lambda frame: frame.schema.names,
+    select=lambda frame, names: frame.select(names),
+    rows=lambda frame, start, stop: frame.slice(start, stop - start),
+    join=_join_tables,
+    column=lambda frame, name: frame[name].to_numpy(),
+    n_missing=lambda frame, name: frame[name].null_count,
+    add=_add_to_table,
+)
+_RECORD_BATCH = replace(_TABLE, name="pyarrow RecordBatch", finish=_to_record_batch)
+_LIBRARIES = {
+    ("pandas", "DataFrame"): Library(
+        "pandas DataFrame",
+        names=lambda frame: list(frame.columns),
+        select=lambda frame, names: frame[names],
+        rows=lambda frame, start, stop: frame.iloc[start:stop],
+        join=_join_pandas,
+        column=lambda frame, name: frame[name].to_numpy(),
+        n_missing=lambda frame, name: int(frame[name].isna().sum()),
+        add=lambda frame, columns: frame.assign(**columns),
+    ),
+    ("polars", "DataFrame"): Library(
+        "polars DataFrame",
+        names=lambda frame: frame.columns,
+        select=lambda frame, names: frame.select(names),
+        rows=lambda frame, start, stop: frame.slice(start, stop - start),
+        join=_join_polars,
+        column=lambda frame, name: frame[name].to_numpy(),
+        n_missing=lambda frame, name: frame[name].null_count(),
+        add=_add_polars,
+    ),
+    ("pyarrow", "Table"): _TABLE,
+    ("pyarrow", "RecordBatch"): _RECORD_BATCH,
+}

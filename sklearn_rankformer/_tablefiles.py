@@ -1,0 +1,315 @@
+"""Files of tables, read and written batch by batch with a bounded memory.
+
+pyarrow's own scanner of data sets reads far ahead: of row groups of 400 MB it held 1 to
+1.8 GB at a time, where the plain reader of Parquet files holds 0.2 GB. So each format
+has its plain reader here.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+BATCH_ROWS = 2**15
+# Through which a column of Parquet is read, instead of all that a row group has of it.
+BUFFER_BYTES = 2**16
+CSV_BLOCK_BYTES = 2**22
+
+
+class _Format(NamedTuple):
+    """How files of one format are read and written.
+
+    Attributes
+    ----------
+    schema : callable
+        ``schema(path)``: pyarrow's schema of the columns.
+    batches : callable
+        ``batches(path, columns)``: iterator of record batches; None reads all columns.
+    n_rows : callable
+        ``n_rows(path)``: how many there are, or None where only reading would tell.
+    writer : callable
+        ``writer(path, schema)``: context manager with ``write_batch``.
+    """
+
+    schema: Callable[[str], Any]
+    batches: Callable[[str, list | None], Iterator]
+    n_rows: Callable[[str], int | None]
+    writer: Callable[[str, Any], Any]
+
+
+def list_files(source: Any) -> list[str]:
+    """Return the files of a path, a folder or a list of such.
+
+    Parameters
+    ----------
+    source : str, path-like, or list of these
+        Files in the given order; of a folder all that end as a table does, in the order
+        of their names, but those whose name begins with a dot or an underscore.
+
+    Raises
+    ------
+    ImportError
+        If pyarrow is not installed.
+    FileNotFoundError
+        If there is no such file, or no table in a folder.
+    ValueError
+        If the ending of a file is of no known format.
+    """
+    _import_pyarrow()
+    sources = source if isinstance(source, list | tuple) else [source]
+    files = [str(path) for one in sources for path in _files_of(Path(one))]
+    if not files:
+        raise ValueError("No file was given. Give at least one.")
+    for path in files:
+        format_of(path)
+    return files
+
+
+def read_batches(source: Any, columns: Sequence | None = None) -> Iterator:
+    """Read files batch by batch.
+
+    Parameters
+    ----------
+    source
+        As in `list_files`.
+    columns : sequence of str, default=None
+        Columns to read; None reads all.
+
+    Yields
+    ------
+    batch : pyarrow.RecordBatch
+
+    Raises
+    ------
+    ImportError, FileNotFoundError, ValueError
+        As `list_files`; or if a file is damaged or lacks a column.
+    """
+    for path in list_files(source):
+        wanted = None if columns is None else list(columns)
+        schema = _schema(path)
+        missing = [name for name in wanted or () if name not in schema.names]
+        if missing:
+            raise ValueError(f"{path} has no column {', '.join(map(repr, missing))}.")
+        with _naming(path):
+            yield from format_of(path).batches(path, wanted)
+        # So that a file without rows has columns, too.
+        yield _no_rows(schema, wanted)
+
+
+def read_schema(source: Any) -> Any:
+    """Return pyarrow's schema of the first of these files."""
+    return _schema(list_files(source)[0])
+
+
+def count_rows(source: Any) -> int | None:
+    """Return the number of rows of files, or None where only reading would tell."""
+    total = 0
+    for path in list_files(source):
+        n_rows = format_of(path).n_rows(path)
+        if n_rows is None:
+            return None
+        total += n_rows
+    return total
+
+
+def write_batches(batches: Iterable, path: str) -> int:
+    """Write record batches to a file that appears when all are written.
+
+    Parameters
+    ----------
+    batches : iterable of pyarrow.RecordBatch
+        At least one.
+    path : str
+        File to write; one that is there is replaced in one step at the end. If the
+        batches end with an exception, it is left as it was.
+
+    Returns
+    -------
+    n_rows : int
+        How many were written.
+    """
+    target = Path(path)
+    # In the same folder, so that one step replaces; by process, as two may write.
+    unready = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    batches = iter(batches)
+    first = next(batches)
+    n_rows = first.num_rows
+    try:
+        with format_of(path).writer(str(unready), first.schema) as writer:
+            writer.write_batch(first)
+            for batch in batches:
+                writer.write_batch(batch)
+                n_rows += batch.num_rows
+        with open(unready, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(unready, target)
+    finally:
+        unready.unlink(missing_ok=True)
+    return n_rows
+
+
+def format_of(path: str) -> _Format:
+    """Return how files of this ending are read and written."""
+    name = path.lower().removesuffix(".gz")
+    for endings, one in _FORMATS.items():
+        if name.endswith(endings):
+            return one
+    raise ValueError(
+        f"{path} is of no known format. Its name must end in {', '.join(_endings())}."
+    )
+
+
+def _endings() -> tuple[str, ...]:
+    return tuple(ending for group in _FORMATS for ending in group)
+
+
+def _schema(path: str) -> Any:
+    with _naming(path):
+        return format_of(path).schema(path)
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Have errors of a reader say which file it was."""
+    try:
+        yield
+    except (OSError, ValueError, LookupError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def _no_rows(schema: Any, columns: list | None) -> Any:
+    import pyarrow as pa
+
+    fields = [schema.field(name) for name in columns or schema.names]
+    empty = pa.schema(fields).empty_table()
+    arrays = [column.combine_chunks() for column in empty.columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=empty.schema)
+
+
+def _import_pyarrow() -> None:
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "Reading tables from files needs pyarrow: pip install "
+            '"sklearn-rankformer[files]".'
+        ) from error
+
+
+def _files_of(path: Path) -> list[Path]:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist.")
+    if not path.is_dir():
+        return [path]
+    found = sorted(
+        one
+        for one in path.rglob("*")
+        if one.name.lower().removesuffix(".gz").endswith(_endings())
+        and not one.name.startswith((".", "_"))
+    )
+    if not found:
+        raise FileNotFoundError(f"{path} holds no file that ends in {_endings()}.")
+    return found
+
+
+# Formats ------------------------------------------------------------------------------
+
+
+def _open_parquet(path: str) -> Any:
+    from pyarrow.parquet import ParquetFile
+
+    return ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False)
+
+
+def _parquet_batches(path: str, columns: list | None) -> Iterator:
+    with _open_parquet(path) as file:
+        # One thread: several hold a column chunk each.
+        yield from file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
+
+
+def _parquet_writer(path: str, schema: Any) -> Any:
+    from pyarrow.parquet import ParquetWriter
+
+    return ParquetWriter(path, schema)
+
+
+def _arrow_batches(path: str, columns: list | None) -> Iterator:
+    import pyarrow as pa
+
+    with pa.memory_map(path) as file:
+        reader = pa.ipc.open_file(file)
+        for i in range(reader.num_record_batches):
+            batch = reader.get_batch(i)
+            for start in range(0, batch.num_rows, BATCH_ROWS):
+                piece = batch.slice(start, BATCH_ROWS)
+                yield piece if columns is None else piece.select(columns)
+
+
+def _arrow_schema(path: str) -> Any:
+    import pyarrow as pa
+
+    with pa.memory_map(path) as file:
+        return pa.ipc.open_file(file).schema
+
+
+def _count_arrow(path: str) -> int:
+    import pyarrow as pa
+
+    with pa.memory_map(path) as file:
+        reader = pa.ipc.open_file(file)
+        batches = range(reader.num_record_batches)
+        return sum(reader.get_batch(i).num_rows for i in batches)
+
+
+def _arrow_writer(path: str, schema: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.ipc.new_file(path, schema)
+
+
+def _open_csv(path: str, columns: list | None = None) -> Any:
+    from pyarrow import csv
+
+    return csv.open_csv(
+        path,
+        csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
+        convert_options=csv.ConvertOptions(
+            include_columns=columns,
+            # An empty cell is missing; an empty text is quoted.
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+
+
+def _csv_writer(path: str, schema: Any) -> Any:
+    from pyarrow import csv
+
+    return csv.CSVWriter(path, schema)
+
+
+def _parquet_schema(path: str) -> Any:
+    with _open_parquet(path) as file:
+        return file.schema_arrow
+
+
+def _count_parquet(path: str) -> int:
+    with _open_parquet(path) as file:
+        return file.metadata.num_rows
+
+
+_FORMATS = {
+    (".parquet", ".pq"): _Format(
+        _parquet_schema, _parquet_batches, _count_parquet, _parquet_writer
+    ),
+    (".arrow", ".feather", ".ipc"): _Format(
+        _arrow_schema, _arrow_batches, _count_arrow, _arrow_writer
+    ),
+    (".csv",): _Format(
+        lambda path: _open_csv(path).schema,
+        lambda path, columns: iter(_open_csv(path, columns)),
+        lambda path: None,
+        _csv_writer,
+    ),
+}

@@ -1,0 +1,125 @@
+"""Score the lists of a file: python -m sklearn_rankformer.score.
+
+    python -m sklearn_rankformer.score ranker.safetensors in.parquet out.parquet \\
+        --group qid --keep item
+
+The rows of a list must follow one another. Memory stays bounded, however long the file.
+The output appears when all is scored; if anything fails, what was there before stays.
+Exit status: 0 if all is written, 1 if not, 2 if the arguments make no sense, 130 after
+Ctrl-C.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ._tablefiles import (
+    count_rows,
+    format_of,
+    list_files,
+    read_batches,
+    read_schema,
+    write_batches,
+)
+from .serving import ListScorer
+
+
+def main(argv=None):
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str, default=None
+        Arguments; None takes those of the process.
+
+    Returns
+    -------
+    status : int
+        Exit status, as the module says.
+    """
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        n_rows = _run(args)
+    except KeyboardInterrupt:
+        print("\ninterrupted: nothing was written", file=sys.stderr)
+        return 130
+    # Arrow's errors are of these kinds, too.
+    except (OSError, ValueError, TypeError, LookupError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"wrote the scores of {n_rows} rows to {args.output}", file=sys.stderr)
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m sklearn_rankformer.score",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("ranker", help="file written by persistence.save")
+    parser.add_argument(
+        "input", help="file or folder: .parquet, .arrow, .feather or .csv"
+    )
+    parser.add_argument("output", help="file to write, in any of these formats")
+    parser.add_argument(
+        "--group", required=True, metavar="COLUMN", help="column of the list ids"
+    )
+    parser.add_argument(
+        "--keep", nargs="+", default=(), metavar="COLUMN", help="columns to hand on"
+    )
+    parser.add_argument(
+        "--list-value", action="store_true", help="add the value of each row's list"
+    )
+    parser.add_argument(
+        "--item-value", action="store_true", help="add the value of each item"
+    )
+    return parser
+
+
+def _run(args):
+    """Score, and return the number of rows."""
+    scorer = ListScorer(
+        args.ranker,
+        group_column=args.group,
+        keep=args.keep,
+        list_value=args.list_value,
+        item_value=args.item_value,
+    )
+    _check_output(args.input, args.output)
+    needed = scorer.columns_needed(read_schema(args.input).names)
+    with _progress_bar(count_rows(args.input)) as bar:
+        scored = scorer(read_batches(args.input, needed))
+        return write_batches(_counted(scored, bar), args.output)
+
+
+def _check_output(source, output):
+    format_of(output)
+    there = [Path(path).resolve() for path in list_files(source)]
+    if Path(output).resolve() in there:
+        raise ValueError(f"{output} is read and cannot be written, too.")
+    if not Path(output).resolve().parent.is_dir():
+        raise FileNotFoundError(f"The folder of {output} does not exist.")
+    if (
+        Path(source).is_dir()
+        and Path(source).resolve() in Path(output).resolve().parents
+    ):
+        raise ValueError(f"{output} would become part of {source}. Write elsewhere.")
+
+
+def _progress_bar(total):
+    from tqdm import tqdm  # comes with skorch
+
+    # None: only where somebody looks at it.
+    return tqdm(total=total, unit=" rows", unit_scale=True, disable=None)
+
+
+def _counted(batches, bar):
+    for batch in batches:
+        yield batch
+        bar.update(batch.num_rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""From file to file by the command line: all of it or nothing."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_rankformer import score, serving
+from sklearn_rankformer.persistence import save
+from sklearn_rankformer.serving import iter_lists
+
+from .conftest import make_lists
+from .factories import mlp, rankformer
+
+pd = pytest.importorskip("pandas")
+pa = pytest.importorskip("pyarrow")
+csv = pytest.importorskip("pyarrow.csv")
+feather = pytest.importorskip("pyarrow.feather")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+NAMES = ["a", "b", "c", "d"]
+CLOSE = {"rtol": 0, "atol": 1e-6}
+
+WRITE = {
+    ".parquet": lambda table, path: parquet.write_table(table, path, row_group_size=37),
+    ".arrow": lambda table, path: feather.write_feather(table, path, chunksize=37),
+    ".csv": csv.write_csv,
+}
+READ = {
+    ".parquet": parquet.read_table,
+    ".arrow": feather.read_table,
+    ".csv": csv.read_csv,
+}
+formats = pytest.mark.parametrize("ending", WRITE)
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Features among other columns; the labels are no feature."""
+    X, y, groups = make_lists(n_lists=60)
+    columns = {name: X[:, j] for j, name in enumerate(NAMES)}
+    ids = [f"i{row}" for row in range(len(y))]
+    return pa.table({"y": y, "qid": groups, **columns, "item": ids})
+
+
+@pytest.fixture(scope="module")
+def ranker(table):
+    """Fitted on frames."""
+    frame = table.to_pandas()
+    return rankformer().fit(frame[NAMES], frame["y"], groups=frame["qid"])
+
+
+@pytest.fixture
+def folder(tmp_path, table, ranker, monkeypatch):
+    """The working directory, with a ranker and rows; pieces are small."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(serving, "PIECE_CELLS", 200)
+    save(ranker, "ranker.safetensors")
+    for ending, write in WRITE.items():
+        write(table, f"in{ending}")
+    return tmp_path
+
+
+def run(*arguments, output="out.parquet", source="in.parquet"):
+    return score.main(["ranker.safetensors", source, output, *arguments])
+
+
+@formats
+def test_every_format_gives_the_scores_of_predict(ending, folder, table, ranker):
+    options = ["--group", "qid", "--keep", "item", "y", "--list-value", "--item-value"]
+    assert run(*options, source=f"in{ending}", output=f"out{ending}") == 0
+    scored = READ[ending](folder / f"out{ending}").to_pandas()
+    assert list(scored)[:3] == ["qid", "item", "y"]
+    assert_array_equal(scored["item"], table["item"])
+    frame = table.to_pandas()
+    expected = ranker.predict_all(frame[NAMES], groups=frame["qid"])
+    of_lists = expected.list_value.value[frame["qid"]]
+    assert_allclose(scored["score"], expected.scores, **CLOSE)
+    assert_allclose(scored["list_value"], of_lists, **CLOSE)
+    assert_allclose(scored["item_value"], expected.item_value.value, **CLOSE)
+
+
+def test_the_command_runs_in_a_process_of_its_own_and_says_what_it_wrote(folder, table):
+    command = [sys.executable, "-m", "sklearn_rankformer.score", "ranker.safetensors"]
+    done = subprocess.run(
+        [*command, "in.parquet", "out.parquet", "--group", "qid"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f"wrote the scores of {len(table)} rows to out.parquet" in done.stderr
+    assert parquet.read_table("out.parquet").column_names == ["qid", "score"]
+
+
+def test_a_folder_is_read_file_by_file_with_lists_over_their_borders(folder, table):
+    (folder / "parts").mkdir()
+    for number, start in enumerate(range(0, len(table), 50)):
+        name = f"part-{number:03}.snappy.parquet"
+        parquet.write_table(table.slice(start, 50), folder / "parts" / name)
+    (folder / "parts" / "_SUCCESS").touch()
+    assert run("--group", "qid", source="parts") == 0
+    assert run("--group", "qid", output="whole.parquet") == 0
+    parts, whole = (parquet.read_table(f"{one}.parquet") for one in ("out", "whole"))
+    assert parts.equals(whole)
+
+
+@formats
+def test_rows_of_files_come_as_whole_lists(ending, folder, table):
+    frames = list(iter_lists(f"in{ending}", group_column="qid", chunk_rows=30))
+    assert (
+        pa.Table.from_batches(frames)["item"].to_pylist() == table["item"].to_pylist()
+    )
+    ids = [set(frame["qid"].to_pylist()) for frame in frames]
+    assert sum(map(len, ids)) == 60
+    assert len(frames) > 3
+
+
+@formats
+def test_a_file_without_rows_gives_one_without_rows(ending, folder, table):
+    if ending == ".csv":
+        table = table.select(["qid", *NAMES])  # types are guessed from no value
+    WRITE[ending](table.slice(0, 0), f"none{ending}")
+    assert run("--group", "qid", source=f"none{ending}", output=f"out{ending}") == 0
+    scored = READ[ending](f"out{ending}")
+    assert (scored.num_rows, scored.column_names) == (0, ["qid", "score"])
+
+
+def test_a_failure_halfway_leaves_what_was_there(folder, table, capsys):
+    again = pa.concat_tables([table, table.slice(0, 1)])
+    parquet.write_table(again, "again.parquet")
+    (folder / "out.parquet").write_text("old")
+    before = sorted(folder.iterdir())
+    assert run("--group", "qid", source="again.parquet") == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: List 0 of group_column='qid' comes again in row")
+    assert (folder / "out.parquet").read_text() == "old"
+    assert sorted(folder.iterdir()) == before
+
+
+def test_ctrl_c_leaves_what_was_there(folder, monkeypatch, capsys):
+    def interrupted(*args, **kwargs):
+        yield from first_half
+        raise KeyboardInterrupt
+
+    batches = list(score.read_batches("in.parquet"))
+    first_half = batches[: len(batches) // 2]
+    monkeypatch.setattr(score, "read_batches", interrupted)
+    before = sorted(folder.iterdir())
+    assert run("--group", "qid") == 130
+    assert "nothing was written" in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"source": "no.parquet"}, "no.parquet does not exist"),
+        ({"source": "ranker.safetensors"}, "of no known format"),
+        ({"output": "out.xlsx"}, "of no known format"),
+        ({"output": "in.parquet"}, "is read and cannot be written"),
+        ({"output": "none/out.parquet"}, "The folder of none/out.parquet does not"),
+        ({"source": "torn.parquet"}, "torn.parquet"),
+    ],
+)
+def test_files_that_cannot_be_read_or_written_are_refused(
+    change, message, folder, capsys
+):
+    whole = (folder / "in.parquet").read_bytes()
+    (folder / "torn.parquet").write_bytes(whole[:-100])
+    before = sorted(folder.iterdir())
+    assert run("--group", "qid", **change) == 1
+    assert message in capsys.readouterr().err
+    assert (folder / "in.parquet").read_bytes() == whole
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--group", "list"], "no column 'list'"),
+        (["--group", "qid", "--keep", "price"], "no column 'price'"),
+        (["--group", "qid", "--keep", "score"], "Rename it first"),
+    ],
+)
+def test_columns_that_are_not_there_are_refused(arguments, message, folder, capsys):
+    assert run(*arguments) == 1
+    assert message in capsys.readouterr().err
+    assert not (folder / "out.parquet").exists()
+
+
+def test_a_file_that_is_no_ranker_is_refused(folder, capsys):
+    arguments = ["in.parquet", "in.csv", "out.parquet", "--group", "qid"]
+    assert score.main(arguments) == 1
+    assert "not a file of sklearn_rankformer" in capsys.readouterr().err
+
+
+def test_values_that_a_ranker_has_not_are_refused(folder, table, capsys):
+    frame = table.to_pandas()
+    pointwise = mlp().fit(frame[NAMES], frame["y"], groups=frame["qid"])
+    save(pointwise, "ranker.safetensors")
+    assert run("--group", "qid") == 0
+    assert run("--group", "qid", "--list-value") == 1
+    assert "list_value need" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "b", "c"], ["--group", "qid"]])
+def test_arguments_that_make_no_sense_are_answered_by_the_usage(arguments, capsys):
+    with pytest.raises(SystemExit, match=r"^2$"):
+        score.main(arguments)
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_only_the_columns_needed_are_read(folder, monkeypatch):
+    asked = []
+
+    def noted(source, columns=None):
+        asked.append(columns)
+        return read(source, columns)
+
+    read = score.read_batches
+    monkeypatch.setattr(score, "read_batches", noted)
+    assert run("--group", "qid") == 0
+    assert asked == [["qid", *NAMES]]
+
+
+def test_a_column_missing_in_a_later_file_is_named_with_the_file(folder, table, capsys):
+    (folder / "parts").mkdir()
+    parquet.write_table(table, "parts/1.parquet")
+    parquet.write_table(table.drop_columns("c"), "parts/2.parquet")
+    assert run("--group", "qid", source="parts") == 1
+    assert "2.parquet has no column 'c'" in capsys.readouterr().err
+    assert np.all([one.name != "out.parquet" for one in folder.iterdir()])
