@@ -364,8 +364,8 @@ def convert(
     """Write tables from files as arrays that can be memory-mapped.
 
     The files are read once, a few megabytes at a time; labels and list ids stay in
-    memory. If the rows of a list lie apart, all is read once more and sorted by DuckDB
-    within 512 MB, on disk where these do not suffice. The arrays appear in
+    memory. If the rows of a list lie apart, all is read once more and sorted by DuckDB,
+    on disk where the 512 MB that it is given do not suffice. The arrays appear in
     ``directory`` when all is written, as with `convert_letor`.
 
     Parameters
