@@ -31,6 +31,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sklearn_rankformer import MLPRanker, RankerAdapter, RankFormerRanker
+from sklearn_rankformer._auto import auto_batch_items
 from sklearn_rankformer._batching import (
     BatchIterator,
     cut_batches,
@@ -242,8 +243,11 @@ def train_all(data, args):
     """One epoch in every style, on one data set."""
     X, y, groups = np.nan_to_num(data.X), data.y, data.groups
     lists = split_lists(groups)
-    same = RankFormerRanker(**SAME, d_model=X.shape[1])
-    default = RankFormerRanker(validation_fraction=None, random_state=0)
+    items = auto_batch_items(len(X))
+    same = RankFormerRanker(**SAME, d_model=X.shape[1], batch_items=items)
+    default = RankFormerRanker(
+        validation_fraction=None, batch_items=items, random_state=0
+    )
     rankers = {
         "ours, published shape": same,
         "ours, default": default,
@@ -620,8 +624,9 @@ def fit_equal(n_rows, length):
 
 def bench_padding(args):
     """Padding share of training batches, on the data given."""
-    result, items = {}, RankFormerRanker().batch_items
+    result = {}
     for data in map(load, args.data):
+        items = auto_batch_items(len(data.y))
         lists = split_lists(data.groups)
         everything, rng = np.arange(lists.n_lists), np.random.default_rng(0)
         epochs = [
