@@ -226,7 +226,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         return scores.astype(np.float64).reshape(-1)
 
     @property
-    def feature_importances_(self):
+    def feature_importances_(self):  # numpydoc ignore=RT01
         """Importances of the features, as the estimator's library counts them."""
         check_is_fitted(self)
         found = self.estimator_.feature_importances_

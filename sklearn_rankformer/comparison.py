@@ -424,7 +424,7 @@ def _mean_of_splits(values):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RankerComparison:
+class RankerComparison:  # numpydoc ignore=PR02
     """What held-out lists say about rankers; made by `compare_rankers`.
 
     Parameters
@@ -479,7 +479,7 @@ class RankerComparison:
     random_state: object = None
 
     @cached_property
-    def rows(self):
+    def rows(self):  # numpydoc ignore=RT01
         """List of Bunch, see the class."""
         return [row for metric in self.values for row in self._rows_of(metric)]
 
