@@ -259,9 +259,11 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
         tags = super().__sklearn_tags__()
         members = [get_tags(one) for one in self._kept().values()]
         # All are given the same X: what one cannot take, none gets.
-        for name in ("sparse", "allow_nan", "categorical"):
+        for name in ("sparse", "categorical"):
             takes = all(getattr(one.input_tags, name) for one in members)
             setattr(tags.input_tags, name, bool(members) and takes)
+        takes_nan = [_takes_nan(one) for one in self._kept().values()]
+        tags.input_tags.allow_nan = bool(members) and all(takes_nan)
         tags.non_deterministic = any(one.non_deterministic for one in members)
         return tags
 
@@ -648,6 +650,15 @@ class StackingRanker(_RankerEnsemble):
         if hasattr(X, "iloc"):
             return X.assign(**columns)
         return X.with_columns(**columns)
+
+
+def _takes_nan(member):
+    """Whether missing values may be handed to a member."""
+    # A pipeline never says so of itself. Its first step does, and what a later one
+    # cannot take it refuses.
+    steps = [step for _, step in getattr(member, "steps", ())]
+    real = [step for step in steps if step not in (None, "passthrough")]
+    return get_tags(real[0] if real else member).input_tags.allow_nan
 
 
 def _ids(groups, n_rows):

@@ -32,6 +32,7 @@ from sklearn_rankformer.comparison import compare_rankers
 from sklearn_rankformer.metrics import ndcg_score
 from sklearn_rankformer.model_selection import ListKFold
 
+from .conftest import make_lists
 from .factories import TINY, mlp, rankformer
 
 
@@ -628,3 +629,18 @@ TREE = DecisionTreeRegressor(random_state=0)
 )
 def test_the_checks_of_scikit_learn_pass(estimator, check):
     check(estimator)
+
+
+def test_missing_values_reach_members_that_take_them_in_pipelines_too():
+    lightgbm = pytest.importorskip("lightgbm")
+    X, y, groups = make_lists(n_lists=30)
+    X[::7, 1] = np.nan
+    trees = RankerAdapter(lightgbm.LGBMRanker(n_estimators=5, verbosity=-1))
+    members = [
+        ("network", mlp()),
+        ("trees", make_pipeline(WithinListScaler(), trees)),
+    ]
+    scores = VotingRanker(members).fit(X, y, groups=groups).predict(X, groups=groups)
+    assert np.isfinite(scores).all()
+    with pytest.raises(ValueError, match="NaN"):
+        VotingRanker([*members, ("ridge", Ridge())]).fit(X, y, groups=groups)
