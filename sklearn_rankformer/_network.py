@@ -345,8 +345,9 @@ class Block(nn.Module):
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """The pointwise part: wide, rectified, dropped, narrow."""
-        if not self.dropout.is_on:
-            return self.narrow(F.relu(self.widen(x)))
+        # Under autocast, as on GPUs, torch picks the dtype of each step by itself.
+        if not self.dropout.is_on or torch.is_autocast_enabled(x.device.type):
+            return self.narrow(self.dropout(F.relu(self.widen(x))))
         flat, dtype = x.flatten(1, -2), torch.bfloat16 if _fast.get() else x.dtype
         shape = torch.Size((flat.shape[1], self.widen.weight.shape[2]))
         kept, share = self.dropout.draw(shape, flat.new_empty(0, dtype=dtype))

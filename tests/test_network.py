@@ -570,6 +570,18 @@ def test_gradient_of_the_feed_forward_part_is_that_of_its_steps():
     assert torch.autograd.gradcheck(as_one, given)
 
 
+def test_a_network_trains_under_autocast_as_on_gpus():
+    """A GPU trains under autocast; the CPU's has the same rules."""
+    network = make_rankformer(dropout=0.2).float().train()
+    x, mask = draw_items().float(), mask_of(SIZES)
+    with torch.autocast("cpu", torch.bfloat16):
+        scores, logits = network(x, mask)
+    (scores.float().sum() + logits.float().sum()).backward()
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    assert len(gradients) > 20
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_fast_products_are_those_of_rounded_numbers(bias):
     """bfloat16 has 8 bits, and sums are taken in float32."""
