@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ._device import process_rank
-from ._lists import Lists
+from ._lists import Lists, cut_batches
 
 # Up to this many bytes of transformed features are computed once and kept; beyond it
 # rows are transformed batch by batch, so that fit needs no second copy of X.
@@ -106,39 +106,6 @@ def make_batch(lists: Lists, chosen: np.ndarray) -> Batch:
     if lists.order is not None:
         rows = lists.order[rows]
     return Batch(chosen, rows, mask)
-
-
-def cut_batches(
-    lengths: np.ndarray, by: np.ndarray, batch_items: int
-) -> list[np.ndarray]:
-    """Cut lists, in the order of the keys `by`, into batches of bounded padded size.
-
-    Parameters
-    ----------
-    lengths : ndarray of shape (n_lists,)
-        Length of each list.
-    by : ndarray of shape (n_lists,)
-        Sort key; lists of neighbouring keys share a batch.
-    batch_items : int
-        Most padded items in a batch.
-
-    Returns
-    -------
-    batches : list of ndarray of int
-        Positions of the lists of each batch; every list is in exactly one.
-    """
-    order = np.argsort(by, kind="stable")
-    sorted_lengths = lengths[order]
-    batches, start = [], 0
-    while start < len(order):
-        # No batch can hold more lists than its first would allow on its own.
-        most = max(1, batch_items // int(sorted_lengths[start]))
-        longest = np.maximum.accumulate(sorted_lengths[start : start + most])
-        fits = longest * np.arange(1, len(longest) + 1) <= batch_items
-        stop = start + max(1, int(fits.sum()))
-        batches.append(order[start:stop])
-        start = stop
-    return batches
 
 
 def draw_batches(

@@ -18,7 +18,6 @@ from torch import nn
 from ._batching import (
     Features,
     ListDataset,
-    cut_batches,
     make_targets,
     ordered_batches,
 )
@@ -29,7 +28,7 @@ from ._columns import Columns
 from ._config import NetworkConfig, RankFormerConfig
 from ._device import ordinary_torch
 from ._inference import PREDICT_ITEMS, Predictions, predict_lists
-from ._lists import split_lists
+from ._lists import cut_batches, split_lists
 from ._losses import ItemLoss
 from ._model import Model
 from ._network import PooledHead, build

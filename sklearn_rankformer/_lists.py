@@ -239,6 +239,39 @@ def tied_places(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return np.repeat(places(lengths)[starts] + (n_tied - 1) / 2, n_tied)
 
 
+def cut_batches(
+    lengths: np.ndarray, by: np.ndarray, batch_items: int
+) -> list[np.ndarray]:
+    """Cut lists, in the order of the keys `by`, into batches of bounded padded size.
+
+    Parameters
+    ----------
+    lengths : ndarray of shape (n_lists,)
+        Length of each list.
+    by : ndarray of shape (n_lists,)
+        Sort key; lists of neighbouring keys share a batch.
+    batch_items : int
+        Most padded items in a batch.
+
+    Returns
+    -------
+    batches : list of ndarray of int
+        Positions of the lists of each batch; every list is in exactly one.
+    """
+    order = np.argsort(by, kind="stable")
+    sorted_lengths = lengths[order]
+    batches, start = [], 0
+    while start < len(order):
+        # No batch can hold more lists than its first would allow on its own.
+        most = max(1, batch_items // int(sorted_lengths[start]))
+        longest = np.maximum.accumulate(sorted_lengths[start : start + most])
+        fits = longest * np.arange(1, len(longest) + 1) <= batch_items
+        stop = start + max(1, int(fits.sum()))
+        batches.append(order[start:stop])
+        start = stop
+    return batches
+
+
 def digest_lists(lists: Lists) -> np.ndarray:
     """Condense lists to what is needed to know them again.
 

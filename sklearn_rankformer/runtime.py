@@ -12,7 +12,6 @@ starts fast, as torch is never imported.
 """
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from sklearn.utils.metaestimators import available_if
 
 from ._categories import Categories
 from ._groups import resolve_groups
-from ._lists import Lists, lists_of
+from ._lists import Lists, cut_batches, lists_of
 from ._tables import as_table, reading
 
 __all__ = ["OnnxRanker"]
@@ -211,7 +210,7 @@ class OnnxRanker:
         X = self._encode(X)
         lists = lists_of(ids, len(X))
         found: dict[str, np.ndarray] = {}
-        for batch in _batches(lists.lengths):
+        for batch in cut_batches(lists.lengths, lists.lengths, BATCH_ITEMS):
             rows = lists.rows(batch)
             given = {"X": X[rows], "lengths": lists.lengths[batch].astype(np.int64)}
             outputs = self._session.run(names, given)
@@ -223,17 +222,6 @@ class OnnxRanker:
                     found[name] = np.empty((whole, *values.shape[1:]), values.dtype)
                 found[name][place] = values
         return lists, found
-
-
-def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """Positions of lists of similar length, `BATCH_ITEMS` with padding or one list."""
-    order = np.argsort(lengths, kind="stable")
-    start = 0
-    for i, longest in enumerate(lengths[order].tolist()):
-        if i > start and longest * (i + 1 - start) > BATCH_ITEMS:
-            yield order[start:i]
-            start = i
-    yield order[start:]
 
 
 def _open(path: Any, n_threads: int) -> Any:
