@@ -371,7 +371,7 @@ def _calibrated(model: Model, part: _Part) -> Model:
     grades = Grades(
         of_lists=model.levels.grade(rows.list_values[chosen]),
         of_items=model.item_levels.grade(rows.y[at]),
-        counted=np.ones(len(at), bool) if rows.weight is None else rows.weight[at] > 0,
+        counted=rows.counted[at],
     )
     own = Predictions(scores[at], None if logits is None else logits[chosen])
     return model.calibrated(own, split_lists(rows.lists.codes[at]), grades)

@@ -253,6 +253,43 @@ def refuse_missing_groups(groups: object, suffix: str) -> None:
         )
 
 
+def resolve_other_rows(
+    X: Any, groups: object, suffix: str, group_column: Any, with_groups: bool
+) -> tuple[Any, np.ndarray | None]:
+    """Read rows that `fit` is given beside those to learn from, and their list ids.
+
+    Parameters
+    ----------
+    X, groups : object
+        What the caller gave.
+    suffix : str
+        What their names end in, such as "_val".
+    group_column : str, int or None
+        As in `resolve_groups`.
+    with_groups : bool
+        Whether they must come with ids, as the others did.
+
+    Returns
+    -------
+    X, groups
+        As of `resolve_groups`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If X is no table, or ids are invalid or missing.
+    """
+    X, ids = resolve_groups(
+        as_table(X, f"X{suffix}"),
+        groups,
+        group_column=group_column,
+        name=f"groups{suffix}",
+    )
+    if with_groups:
+        refuse_missing_groups(ids, suffix)
+    return X, ids
+
+
 def refuse_list_sizes(fit: Method) -> Method:
     """Have a method say what to give instead of ``group``, as other libraries have it.
 

@@ -46,6 +46,11 @@ class Rows:
     gains: np.ndarray
     position: np.ndarray | None
 
+    @property
+    def counted(self) -> np.ndarray:
+        """Which rows have weight: ndarray of shape (n_rows,), bool."""
+        return np.ones(len(self.y), bool) if self.weight is None else self.weight > 0
+
     @cached_property
     def list_values(self) -> np.ndarray:
         """Highest label of each list among its rows of weight: (n_lists,), float64."""
@@ -55,8 +60,7 @@ class Rows:
     @property
     def n_ordered_lists(self) -> int:
         """Number of lists that teach order: gains of their rows of weight differ."""
-        counted = np.ones(len(self.y), bool) if self.weight is None else self.weight > 0
-        return int(self.lists.differ(self.gains, counted).sum())
+        return int(self.lists.differ(self.gains, self.counted).sum())
 
     def digest(self) -> str:
         """Fingerprint of everything that a fit takes from these rows."""

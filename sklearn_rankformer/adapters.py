@@ -48,7 +48,7 @@ from ._checks import (
     refuse_without_X,
     warn_no_order,
 )
-from ._groups import refuse_list_sizes, refuse_missing_groups, resolve_groups
+from ._groups import refuse_list_sizes, resolve_groups, resolve_other_rows
 from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
 from ._models import (
@@ -62,7 +62,6 @@ from ._models import (
     refuse_hidden_ranker,
     takes_groups,
 )
-from ._tables import as_table
 from ._warnings import warn_missing_groups
 
 
@@ -286,14 +285,13 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
                     f"validation data. Pass X_val, y_val and groups_val to fit."
                 )
             return None
-        X_val, groups_val = resolve_groups(
-            as_table(X_val, "X_val"),
+        X_val, groups_val = resolve_other_rows(
+            X_val,
             groups_val,
-            group_column=self.group_column,
-            name="groups_val",
+            "_val",
+            self.group_column,
+            learns_from_lists(self.estimator),
         )
-        if learns_from_lists(self.estimator):
-            refuse_missing_groups(groups_val, "_val")
         X_val = self._check_X(X_val, name="X_val")
         return _bring_together(
             X_val, y_val, groups_val, None, name="y_val", table="X_val"

@@ -30,7 +30,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._checks import refuse_without_X
-from ._groups import refuse_list_sizes, refuse_missing_groups, resolve_groups
+from ._groups import refuse_list_sizes, resolve_groups, resolve_other_rows
 from ._lists import Lists, digest_lists, lists_of, one_list
 from ._mixin import RankerMixin
 from ._models import (
@@ -42,7 +42,6 @@ from ._models import (
     takes_groups,
     unwrap,
 )
-from ._tables import as_table
 from ._warnings import warn_missing_groups
 from .adapters import RankerAdapter, as_ranker
 
@@ -301,14 +300,9 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         refuse_without_X(X, y, groups, suffix)
         if X is None:
             return None
-        X, groups = resolve_groups(
-            as_table(X, f"X{suffix}"),
-            groups,
-            group_column=self.group_column,
-            name=f"groups{suffix}",
+        X, groups = resolve_other_rows(
+            X, groups, suffix, self.group_column, self.fitted_with_groups_
         )
-        if self.fitted_with_groups_:
-            refuse_missing_groups(groups, suffix)
         X = check_features(self, X, reset=False, name=f"X{suffix}")
         return _Part(X, y, lists_of(groups, X.shape[0]))
 

@@ -37,7 +37,7 @@ from ._checks import (
     check_weights,
     refuse_without_X,
 )
-from ._groups import refuse_list_sizes, refuse_missing_groups, resolve_groups
+from ._groups import refuse_list_sizes, resolve_groups, resolve_other_rows
 from ._lists import digest_lists, lists_of, one_list, split_lists
 from ._mixin import RankerMixin
 from ._models import (
@@ -47,7 +47,6 @@ from ._models import (
     predict_scores,
     unwrap,
 )
-from ._tables import as_table
 from ._warnings import warn_missing_groups
 from .adapters import as_ranker, fit_ranker
 from .model_selection import ListKFold, check_group_cv
@@ -327,14 +326,9 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
         refuse_without_X(X_val, y_val, groups_val, "_val")
         if X_val is None:
             return None
-        X_val, groups_val = resolve_groups(
-            as_table(X_val, "X_val"),
-            groups_val,
-            group_column=self.group_column,
-            name="groups_val",
+        X_val, groups_val = resolve_other_rows(
+            X_val, groups_val, "_val", self.group_column, self.fitted_with_groups_
         )
-        if self.fitted_with_groups_:
-            refuse_missing_groups(groups_val, "_val")
         X_val = check_features(self, X_val, reset=False, name="X_val")
         y_val = check_labels(y_val, "y_val", negative=True)
         check_length(y_val, "y_val", X_val.shape[0], "X_val")
