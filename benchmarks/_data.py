@@ -98,8 +98,20 @@ def list_folds(groups, seed=0, n_folds=5):
 
 
 def folds_of(data, seed=0):
-    """Fold of each row: the official ones, or else five dealt at random."""
+    """Fold of each row: the official ones, or else five dealt at random.
+
+    WikiQA's parts, 0 to learn, 1 to choose and 2 to test, become folds of which the
+    first is to be tested.
+    """
+    if data.name == "wikiqa":
+        return 2 - data.fold
     return list_folds(data.groups, seed) if data.fold is None else data.fold
+
+
+def one_fold(folds, fold):
+    """Rows to learn from, to choose by (the next fold) and to test on, as masks."""
+    test, val = folds == fold, folds == (fold + 1) % (folds.max() + 1)
+    return ~test & ~val, val, test
 
 
 def own_split(name, data_dir=None, quick=False):
@@ -124,17 +136,21 @@ def own_split(name, data_dir=None, quick=False):
     data = load_lists(source, data_dir)
     data.y = (data.y >= least).astype(np.int64)
     ids, first = np.unique(data.groups, return_index=True)
-    parts = _parts_by_day(ids, data.day[first]) if source == "ebnerd" else None
-    parts = parts or [ids[data.fold[first] == part] for part in range(3)]
+    if source == "ebnerd":
+        early, *others = parts_by_day(ids, data.day[first])
+        parts = [early[: len(early) // 4], *others]
+    else:
+        parts = [ids[data.fold[first] == part] for part in range(3)]
     most = 100 if quick else None
     return parts_of(data, *(np.isin(data.groups, part[:most]) for part in parts))
 
 
-def _parts_by_day(ids, day):
+def parts_by_day(ids, day):
+    """Ids of the lists of days 0 to 5, of day 6, and of 10,000 of the second week."""
     early, late = (
         np.random.RandomState(0).permutation(ids[rows]) for rows in (day < 6, day > 6)
     )
-    return early[: len(early) // 4], ids[day == 6], late[:10_000]
+    return early, ids[day == 6], late[:10_000]
 
 
 def parts_of(data, *choices):

@@ -21,7 +21,7 @@ from itertools import product
 
 import numpy as np
 from _compare import paired_interval, per_list_ndcg
-from _data import find_data, folds_of, list_folds, load_lists, parts_of
+from _data import find_data, folds_of, list_folds, load_lists, one_fold, parts_of
 from _report import markdown_table, write_results
 from _rivals import GRIDS, grid_of
 from _run import add_runs, parse, parser_of, run_jobs
@@ -65,8 +65,6 @@ def data_set(name, data_dir, quick):
         return given_split(data_dir)
     else:
         lists = load_lists(name, data_dir)
-        if name == "wikiqa":  # its parts are 0 to learn, 1 to choose, 2 to test
-            lists.fold = np.array([2, 1, 0])[lists.fold]
     return Bunch(X=lists.X, y=lists.y, groups=lists.groups, fold=folds_of(lists))
 
 
@@ -85,13 +83,6 @@ def given_split(data_dir):
         groups=groups,
         fold=np.append(np.zeros(n_test, dtype=int), 1 + list_folds(later)),
     )
-
-
-def one_fold(data, fold):
-    """Training, validation and test rows of one fold."""
-    n_folds = data.fold.max() + 1
-    test, val = data.fold == fold, data.fold == (fold + 1) % n_folds
-    return parts_of(data, ~test & ~val, val, test)
 
 
 def with_list_features(parts):
@@ -119,7 +110,8 @@ def candidates(model, seed):
 
 def run(data, data_dir, quick, fold, model, seed):
     """Fit, choose, test; return NDCG of each test list."""
-    parts = one_fold(data_set(data, data_dir, quick), fold)
+    lists = data_set(data, data_dir, quick)
+    parts = parts_of(lists, *one_fold(lists.fold, fold))
     if model.endswith("list features"):
         parts = with_list_features(parts)
     (X, y, groups), (X_val, y_val, groups_val), (X_test, y_test, groups_test) = parts

@@ -14,7 +14,7 @@ from itertools import product
 
 import numpy as np
 from _compare import paired_interval, per_list_ndcg
-from _data import OWN_SPLITS, folds_of, load_lists, own_split, parts_of
+from _data import OWN_SPLITS, folds_of, load_lists, one_fold, own_split, parts_of
 from _report import markdown_table, write_results
 from _rivals import fit_best, fit_with_val, grid_of
 from _run import (
@@ -48,9 +48,7 @@ def parts(name, fold, data_dir, quick):
         return own_split(name, data_dir, quick)
     world = {"n_lists": 150, "random_state": 0} if name == "synthetic" else {}
     data = load_lists(name, data_dir, **world)
-    folds = folds_of(data)
-    test, val = folds == fold, folds == (fold + 1) % (folds.max() + 1)
-    return parts_of(data, ~test & ~val, val, test)
+    return parts_of(data, *one_fold(folds_of(data), fold))
 
 
 def fit_trees(train, val, seed, quick):

@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 from _compare import paired_interval, per_list_ndcg
-from _data import load_lists, parts_of
+from _data import load_lists, parts_by_day, parts_of
 from _report import markdown_table, save_figure, write_results
 from _rivals import GRIDS, fit_with_val, grid_of
 from _run import (
@@ -30,7 +30,6 @@ from _run import (
 from sklearn_rankformer import MLPRanker, RankFormerRanker, WithinListScaler
 
 SIZES = (100, 300, 1000, 3000, 10_000, 21_318)
-N_TEST = 10_000
 NETWORKS = {"RankFormer": RankFormerRanker, "MLP": MLPRanker}
 WITH_LISTS = ", list features"
 # How many settings of each library are tried: time decides.
@@ -60,11 +59,8 @@ def split(n_lists, data_dir, quick):
     """Training, validation and test lists; smaller samples lie within larger ones."""
     data = load_lists("ebnerd", data_dir)
     ids, first = np.unique(data.groups, return_index=True)
-    day = data.day[first]
-    early, late = (
-        np.random.RandomState(0).permutation(ids[rows]) for rows in (day < 6, day > 6)
-    )
-    chosen = early[:n_lists], ids[day == 6], late[:N_TEST]
+    early, *others = parts_by_day(ids, data.day[first])
+    chosen = early[:n_lists], *others
     most = 200 if quick else None
     return parts_of(data, *(np.isin(data.groups, part[:most]) for part in chosen))
 

@@ -11,7 +11,7 @@ the validation lists.
 
 import numpy as np
 from _compare import paired_interval, per_list_ndcg
-from _data import load_lists, parts_of
+from _data import folds_of, load_lists, one_fold, parts_of
 from _report import markdown_table, write_results
 from _rivals import fit_best, fit_with_val, grid_of
 from _run import (
@@ -57,11 +57,7 @@ def split(name, kind, share, fold, data_dir, quick):
     data = load_lists(name, data_dir)
     embedded = np.char.startswith(data.feature_names, EMBEDDED)
     data.X = data.X[:, ~embedded if kind == "hand-made" else slice(None)]
-    if name == "wikiqa":  # its own parts: 0 to learn, 1 to choose, 2 to test
-        learn, val, test = (data.fold == part for part in range(3))
-    else:
-        test, val = data.fold == fold, data.fold == (fold + 1) % 5
-        learn = ~test & ~val
+    learn, val, test = one_fold(folds_of(data), fold)
     ids = np.random.RandomState(0).permutation(np.unique(data.groups[learn]))
     some = ids[: round((0.1 if quick else share) * len(ids))]
     return parts_of(data, np.isin(data.groups, some), val, test)
