@@ -32,39 +32,40 @@ NOT_IN_SDIST = (".ci/", ".github/", ".gitignore", ".pre-commit-config.yaml")
 ONLY_IN_SDIST = ("PKG-INFO", f"{NAME}.egg-info/")
 
 
-def absolute(text, address):
+def absolute(text, address, version):
     """Let each relative link of a page lead to `address`, and pictures to raw files."""
 
     def lead(match):
         start, target = match.groups()
         way = "raw" if start.startswith("!") else "blob"
-        return f"{start}{address}/{way}/v{version(ROOT)}/{target})"
+        return f"{start}{address}/{way}/v{version}/{target})"
 
     return LINK.sub(lead, text)
 
 
-def version(root):
+def read_version(root):
     """The version as the package has it, read without an import."""
     text = (root / NAME / "__init__.py").read_text(encoding="utf-8")
     return ast.literal_eval(re.search(r"^__version__ = (.+)$", text, re.M)[1])
 
 
-def heading(root):
+def heading(root, version):
     """What follows the version in the changelog's first heading, such as its date."""
     text = (root / "CHANGELOG.md").read_text(encoding="utf-8")
     named, rest = re.search(r"^## (\S+)(.*)$", text, re.M).groups()
-    if named != version(root):
-        raise SystemExit(f"CHANGELOG.md opens with {named}, not {version(root)}.")
+    if named != version:
+        raise SystemExit(f"CHANGELOG.md opens with {named}, not {version}.")
     return rest.strip()
 
 
-def address_copy(root, address):
+def address_copy(root, address, version):
     """Write `address` into README and metadata of a copy."""
     readme = root / "README.md"
-    readme.write_text(absolute(readme.read_text(encoding="utf-8"), address), "utf-8")
+    text = absolute(readme.read_text(encoding="utf-8"), address, version)
+    readme.write_text(text, "utf-8")
     urls = {
         "Source": address,
-        "Changelog": f"{address}/blob/v{version(root)}/CHANGELOG.md",
+        "Changelog": f"{address}/blob/v{version}/CHANGELOG.md",
         "Issues": f"{address}/issues",
     }
     lines = "".join(f"\n    {name} = {url}" for name, url in urls.items())
@@ -75,17 +76,18 @@ def address_copy(root, address):
     )
 
 
-def surprises(committed, sdist, wheel):
+def surprises(committed, sdist, wheel, version):
     """Names that the archives lack, or should not have.
 
     Parameters
     ----------
     committed, sdist, wheel : set of str
         Files of the repository and of both archives, relative to their roots.
+    version : str
     """
     source = {name for name in committed if not name.startswith(NOT_IN_SDIST)}
     found = {name for name in sdist if not name.startswith(ONLY_IN_SDIST)}
-    info = f"{NAME}-{version(ROOT)}.dist-info/"
+    info = f"{NAME}-{version}.dist-info/"
     package = {name for name in committed if name.startswith(f"{NAME}/")}
     package |= {info + name for name in IN_WHEEL}
     return {
@@ -102,7 +104,7 @@ def files(folder):
     return {path.relative_to(folder).as_posix() for path in paths}
 
 
-def build(out, address):
+def build(out, address, version):
     """Build both archives of what is committed; end with what is wrong in them."""
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place)
@@ -110,13 +112,14 @@ def build(out, address):
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             tar.extractall(place, filter="data")
         committed = files(copy)
-        address_copy(copy, address)
+        address_copy(copy, address, version)
         command = [sys.executable, "-m", "build", "--outdir", str(out), place]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (sdist,), (wheel,) = out.glob("*.tar.gz"), out.glob("*.whl")
     with tarfile.open(sdist) as tar:
         names = {m.name.partition("/")[2] for m in tar.getmembers() if m.isfile()}
-    found = surprises(committed, names, set(zipfile.ZipFile(wheel).namelist()))
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    found = surprises(committed, names, inside, version)
     wrong = [f"{what}: {sorted(which)}" for what, which in found.items() if which]
     if wrong:
         raise SystemExit("\n".join(wrong))
@@ -129,12 +132,13 @@ def main():
     if not 2 <= len(sys.argv) <= 3:
         raise SystemExit(__doc__)
     out, address = Path(sys.argv[1]), (*sys.argv[2:], NOWHERE)[0].rstrip("/")
-    dated = heading(ROOT)
+    version = read_version(ROOT)
+    dated = heading(ROOT, version)
     if out.exists() and any(out.iterdir()):
         raise SystemExit(f"{out} holds files: remove them, so that none is published.")
     if address != NOWHERE and "unreleased" in dated:
         raise SystemExit(f"CHANGELOG.md says {dated}: give it the date first.")
-    build(out, address)
+    build(out, address, version)
 
 
 if __name__ == "__main__":
