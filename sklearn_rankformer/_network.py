@@ -283,10 +283,18 @@ class InputMap(nn.Module):
             kept_numeric, _, kept_codes = kept.split(self.splits, dim=-1)
             views = views.mul_(kept_numeric.unsqueeze(-2) / share)
             codes = codes * kept_codes
-        h = self.linear(torch.cat([views.flatten(-2), flags], -1).unsqueeze(0))
+        h = self._map_numbers(views.flatten(-2), flags)
         if self.embedding is None:
             return h
         return h + self.embedding[:, codes.long() + self.offsets].sum(-2)
+
+    def _map_numbers(self, views: Tensor, flags: Tensor) -> Tensor:
+        n_numeric, n_flags, _ = self.splits
+        if not n_numeric + n_flags:  # the exporter to ONNX fails on products of nothing
+            assert self.linear.bias is not None
+            return self.linear.bias.unsqueeze(1)
+        numbers = torch.cat([views, flags], -1) if n_numeric else flags
+        return self.linear(numbers.unsqueeze(0))
 
     def _views(self, numeric: Tensor, mask: Tensor) -> Tensor:
         """All forms of each feature: (n_lists, list_size, n_views, n_numeric)."""
