@@ -1,5 +1,6 @@
 """Running a network over lists: padded batches in, one score per row out."""
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ._batching import Features, make_batch, ordered_batches
+from ._batching import Batch, Features, make_batch, ordered_batches
 from ._lists import Lists, one_list
 from ._network import RankFormer, fast_products
 
@@ -75,13 +76,10 @@ def predict_lists(
     ValueError
         If a score or a logit is not finite.
     """
-    module.eval()
     scores = np.full(lists.n_rows, np.nan, dtype=np.float32)
     values = None
-    for batch in ordered_batches(lists, chosen, PREDICT_ITEMS):
-        taken = features.take(batch)
-        s, logits = run_network(module, taken["x"], taken["mask"], precision)
-        scores[batch.rows[batch.mask]] = s.mean(0)[taken["mask"]].cpu().numpy()
+    for batch, s, logits in _outputs(module, features, lists, chosen, precision):
+        scores[batch.rows[batch.mask]] = s.mean(0).cpu().numpy()[batch.mask]
         if logits is not None:
             if values is None:
                 shape = (lists.n_lists, *logits.shape[2:])
@@ -104,17 +102,28 @@ def member_scores(
     ValueError
         If a score is not finite.
     """
-    module.eval()
-    parts, rows = [], []
-    for batch in ordered_batches(lists, np.arange(lists.n_lists), PREDICT_ITEMS):
-        taken = features.take(batch)
-        scores, _ = run_network(module, taken["x"], taken["mask"], precision)
-        parts.append(scores[:, taken["mask"]].cpu().numpy())
-        rows.append(batch.rows[batch.mask])
-    found = np.concatenate(parts, axis=1)
+    n_members = len(next(module.parameters()))
+    found = np.empty((n_members, lists.n_rows), dtype=np.float32)
+    everything = np.arange(lists.n_lists)
+    for batch, scores, _ in _outputs(module, features, lists, everything, precision):
+        found[:, batch.rows[batch.mask]] = scores.cpu().numpy()[:, batch.mask]
     if not np.isfinite(found).all():
         raise ValueError(_DIVERGED)
-    return found[:, np.argsort(np.concatenate(rows))]
+    return found
+
+
+def _outputs(
+    module: nn.Module,
+    features: Features,
+    lists: Lists,
+    chosen: np.ndarray,
+    precision: str,
+) -> Iterator[tuple[Batch, Tensor, Tensor | None]]:
+    """What every member says of the chosen lists, batch by batch."""
+    module.eval()
+    for batch in ordered_batches(lists, chosen, PREDICT_ITEMS):
+        taken = features.take(batch)
+        yield batch, *run_network(module, taken["x"], taken["mask"], precision)
 
 
 @torch.inference_mode()

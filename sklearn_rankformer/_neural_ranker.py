@@ -443,6 +443,11 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         X, lists, model = self._check_new_rows(X, groups, qid, method)
         return model.predict(X, lists), lists, model
 
+    def _member_scores(self, X, groups):
+        """Scores by each member: (n_members, n_rows); see `rank_uncertainty`."""
+        X, lists, model = self._check_new_rows(X, groups, None, "rank_uncertainty")
+        return model.member_scores(X, lists)
+
     def _check_new_rows(self, X, groups, qid, method):
         """These rows as numbers, their lists, and the model to ask.
 
