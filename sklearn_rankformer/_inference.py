@@ -44,9 +44,11 @@ def run_network(
     mask: Tensor,
     precision: str,
     position: Tensor | None = None,
+    values: bool = True,
 ) -> tuple[Tensor, Tensor | None]:
     """Run the network, in bfloat16 where that is asked for.
 
+    Without `values` the listwide heads are left out, and with them the logits.
     On a CPU these are the products of training alone: what is predicted there does not
     depend on the kind of CPU.
     """
@@ -57,7 +59,7 @@ def run_network(
     else:
         running = torch.autocast(x.device.type, torch.bfloat16, enabled=low)
     with running:
-        scores, logits = module(x, mask, position)
+        scores, logits = module(x, mask, position, values)
     return scores.float(), None if logits is None else logits.float()
 
 
@@ -68,8 +70,11 @@ def predict_lists(
     lists: Lists,
     chosen: np.ndarray,
     precision: str,
+    values: bool = True,
 ) -> Predictions:
     """Score the items of the chosen lists, and say how high their values are.
+
+    Without `values` they are only scored, which takes less time.
 
     Raises
     ------
@@ -77,18 +82,19 @@ def predict_lists(
         If a score or a logit is not finite.
     """
     scores = np.full(lists.n_rows, np.nan, dtype=np.float32)
-    values = None
-    for batch, s, logits in _outputs(module, features, lists, chosen, precision):
+    found = None
+    outputs = _outputs(module, features, lists, chosen, precision, values)
+    for batch, s, logits in outputs:
         scores[batch.rows[batch.mask]] = s.mean(0).cpu().numpy()[batch.mask]
         if logits is not None:
-            if values is None:
+            if found is None:
                 shape = (lists.n_lists, *logits.shape[2:])
-                values = np.full(shape, np.nan, np.float32)
-            values[batch.lists] = logits.mean(0).cpu().numpy()
+                found = np.full(shape, np.nan, np.float32)
+            found[batch.lists] = logits.mean(0).cpu().numpy()
     finite = np.isfinite(scores[lists.rows(chosen)]).all()
-    if not finite or (values is not None and not np.isfinite(values[chosen]).all()):
+    if not finite or (found is not None and not np.isfinite(found[chosen]).all()):
         raise ValueError(_DIVERGED)
-    return Predictions(scores, values)
+    return Predictions(scores, found)
 
 
 @torch.inference_mode()
@@ -105,7 +111,8 @@ def member_scores(
     n_members = len(next(module.parameters()))
     found = np.empty((n_members, lists.n_rows), dtype=np.float32)
     everything = np.arange(lists.n_lists)
-    for batch, scores, _ in _outputs(module, features, lists, everything, precision):
+    outputs = _outputs(module, features, lists, everything, precision, values=False)
+    for batch, scores, _ in outputs:
         found[:, batch.rows[batch.mask]] = scores.cpu().numpy()[:, batch.mask]
     if not np.isfinite(found).all():
         raise ValueError(_DIVERGED)
@@ -118,12 +125,15 @@ def _outputs(
     lists: Lists,
     chosen: np.ndarray,
     precision: str,
+    values: bool,
 ) -> Iterator[tuple[Batch, Tensor, Tensor | None]]:
     """What every member says of the chosen lists, batch by batch."""
-    module.eval()
+    if module.training:  # to walk through all layers takes longer than to ask
+        module.eval()
     for batch in ordered_batches(lists, chosen, PREDICT_ITEMS):
         taken = features.take(batch)
-        yield batch, *run_network(module, taken["x"], taken["mask"], precision)
+        x, mask = taken["x"], taken["mask"]
+        yield batch, *run_network(module, x, mask, precision, values=values)
 
 
 @torch.inference_mode()

@@ -607,7 +607,11 @@ class RankFormer(nn.Module):
             self.pooled_head = PooledHead(n_members, n_pooled, config.n_thresholds)
 
     def forward(
-        self, x: Tensor, mask: Tensor, position: Tensor | None = None
+        self,
+        x: Tensor,
+        mask: Tensor,
+        position: Tensor | None = None,
+        values: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
         z = self._embed(x, mask)
         attend = F.pad(mask, (1, 0), value=True)[:, None, None, :]
@@ -622,7 +626,7 @@ class RankFormer(nn.Module):
         scores = self.item_head.from_hidden(h + shift).squeeze(-1)
         if self.position_bias is not None and position is not None:
             scores = self.position_bias(scores, position)
-        if self.list_head is None or self.pooled_head is None:
+        if not values or self.list_head is None or self.pooled_head is None:
             return scores, None
         worth = self.item_head.from_hidden(h).squeeze(-1)
         views = [
@@ -679,7 +683,11 @@ class MLP(nn.Module):
             self.position_bias = PositionBias(n_members, config.n_positions)
 
     def forward(
-        self, x: Tensor, mask: Tensor, position: Tensor | None = None
+        self,
+        x: Tensor,
+        mask: Tensor,
+        position: Tensor | None = None,
+        values: bool = False,
     ) -> tuple[Tensor, None]:
         h = self.dropout(F.relu(self.input_map(x, mask)))
         for layer in self.hidden:
