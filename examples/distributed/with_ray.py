@@ -1,7 +1,7 @@
 """Have Ray Train start the processes, which read Parquet files of whole lists.
 
-Needs pip install -e ".[files,ray]" "ray[train]" in a checkout. Ray's own data sets are not used:
-their batches cut lists.
+Needs pip install -e ".[files,ray]" and "ray[train]" in a checkout. Ray's own data sets
+are not used: their batches cut lists.
 
     python examples/distributed/with_ray.py rows/ ranker.safetensors
 """
@@ -18,10 +18,8 @@ def main(rows, path):
     """Train in two processes that Ray has joined to one another."""
     trainer = TorchTrainer(
         lambda config: train(**config),
-        train_loop_config={
-            "rows": os.path.abspath(rows),
-            "path": os.path.abspath(path),
-        },
+        # Ray's processes run in folders of their own.
+        train_loop_config={"rows": abspath(rows), "path": abspath(path)},
         scaling_config=ScalingConfig(num_workers=2),
         torch_config=TorchConfig(backend="gloo"),
     )
