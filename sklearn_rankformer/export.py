@@ -35,6 +35,9 @@ from ._warnings import warn_user
 
 OPSET = 18
 
+# torch 2.6 can only be asked whether it exports or compiles.
+_is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+
 
 def to_onnx(ranker, path):
     """Write a fitted ranker as an ONNX file.
@@ -342,7 +345,7 @@ def _place_items(lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Row index and mask of each item: (n_lists, list_size)."""
     # torch.export cannot prove sizes that depend on values, hence at least 2.
     size = lengths.max().clamp(min=2)
-    if torch.compiler.is_exporting():
+    if _is_exporting():
         size = size.item()
         torch._check(size >= 2)
     place = torch.arange(size)

@@ -119,6 +119,8 @@ def test_other_rankers_score_as_ours(make, transform, tmp_path):
 def test_both_exporters_of_torch_give_the_same(dynamo, ranker, tmp_path):
     if dynamo:
         pytest.importorskip("onnxscript")
+        if not hasattr(torch.compiler, "is_exporting"):
+            pytest.skip("torch 2.6 cannot trace sizes that depend on values")
     X, _, groups = float32_lists(seed=2)
     graph = RankerGraph(ranker).eval()
     _export(graph, str(tmp_path / "ranker.onnx"), dynamo)
