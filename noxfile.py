@@ -6,6 +6,8 @@ the same in both, as its numbers and its wheels change with each version. CI run
 same sessions with ``--no-venv --no-install``, in the one environment that it makes.
 """
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import nox
@@ -82,7 +84,26 @@ def typecheck(session):
     session.run("mypy")
 
 
-@nox.session(venv_backend="none")
-def wheel(session):
-    """Check a release: build, install in a clean environment, test from elsewhere."""
-    session.run("bash", "tools/check_wheel.sh", *session.posargs, external=True)
+@nox.session(reuse_venv=False)
+def release(session):
+    """Build what is published, check it, test it from elsewhere: -- [ADDRESS] [...].
+
+    With ADDRESS, where the repository is shown, the files stay in dist/; without, it is
+    a rehearsal. Further arguments go to pytest.
+    """
+    address = [word for word in session.posargs if word.startswith("https://")]
+    others = [word for word in session.posargs if word not in address]
+    session.install("-q", "-c", PINS["newest"], "build", "twine")
+    with tempfile.TemporaryDirectory() as elsewhere:
+        out = Path("dist").resolve() if address else Path(elsewhere, "dist")
+        session.run("python", "tools/release.py", str(out), *address)
+        sdist, wheel = map(str, sorted(out.iterdir(), key=lambda path: path.suffix))
+        # It renders README as the index does.
+        session.run("python", "-m", "twine", "check", "--strict", sdist, wheel)
+        install(session, f"{wheel}[test]")
+        session.run("python", "-m", "pip", "check")
+        shutil.unpack_archive(sdist, elsewhere, filter="data")
+        source = next(Path(elsewhere).glob("sklearn_rankformer-*"))
+        shutil.rmtree(source / "sklearn_rankformer")
+        with session.chdir(source):
+            session.run("python", "-m", "pytest", "-n", "auto", *others)

@@ -8,8 +8,8 @@ and compared with one that is a little worse. The truth is known from the world.
     python benchmarks/off_policy.py --publish
 
 "bias" is the mean estimate less the truth, in standard errors of a mean of 200 logs:
-within 2 it could not be told from chance there. "covered" is the share of the 95 %
-intervals that hold the truth, "width" is how wide they are.
+within 2 it could not be distinguished from chance there. "covered" is the share of the
+95 % intervals that hold the truth, "width" is how wide they are.
 """
 
 import warnings

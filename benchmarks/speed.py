@@ -455,51 +455,33 @@ def serve(name, n_rows, n_threads):
         common = {"n_trees": 100, "learning_rate": 0.05, "n_threads": n_threads}
         model = RankerAdapter(gbdt(name, **common))  # the one library, no other
     model.fit(X, y, groups=groups)
-    predict = onnx_session(model, n_threads) if "ONNX" in name else model.predict
+    if "ONNX" in name:
+        model = as_onnx(model, n_threads)
     one, ids = X[:50], np.zeros(50, dtype=int)
     times = []
     for _ in range(500):
         start = time.perf_counter()
-        predict(one, groups=ids)
+        model.predict(one, groups=ids)
         times.append(1e3 * (time.perf_counter() - start))
     p50, p99 = np.percentile(times[50:], [50, 99])
-    if "ONNX" in name:
-        n_rows //= 10  # it is the slow one in bulk, and its rate the same
     X, _, groups = synthetic(n_rows, n_features=46, mean_length=50)
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        predict(X, groups=groups)
+        model.predict(X, groups=groups)
         seconds.append(time.perf_counter() - start)
     rate = len(X) / float(np.median(seconds))
     return {"p50_ms": p50, "p99_ms": p99, "rows_per_s": rate}
 
 
-def onnx_session(ranker, n_threads):
-    """`predict` of the ranker's ONNX graph; lists lie together, as it asks."""
-    import onnxruntime
-
+def as_onnx(ranker, n_threads):
+    """The ranker's ONNX graph, run by onnxruntime."""
     from sklearn_rankformer.export import to_onnx
+    from sklearn_rankformer.runtime import OnnxRanker
 
     with TemporaryDirectory() as place:
         to_onnx(ranker, f"{place}/ranker.onnx")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = n_threads
-        session = onnxruntime.InferenceSession(f"{place}/ranker.onnx", options)
-
-    def predict(X, groups):
-        # A graph pads all lists to one length: a thousand at a time.
-        lengths = np.unique(groups, return_counts=True)[1]
-        parts = np.array_split(lengths, max(1, len(lengths) // 1000))
-        ends = np.cumsum([part.sum() for part in parts])[:-1]
-        return np.concatenate(
-            [
-                session.run(["scores"], {"X": rows, "lengths": part})[0]
-                for rows, part in zip(np.split(X, ends), parts, strict=True)
-            ]
-        )
-
-    return predict
+        return OnnxRanker(f"{place}/ranker.onnx", n_threads=n_threads)
 
 
 # Where a step goes -------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Sizes that follow from the data, where a parameter of a ranker is "auto".
 
 Each is a rule of one number, and falls or rises with it, so that what a ranker did can
-be told from what it was given. How they were chosen is in docs/notes.md.
+be predicted from what it was given. How they were chosen is in docs/notes.md.
 """
 
 import math

@@ -1,5 +1,6 @@
 """Running a network over lists: padded batches in, one score per row out."""
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ._batching import Features, make_batch, ordered_batches
+from ._batching import Batch, Features, make_batch, ordered_batches
 from ._lists import Lists, one_list
 from ._network import RankFormer, fast_products
 
@@ -43,9 +44,11 @@ def run_network(
     mask: Tensor,
     precision: str,
     position: Tensor | None = None,
+    values: bool = True,
 ) -> tuple[Tensor, Tensor | None]:
     """Run the network, in bfloat16 where that is asked for.
 
+    Without `values` the listwide heads are left out, and with them the logits.
     On a CPU these are the products of training alone: what is predicted there does not
     depend on the kind of CPU.
     """
@@ -56,7 +59,7 @@ def run_network(
     else:
         running = torch.autocast(x.device.type, torch.bfloat16, enabled=low)
     with running:
-        scores, logits = module(x, mask, position)
+        scores, logits = module(x, mask, position, values)
     return scores.float(), None if logits is None else logits.float()
 
 
@@ -67,30 +70,31 @@ def predict_lists(
     lists: Lists,
     chosen: np.ndarray,
     precision: str,
+    values: bool = True,
 ) -> Predictions:
     """Score the items of the chosen lists, and say how high their values are.
+
+    Without `values` they are only scored, which takes less time.
 
     Raises
     ------
     ValueError
         If a score or a logit is not finite.
     """
-    module.eval()
     scores = np.full(lists.n_rows, np.nan, dtype=np.float32)
-    values = None
-    for batch in ordered_batches(lists, chosen, PREDICT_ITEMS):
-        taken = features.take(batch)
-        s, logits = run_network(module, taken["x"], taken["mask"], precision)
-        scores[batch.rows[batch.mask]] = s.mean(0)[taken["mask"]].cpu().numpy()
+    found = None
+    outputs = _outputs(module, features, lists, chosen, precision, values)
+    for batch, s, logits in outputs:
+        scores[batch.rows[batch.mask]] = s.mean(0).cpu().numpy()[batch.mask]
         if logits is not None:
-            if values is None:
+            if found is None:
                 shape = (lists.n_lists, *logits.shape[2:])
-                values = np.full(shape, np.nan, np.float32)
-            values[batch.lists] = logits.mean(0).cpu().numpy()
+                found = np.full(shape, np.nan, np.float32)
+            found[batch.lists] = logits.mean(0).cpu().numpy()
     finite = np.isfinite(scores[lists.rows(chosen)]).all()
-    if not finite or (values is not None and not np.isfinite(values[chosen]).all()):
+    if not finite or (found is not None and not np.isfinite(found[chosen]).all()):
         raise ValueError(_DIVERGED)
-    return Predictions(scores, values)
+    return Predictions(scores, found)
 
 
 @torch.inference_mode()
@@ -104,17 +108,32 @@ def member_scores(
     ValueError
         If a score is not finite.
     """
-    module.eval()
-    parts, rows = [], []
-    for batch in ordered_batches(lists, np.arange(lists.n_lists), PREDICT_ITEMS):
-        taken = features.take(batch)
-        scores, _ = run_network(module, taken["x"], taken["mask"], precision)
-        parts.append(scores[:, taken["mask"]].cpu().numpy())
-        rows.append(batch.rows[batch.mask])
-    found = np.concatenate(parts, axis=1)
+    n_members = len(next(module.parameters()))
+    found = np.empty((n_members, lists.n_rows), dtype=np.float32)
+    everything = np.arange(lists.n_lists)
+    outputs = _outputs(module, features, lists, everything, precision, values=False)
+    for batch, scores, _ in outputs:
+        found[:, batch.rows[batch.mask]] = scores.cpu().numpy()[:, batch.mask]
     if not np.isfinite(found).all():
         raise ValueError(_DIVERGED)
-    return found[:, np.argsort(np.concatenate(rows))]
+    return found
+
+
+def _outputs(
+    module: nn.Module,
+    features: Features,
+    lists: Lists,
+    chosen: np.ndarray,
+    precision: str,
+    values: bool,
+) -> Iterator[tuple[Batch, Tensor, Tensor | None]]:
+    """What every member says of the chosen lists, batch by batch."""
+    if module.training:  # to walk through all layers takes longer than to ask
+        module.eval()
+    for batch in ordered_batches(lists, chosen, PREDICT_ITEMS):
+        taken = features.take(batch)
+        x, mask = taken["x"], taken["mask"]
+        yield batch, *run_network(module, x, mask, precision, values=values)
 
 
 @torch.inference_mode()

@@ -83,12 +83,14 @@ class Model:
         """Rows as `Categories.encode` gives them, as the network's columns."""
         return Features(X, self.columns.transform, self.columns.n_columns, self.device)
 
-    def predict(self, X: object, lists: Lists) -> Predictions:
-        """What the network says of all lists."""
+    def predict(self, X: object, lists: Lists, values: bool) -> Predictions:
+        """What the network says of all lists: scores, and the logits of `values`."""
         use_threads_that_exist()
         everything = np.arange(lists.n_lists)
         features = self.features(X)
-        return predict_lists(self.module, features, lists, everything, self.precision)
+        return predict_lists(
+            self.module, features, lists, everything, self.precision, values
+        )
 
     def position_bias(self) -> np.ndarray | None:
         """What each of the positions adds to a score, or None without any."""

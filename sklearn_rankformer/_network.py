@@ -283,10 +283,18 @@ class InputMap(nn.Module):
             kept_numeric, _, kept_codes = kept.split(self.splits, dim=-1)
             views = views.mul_(kept_numeric.unsqueeze(-2) / share)
             codes = codes * kept_codes
-        h = self.linear(torch.cat([views.flatten(-2), flags], -1).unsqueeze(0))
+        h = self._map_numbers(views.flatten(-2), flags)
         if self.embedding is None:
             return h
         return h + self.embedding[:, codes.long() + self.offsets].sum(-2)
+
+    def _map_numbers(self, views: Tensor, flags: Tensor) -> Tensor:
+        n_numeric, n_flags, _ = self.splits
+        if not n_numeric + n_flags:  # the exporter to ONNX fails on products of nothing
+            assert self.linear.bias is not None
+            return self.linear.bias.unsqueeze(1)
+        numbers = torch.cat([views, flags], -1) if n_numeric else flags
+        return self.linear(numbers.unsqueeze(0))
 
     def _views(self, numeric: Tensor, mask: Tensor) -> Tensor:
         """All forms of each feature: (n_lists, list_size, n_views, n_numeric)."""
@@ -599,7 +607,11 @@ class RankFormer(nn.Module):
             self.pooled_head = PooledHead(n_members, n_pooled, config.n_thresholds)
 
     def forward(
-        self, x: Tensor, mask: Tensor, position: Tensor | None = None
+        self,
+        x: Tensor,
+        mask: Tensor,
+        position: Tensor | None = None,
+        values: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
         z = self._embed(x, mask)
         attend = F.pad(mask, (1, 0), value=True)[:, None, None, :]
@@ -614,7 +626,7 @@ class RankFormer(nn.Module):
         scores = self.item_head.from_hidden(h + shift).squeeze(-1)
         if self.position_bias is not None and position is not None:
             scores = self.position_bias(scores, position)
-        if self.list_head is None or self.pooled_head is None:
+        if not values or self.list_head is None or self.pooled_head is None:
             return scores, None
         worth = self.item_head.from_hidden(h).squeeze(-1)
         views = [
@@ -671,7 +683,11 @@ class MLP(nn.Module):
             self.position_bias = PositionBias(n_members, config.n_positions)
 
     def forward(
-        self, x: Tensor, mask: Tensor, position: Tensor | None = None
+        self,
+        x: Tensor,
+        mask: Tensor,
+        position: Tensor | None = None,
+        values: bool = False,
     ) -> tuple[Tensor, None]:
         h = self.dropout(F.relu(self.input_map(x, mask)))
         for layer in self.hidden:

@@ -25,8 +25,7 @@ from ._config import InputConfig, NetworkConfig, config_from_dict
 from ._device import check_device, pick_device, pick_precision, usable_device
 from ._fit import TrainingConfig, start, train_model, train_one_epoch
 from ._groups import refuse_list_sizes, resolve_groups
-from ._inference import Predictions
-from ._lists import Lists, digest_lists, lists_of
+from ._lists import digest_lists, lists_of
 from ._losses import LOSSES, pick_loss
 from ._mixin import RankerMixin
 from ._model import Model, model_from_arrays, model_to_arrays
@@ -269,7 +268,8 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         ValueError
             If the ranker was fitted with groups and gets none here.
         """
-        return self._run(X, groups, qid, "predict")[0].scores
+        X, lists, model = self._check_new_rows(X, groups, qid, "predict")
+        return model.predict(X, lists, values=False).scores
 
     @property
     def module_(self):
@@ -477,10 +477,10 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     # Predicting ---------------------------------------------------------------------
 
-    def _run(self, X, groups, qid, method) -> tuple[Predictions, Lists, Model]:
-        """What the model says of these rows, their lists, and the model asked."""
-        X, lists, model = self._check_new_rows(X, groups, qid, method)
-        return model.predict(X, lists), lists, model
+    def _member_scores(self, X, groups):
+        """Scores by each member: (n_members, n_rows); see `rank_uncertainty`."""
+        X, lists, model = self._check_new_rows(X, groups, None, "rank_uncertainty")
+        return model.member_scores(X, lists)
 
     def _check_new_rows(self, X, groups, qid, method):
         """These rows as numbers, their lists, and the model to ask.

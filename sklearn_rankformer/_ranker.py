@@ -11,7 +11,9 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 
 from ._config import MLPConfig, RankFormerConfig
-from ._inference import attention_of_list
+from ._inference import Predictions, attention_of_list
+from ._lists import Lists
+from ._model import Model
 from ._neural_ranker import NeuralRanker
 
 
@@ -360,6 +362,11 @@ class RankFormerRanker(NeuralRanker):
             list_value=_list_value(predictions, lists, model),
             item_value=_item_value(predictions, lists, model),
         )
+
+    def _run(self, X, groups, qid, method) -> tuple[Predictions, Lists, Model]:
+        """What the model says of these rows, their lists, and the model asked."""
+        X, lists, model = self._check_new_rows(X, groups, qid, method)
+        return model.predict(X, lists, values=True), lists, model
 
     def _attention_weights(self, X, groups=None):
         """What the items of one list look at; see `inspection.attention_maps`."""

@@ -160,11 +160,10 @@ def rank_uncertainty(
 def _member_scores(ranker, X, groups) -> np.ndarray:
     """Scores by each member of a ranker: (n_members, n_rows), float64."""
     model, X = model_and_its_input(ranker, X, groups)
-    if not hasattr(model, "_check_new_rows"):
-        scores = predict_with_groups(model, X, groups)[None]
+    if hasattr(model, "_member_scores"):
+        scores = model._member_scores(X, groups)
     else:
-        X, lists, trained = model._check_new_rows(X, groups, None, "rank_uncertainty")
-        scores = trained.member_scores(X, lists)
+        scores = predict_with_groups(model, X, groups)[None]
     return scores.astype(np.float64)
 
 

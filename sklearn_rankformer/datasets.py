@@ -373,7 +373,7 @@ def convert(
     Parameters
     ----------
     path : str, path-like, or list of these
-        Files or folders of files in Parquet, Arrow or CSV format, told apart by their
+        Files or folders of files in Parquet, Arrow or CSV format, recognised by their
         endings (.parquet, .pq, .arrow, .feather, .ipc, .csv, .csv.gz). Those of a
         folder are read in the order of their names. All have the same columns.
     directory : str or path-like

@@ -35,6 +35,9 @@ from ._warnings import warn_user
 
 OPSET = 18
 
+# torch 2.6 can only be asked whether it exports or compiles.
+_is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+
 
 def to_onnx(ranker, path):
     """Write a fitted ranker as an ONNX file.
@@ -216,7 +219,7 @@ class NormalScores(nn.Module):
 
     def __init__(self, columns: Columns):
         super().__init__()
-        self.quantiles = columns.knots is not None
+        self.quantiles = columns.knots is not None and len(columns.numeric) > 0
         self.has_categories = len(columns.categorical) > 0
         sizes = np.array(columns.categories.cardinalities, dtype=np.float32)
         self.register_buffer("numeric", torch.tensor(columns.numeric))
@@ -342,7 +345,7 @@ def _place_items(lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Row index and mask of each item: (n_lists, list_size)."""
     # torch.export cannot prove sizes that depend on values, hence at least 2.
     size = lengths.max().clamp(min=2)
-    if torch.compiler.is_exporting():
+    if _is_exporting():
         size = size.item()
         torch._check(size >= 2)
     place = torch.arange(size)

@@ -28,6 +28,8 @@ __all__ = ["elasticsearch_model", "solr_model"]
 LARGEST = float(np.finfo(np.float32).max)
 # Solr adds this to each threshold, in float32.
 SOLR_SLACK = np.float32(1e-6)
+# LightGBM takes numbers no further from 0 than this for 0 when it predicts.
+LIGHTGBM_ZERO = float(np.float32(1e-35))
 # Objectives whose scores are the plain sum of the trees.
 PLAIN_SUMS = {
     "xgboost": (
@@ -319,12 +321,21 @@ def _lightgbm_node(node: dict, names: list[str]) -> Split | float:
     missing_left = node["default_left"] if missing == "NaN" else threshold >= 0
     return Split(
         feature,
-        _single_below(threshold),
+        _last_left_of_lightgbm(threshold),
         missing_left,
         missing == "NaN",
         _lightgbm_node(node["left_child"], names),
         _lightgbm_node(node["right_child"], names),
     )
+
+
+def _last_left_of_lightgbm(threshold: float) -> float:
+    """The largest float32 that goes left, where all close to 0 go where 0 goes."""
+    if threshold >= 0:
+        return max(_single_below(threshold), LIGHTGBM_ZERO)
+    if threshold >= -LIGHTGBM_ZERO:
+        return float(_step(np.float32(-LIGHTGBM_ZERO), -np.inf))
+    return _single_below(threshold)
 
 
 READERS: dict[str, Callable] = {"xgboost": _read_xgboost, "lightgbm": _read_lightgbm}

@@ -1,4 +1,4 @@
-"""Small rankers for tests: they learn in a moment, and enough to be told apart."""
+"""Small rankers for tests: they learn in a moment, and enough to differ."""
 
 import pytest
 

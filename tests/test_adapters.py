@@ -627,9 +627,9 @@ def test_one_weight_per_list_raises_with_the_way_out(library, data):
     adapter = RankerAdapter(make(library))
     with pytest.raises(
         ValueError, match=r"30 entries for .*There are 30 lists"
-    ) as told:
+    ) as caught:
         adapter.fit(X, y, groups, sample_weight=weight)
-    way_out = str(told.value).rpartition("give ")[2].rstrip(".")
+    way_out = str(caught.value).rpartition("give ")[2].rstrip(".")
     by_row = eval(way_out, {"np": np, "groups": groups, "sample_weight": weight})
     np.testing.assert_array_equal(by_row, weight[groups])
     adapter.fit(X, y, groups, sample_weight=by_row)

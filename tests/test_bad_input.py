@@ -790,13 +790,13 @@ def test_any_damage_is_read_as_rows_or_named(tmp_path_factory, data):
     try:
         X, y, groups = load_letor(path)
     except ValueError as error:
-        told = str(error)
+        found = str(error)
     else:
-        told = str(path)
+        found = str(path)
         assert len(X) == len(y) == len(groups) > 0
         assert np.isfinite(y).all()
         assert not np.isinf(X).any()
-    assert told.startswith(str(path))
+    assert found.startswith(str(path))
 
 
 # Any sequence of calls ----------------------------------------------------------------

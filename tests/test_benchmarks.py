@@ -1,4 +1,4 @@
-"""Benchmarks run, and write nothing into the documentation unless told to publish."""
+"""Benchmarks run, and write nothing into the documentation unless asked to publish."""
 
 import os
 import subprocess

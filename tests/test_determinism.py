@@ -158,7 +158,10 @@ def test_what_a_cpu_predicts_does_not_depend_on_the_precision(name):
 def test_auto_takes_bfloat16_on_a_cpu_with_matrix_units(
     capabilities, expected, monkeypatch
 ):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    # Not in each torch that setup.cfg allows.
+    monkeypatch.setattr(
+        torch.cpu, "get_capabilities", lambda: capabilities, raising=False
+    )
     cpu = torch.device("cpu")
     assert pick_precision("auto", cpu) == expected
     assert pick_precision("float32", cpu) == "float32"

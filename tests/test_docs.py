@@ -4,7 +4,6 @@ import doctest
 import inspect
 import pkgutil
 import re
-import runpy
 import tomllib
 from importlib import import_module
 from itertools import chain
@@ -151,17 +150,6 @@ def test_tests_that_pages_name_exist():
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text_of(page)):
         assert ((ROOT / page).parent / target).exists(), target
-
-
-def test_readme_for_an_index_has_no_relative_link():
-    absolute = runpy.run_path(str(ROOT / "tools" / "absolute_links.py"))["absolute"]
-    assert (
-        absolute("![a](b.png) [c](d.md#e)", "p/", "q/") == "![a](q/b.png) [c](p/d.md#e)"
-    )
-    text = absolute(text_of("README.md"), "https://p/", "https://q/")
-    targets = re.findall(r"\]\(([^)]+)\)", text)
-    assert targets
-    assert all(target.startswith("https://") for target in targets)
 
 
 def checked_docstrings():

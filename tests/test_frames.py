@@ -144,8 +144,10 @@ def test_group_column_is_found_by_name(make, kind, text, data):
     given = frame(kind, X, colour, list(names) if text else groups)
     ranker = make(group_column="qid").fit(given, y)
     assert "qid" not in ranker.feature_names_in_
-    told = make().fit(frame(kind, X, colour), y, groups=groups)
-    equal(ranker.predict(given), told.predict(frame(kind, X, colour), groups=groups))
+    explicit = make().fit(frame(kind, X, colour), y, groups=groups)
+    equal(
+        ranker.predict(given), explicit.predict(frame(kind, X, colour), groups=groups)
+    )
     equal(ranker.get_groups(given), names if text else groups)
 
 
@@ -240,9 +242,9 @@ def test_index_of_category_counts_without_the_group_column(data):
     codes = np.searchsorted(COLOURS, colour)
     without = np.column_stack([X, codes])
     with_ids = np.column_stack([groups, X, codes])
-    told = rankformer(categorical_features=[4]).fit(without, y, groups=groups)
+    explicit = rankformer(categorical_features=[4]).fit(without, y, groups=groups)
     held = rankformer(categorical_features=[4], group_column=0).fit(with_ids, y)
-    equal(held.predict(with_ids), told.predict(without, groups=groups))
+    equal(held.predict(with_ids), explicit.predict(without, groups=groups))
 
 
 @both
@@ -415,10 +417,10 @@ def test_column_transformer_hands_on_names_ids_and_categories(kind, data):
     ranker = rankformer(group_column="qid", categorical_features=["colour"])
     model = make_pipeline(prepare, ranker).fit(given, y)
     assert list(model[-1].feature_names_in_) == [*NAMES, "colour"]
-    told = rankformer().fit(frame(kind, X, colour), y, groups=groups)
+    explicit = rankformer().fit(frame(kind, X, colour), y, groups=groups)
     np.testing.assert_allclose(
         model.predict(given),
-        told.predict(frame(kind, X, colour), groups=groups),
+        explicit.predict(frame(kind, X, colour), groups=groups),
         atol=1e-4,
     )
 
@@ -460,8 +462,8 @@ def test_sparse_group_column(data):
     X, y, groups, _ = data
     with_ids = sparse.csr_matrix(np.column_stack([groups, X]))
     held = rankformer(group_column=0).fit(with_ids, y).predict(with_ids)
-    told = scores_of(X, y, groups)
-    equal(held, told)
+    explicit = scores_of(X, y, groups)
+    equal(held, explicit)
 
 
 @pytest.fixture

@@ -92,6 +92,8 @@ MAY_IMPORT = {
     **dict.fromkeys(
         AROUND, BOTTOM | PARTS | TOOLS | MIXIN | MODELS | SCORING | ADAPTERS
     ),
+    # The ready-made pair has a RankFormer in it.
+    "ensemble": BELOW_ADAPTERS | ADAPTERS | RANKER,
     **{module: BELOW_LOOP | {*LOOP[:i]} for i, module in enumerate(LOOP)},
     **dict.fromkeys(BASE, BELOW_RANKERS | SHARDS),
     **dict.fromkeys(RANKER, BELOW_RANKERS | BASE),

@@ -83,7 +83,7 @@ class Witness(Callback):
 
 
 class Way:
-    """Small lists in mixed order, and how a ranker is told of them."""
+    """Small lists in mixed order, and how a ranker learns of them."""
 
     def __init__(self, routed):
         X, self.y, groups = make_lists(n_lists=24, sizes=(2, 7))
@@ -114,12 +114,12 @@ class Way:
 
     @property
     def given(self):
-        """What methods of estimators are told beside X and y."""
+        """What methods of estimators are given beside X and y."""
         return {"groups": self.groups} if self.routed else {}
 
     @property
-    def told(self):
-        """What functions with a ``cv`` are told beside X and y."""
+    def given_to_cv(self):
+        """What functions with a ``cv`` are given beside X and y."""
         if self.routed:
             return {"params": {"groups": self.groups}}
         return {"groups": self.groups}
@@ -325,7 +325,7 @@ def halving_rows(way):
 def several_scorers(way):
     scoring = {"ndcg": get_scorer("ndcg@10"), "mrr": get_scorer("mrr")}
     result = cross_validate(
-        way.pipeline(), way.X, way.y, cv=CV, scoring=scoring, **way.told
+        way.pipeline(), way.X, way.y, cv=CV, scoring=scoring, **way.given_to_cv
     )
     for name, metric in [("ndcg", NDCG), ("mrr", mean_reciprocal_rank)]:
         same(
@@ -336,9 +336,13 @@ def several_scorers(way):
 
 def nested_search(way):
     search = GridSearchCV(way.pipeline(), SIZES, cv=CV)
-    told = way.told if way.routed else {**way.told, "params": {"groups": way.groups}}
+    given = (
+        way.given_to_cv
+        if way.routed
+        else {**way.given_to_cv, "params": {"groups": way.groups}}
+    )
     result = cross_validate(
-        search, way.X, way.y, cv=CV, return_estimator=True, error_score="raise", **told
+        search, way.X, way.y, cv=CV, return_estimator=True, error_score="raise", **given
     )
     for search, value, split in zip(
         result["estimator"], result["test_score"], way.splits, strict=True
@@ -347,7 +351,7 @@ def nested_search(way):
 
 
 def predict_by_folds(way):
-    scores = cross_val_predict(way.pipeline(), way.X, way.y, cv=CV, **way.told)
+    scores = cross_val_predict(way.pipeline(), way.X, way.y, cv=CV, **way.given_to_cv)
     for train, test in way.splits:
         value = NDCG(way.y[test], scores[test], way.groups[test])
         same(value, way.by_hand(train, test))
@@ -372,7 +376,7 @@ def importance(way):
 
 def curve_of_rows(way):
     learning_curve(
-        way.pipeline(), way.X, way.y, cv=CV, train_sizes=[0.5, 1.0], **way.told
+        way.pipeline(), way.X, way.y, cv=CV, train_sizes=[0.5, 1.0], **way.given_to_cv
     )
 
 
@@ -385,7 +389,7 @@ def curve_of_parameter(way):
         param_name="rank__d_model",
         param_range=[4, 8],
         scoring=get_scorer("ndcg@10"),
-        **way.told,
+        **way.given_to_cv,
     )
     for size, row in zip([4, 8], scores, strict=True):
         same(row, [way.by_hand(*split, d_model=size) for split in way.splits])
@@ -764,14 +768,14 @@ def test_wrong_lists_would_score_otherwise(way):
 
 
 @pytest.fixture
-def untold():
-    """Pipeline that is told of no lists, and its data."""
+def unaware():
+    """Pipeline that knows of no lists, and its data."""
     way = Way(routed=True)
     return way.pipeline(), way
 
 
-def test_unrouted_search_without_group_column_warns_in_fit_and_in_score(untold):
-    model, way = untold
+def test_unrouted_search_without_group_column_warns_in_fit_and_in_score(unaware):
+    model, way = unaware
     search = GridSearchCV(model, {"rank__d_model": [4]}, cv=CV)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", MissingGroupsWarning)
@@ -784,8 +788,8 @@ def test_unrouted_search_without_group_column_warns_in_fit_and_in_score(untold):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn_rankformer.MissingGroupsWarning")
-def test_unrouted_scorer_without_group_column_raises(untold):
-    model, way = untold
+def test_unrouted_scorer_without_group_column_raises(unaware):
+    model, way = unaware
     with pytest.raises(ValueError, match="ndcg@10 got no groups"):
         cross_validate(
             model,
@@ -798,16 +802,16 @@ def test_unrouted_scorer_without_group_column_raises(untold):
         )
 
 
-def test_score_without_groups_warns_even_where_predict_needs_none(untold):
-    _, way = untold
+def test_score_without_groups_warns_even_where_predict_needs_none(unaware):
+    _, way = unaware
     ranker = mlp(**TINY)
     ranker.fit(way.X, way.y, groups=way.groups)
     with pytest.warns(MissingGroupsWarning, match=r"MLPRanker.score got no groups"):
         ranker.score(way.X, way.y)
 
 
-def test_folds_that_cut_lists_are_found_before_the_search(untold):
-    _, way = untold
+def test_folds_that_cut_lists_are_found_before_the_search(unaware):
+    _, way = unaware
     with pytest.raises(ValueError, match="on both sides of split 0"):
         check_group_cv(5, way.X, way.y, way.groups)
     assert check_group_cv(CV, way.X, way.y, way.groups) is CV

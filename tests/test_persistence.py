@@ -1085,7 +1085,9 @@ for callbacks in ([checkpoint], []):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 def test_fit_killed_at_any_moment_resumes_in_other_processes(tmp_path):
-    command = [sys.executable, "-c", KILLED_AND_RESUMED, str(tmp_path)]
+    # From Python 3.12 on a fork beside threads warns.
+    quiet = ["-W", "ignore::DeprecationWarning"]
+    command = [sys.executable, *quiet, "-c", KILLED_AND_RESUMED, str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.stderr == ""
     *killed, resumed, whole = run.stdout.splitlines()

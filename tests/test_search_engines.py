@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
@@ -165,6 +165,7 @@ def test_scores_on_random_trees_equal_the_students(
 @each_student
 @settings(max_examples=15)
 @given(seed=st.integers(0, 10**6))
+@example(seed=2104)  # LightGBM splits beside 0, and takes what is close to 0 for 0
 def test_values_at_a_threshold_and_beside_it_go_the_students_way(make, seed):
     X, _, groups = lists32(seed)
     y = np.random.default_rng(seed).integers(0, 4, len(X))
@@ -175,6 +176,19 @@ def test_values_at_a_threshold_and_beside_it_go_the_students_way(make, seed):
     near = [at, np.nextafter(at, f32(-np.inf)), np.nextafter(at, f32(np.inf))]
     rows = np.repeat(np.concatenate(near)[:, None], X.shape[1], axis=1)
     assert len(rows)
+    assert_same_scores("plugin", student, rows)
+
+
+@pytest.mark.parametrize("centre", [0.0, 1e-36, -1e-36, 1e-34, -1e-34])
+def test_numbers_close_to_zero_go_lightgbms_way(centre):
+    steps = np.array([-1e-34, -2e-35, -1e-35, -1e-36, 0, 1e-36, 1e-35, 2e-35, 1e-34])
+    x = np.tile((centre + steps).astype(f32), 40)
+    y = (x > centre).astype(int)
+    X = np.stack([x, *np.zeros((3, len(x)), f32)], axis=1)
+    student = fitted(lightgbm(), X, y, np.repeat(np.arange(10), len(x) // 10))
+    edges = np.array([1e-35, -1e-35], f32)
+    near = [x, edges, np.nextafter(edges, f32(np.inf)), np.nextafter(edges, -f32(1))]
+    rows = np.concatenate(near)[:, None] * np.array([1, 0, 0, 0], f32)
     assert_same_scores("plugin", student, rows)
 
 

@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_rankformer import RankerAdapter
 from sklearn_rankformer._uncertainty import _draw_ranks, _member_scores
+from sklearn_rankformer.ensemble import VotingRanker
 from sklearn_rankformer.inspection import rank_uncertainty
 from sklearn_rankformer.model_selection import ListKFold
 
@@ -217,7 +218,8 @@ def test_whatever_predicts_lists_is_judged(make, routing):
     search = GridSearchCV(make(), {"dropout": [0.1]}, cv=ListKFold(2))
     search.fit(X, y, groups=groups)
     adapter = RankerAdapter(LinearRegression()).fit(X, y, groups=groups)
-    for ranker, n_members in ((pipeline, 2), (search, 2), (adapter, 1)):
+    vote = VotingRanker([("net", make()), ("line", adapter)]).fit(X, y, groups=groups)
+    for ranker, n_members in ((pipeline, 2), (search, 2), (adapter, 1), (vote, 1)):
         assert _member_scores(ranker, X, groups).shape == (n_members, len(X))
         val = held_out(X, y, groups)
         found = rank_uncertainty(ranker, X, groups, 5, **val, random_state=0)
