@@ -9,7 +9,6 @@ are gathered from the caller's X batch by batch: X itself is never copied or reo
 import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 import torch
@@ -125,23 +124,28 @@ def draw_batches(
     lengths = lists.lengths[chosen]
     jittered = lengths * JITTER ** rng.random(len(lengths))
     batches = cut_batches(lengths, jittered, peers.share(batch_items))
-    batches = _cut_further(batches, peers.most(len(batches)))
+    if peers.n > 1:
+        batches = _cut_further(batches, peers.most(len(batches)))
+        # All in one order: in a step lists are of similar length, and none waits long.
+        rng = np.random.default_rng(peers.first(int(rng.integers(2**32))))
     for i in rng.permutation(len(batches)):
         yield chosen[batches[i]]
 
 
 def _cut_further(batches: list[np.ndarray], n: int) -> list[np.ndarray]:
     """Halve the batches of most lists until there are n, or fill up with empty ones."""
-    if len(batches) == n:
-        return batches
-    number = count()  # breaks ties, as arrays cannot be compared
-    heap = [(-len(batch), next(number), batch) for batch in batches]
+    starts = np.cumsum([0, *map(len, batches)]).tolist()
+    heap = [
+        (-len(one), start, one) for start, one in zip(starts, batches, strict=False)
+    ]
     heapq.heapify(heap)
     while len(heap) < n and heap[0][0] < -1:
-        for part in np.array_split(heapq.heappop(heap)[2], 2):
-            heapq.heappush(heap, (-len(part), next(number), part))
-    some = [batch for _, _, batch in heap]
-    return some + [np.zeros(0, dtype=np.int64)] * (n - len(some))
+        _, start, batch = heapq.heappop(heap)
+        for half in np.array_split(batch, 2):
+            heapq.heappush(heap, (-len(half), start, half))
+            start += len(half)
+    in_order = [batch for _, _, batch in sorted(heap, key=lambda one: one[1])]
+    return in_order + [np.zeros(0, dtype=np.int64)] * (n - len(heap))
 
 
 def count_steps(
