@@ -277,10 +277,42 @@ def spoil_others(folder, names, rank):
                 copy.write_bytes(content if of == rank else bytes(len(content)))
 
 
-@pytest.fixture(scope="module")
-def fitted(tmp_path_factory):
-    """What each of two processes came to in all cases."""
-    folder = tmp_path_factory.mktemp("shards")
+def fail(folder):
+    """Errors in one file or in none: each process says so, and can go on."""
+    calls = {
+        "split": lambda: mlp().fit(lists_in(folder / "split")),
+        "bad label": lambda: mlp().fit(lists_in(folder / "bad")),
+        "no rows": lambda: mlp().fit(lists_in(folder / "no rows")),
+        "one file": lambda: mlp().fit(lists_in(folder / "one file")),
+        "nothing there": lambda: mlp().fit(lists_in(folder / "nothing there")),
+        "column": lambda: mlp().fit(lists_in(folder / "column")),
+    }
+    return {name: error_of(call) for name, call in calls.items()}
+
+
+def write_failures(folder):
+    rows = make_rows()
+    for name in ("split", "bad", "no rows", "one file", "column"):
+        (folder / name).mkdir()
+    rows[:150].to_parquet(folder / "split" / "one.parquet")
+    rows[150:].to_parquet(folder / "split" / "two.parquet")
+    write_shards(rows, folder / "bad", (0.6,))
+    bad = pd.read_parquet(folder / "bad" / "part-1.parquet").astype({"clicks": float})
+    bad.loc[bad.index[3], "clicks"] = np.nan
+    bad.to_parquet(folder / "bad" / "part-1.parquet")
+    rows.to_parquet(folder / "no rows" / "all.parquet")
+    rows[:0].to_parquet(folder / "no rows" / "none.parquet")
+    rows.to_parquet(folder / "one file" / "all.parquet")
+    write_shards(rows, folder / "column", (0.6,))
+    less = pd.read_parquet(folder / "column" / "part-1.parquet").drop(columns="c")
+    less.to_parquet(folder / "column" / "part-1.parquet")
+
+
+def fail_and_fit(folder):
+    return fail(folder), fit_shards(folder)
+
+
+def write_cases(folder):
     rows = make_rows(n_lists=150).assign(none=0)
     rows["amount"] = np.maximum(rows["a"], 0).astype(float)
     write_shards(rows, folder / "even", (0.25, 0.5, 0.75))
@@ -290,7 +322,27 @@ def fitted(tmp_path_factory):
     write_shards(huge, folder / "huge", (1 / huge["qid"].nunique(),))
     for rank in range(2):
         spoil_others(folder, ["even", "uneven", "empty", "huge"], rank)
-    return run_together(fit_shards, folder)
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory):
+    """What two processes, started once, raised in some cases and fitted in others."""
+    folder = tmp_path_factory.mktemp("shards")
+    write_failures(folder)
+    write_cases(folder)
+    return run_together(fail_and_fit, folder)
+
+
+@pytest.fixture
+def failed(processes):
+    """What each process raised, by case."""
+    return [errors for errors, _ in processes]
+
+
+@pytest.fixture
+def fitted(processes):
+    """What each process came to, by case."""
+    return [rankers for _, rankers in processes]
 
 
 CASES = ["even", "all roles", "one to ten", "with an empty file", "one huge list"]
@@ -312,41 +364,6 @@ def test_two_processes_rank_as_well_as_one_and_know_as_much(case, fitted):
     check_equal({k: found[k] for k in same}, {k: expected[k] for k in same})
     assert found["ndcg"] == pytest.approx(expected["ndcg"], abs=0.05)
     assert found["calibration"]["n_lists"] == expected["calibration"]["n_lists"]
-
-
-def fail(folder):
-    """Errors in one file or in none: each process says so, and can go on."""
-    calls = {
-        "split": lambda: mlp().fit(lists_in(folder / "split")),
-        "bad label": lambda: mlp().fit(lists_in(folder / "bad")),
-        "no rows": lambda: mlp().fit(lists_in(folder / "no rows")),
-        "one file": lambda: mlp().fit(lists_in(folder / "one file")),
-        "nothing there": lambda: mlp().fit(lists_in(folder / "nothing there")),
-        "column": lambda: mlp().fit(lists_in(folder / "column")),
-    }
-    return {name: error_of(call) for name, call in calls.items()}
-
-
-@pytest.fixture(scope="module")
-def failed(tmp_path_factory):
-    """What each of two processes raised in all cases."""
-    folder = tmp_path_factory.mktemp("failures")
-    rows = make_rows()
-    for name in ("split", "bad", "no rows", "one file", "column"):
-        (folder / name).mkdir()
-    rows[:150].to_parquet(folder / "split" / "one.parquet")
-    rows[150:].to_parquet(folder / "split" / "two.parquet")
-    write_shards(rows, folder / "bad", (0.6,))
-    bad = pd.read_parquet(folder / "bad" / "part-1.parquet").astype({"clicks": float})
-    bad.loc[bad.index[3], "clicks"] = np.nan
-    bad.to_parquet(folder / "bad" / "part-1.parquet")
-    rows.to_parquet(folder / "no rows" / "all.parquet")
-    rows[:0].to_parquet(folder / "no rows" / "none.parquet")
-    rows.to_parquet(folder / "one file" / "all.parquet")
-    write_shards(rows, folder / "column", (0.6,))
-    less = pd.read_parquet(folder / "column" / "part-1.parquet").drop(columns="c")
-    less.to_parquet(folder / "column" / "part-1.parquet")
-    return run_together(fail, folder)
 
 
 @pytest.mark.parametrize(
