@@ -34,9 +34,9 @@ def test_two_processes_score_as_one(tmp_path):
     (first, losses), (second, other_losses) = run_together(fit_in_a_group, tmp_path)
     np.testing.assert_array_equal(first, second)
     ranker, expected = fitted()
-    # Sums in another order, which Adam's first steps magnify: measured 4e-5 apart, on
-    # scores up to 1.4.
-    np.testing.assert_allclose(first, expected, atol=5e-4)
+    # Sums in another order, which Adam's first steps magnify: measured 4e-7 apart, on
+    # scores up to 1.6.
+    np.testing.assert_allclose(first, expected, atol=2e-5)
     # Each has its share of the lists, and all know of the loss on all.
     assert losses == other_losses
     alone = [epoch["train_loss"] for epoch in ranker.history_]
