@@ -32,7 +32,7 @@ from ._inference import PREDICT_ITEMS, Predictions, predict_lists
 from ._lists import split_lists
 from ._losses import ItemLoss
 from ._model import Model
-from ._network import PooledHead, build
+from ._network import MLP, PooledHead, RankFormer, build
 from ._processes import process_rank
 from ._rows import Levels, Rows, find_levels
 from ._training import (
@@ -68,7 +68,7 @@ class TrainingConfig:
         Gain of held-out labels.
     listwide_weight, learning_rate, weight_decay, max_epochs, batch_items
         As in `RankFormerRanker`.
-    validation_fraction, n_iter_no_change
+    validation_fraction, n_iter_no_change, calibration_folds
         As in `RankFormerRanker`.
     callbacks : sequence of Callback
         The user's.
@@ -91,6 +91,7 @@ class TrainingConfig:
     batch_items: int
     validation_fraction: float | None
     n_iter_no_change: int | None
+    calibration_folds: int | None
     callbacks: Sequence[Callback]
     show_progress: bool
     device: torch.device
@@ -136,10 +137,8 @@ def start(
     config: TrainingConfig,
 ) -> Model:
     """Make a model that is yet to be trained, its weights drawn from the seed."""
-    # On the CPU whatever the device, so that a seed starts the same network everywhere.
-    generator = torch.Generator("cpu").manual_seed(config.seed)
     with ordinary_torch():
-        module = build(network, generator)
+        module = _draw(network, config.seed)
         if module.pooled_head is not None:
             head = module.pooled_head
             head.set_scale(_pooled(rows, columns, head, config.seed))
@@ -156,6 +155,12 @@ def start(
         config.device,
         config.precision,
     )
+
+
+def _draw(network: NetworkConfig, seed: int) -> RankFormer | MLP:
+    """A network whose weights are drawn from a seed."""
+    # On the CPU whatever the device, so that a seed starts the same network everywhere.
+    return build(network, torch.Generator("cpu").manual_seed(seed))
 
 
 def _pooled(rows: Rows, columns: Columns, head: PooledHead, seed: int) -> torch.Tensor:
@@ -192,31 +197,48 @@ def train_model(
     """
     with ordinary_torch():
         model = _for_training(model, config)
-        net = _net_of(model, config)
         part, watched = _split(model, rows, held, config)
-        hold_out = None if watched is None else _hold_out(net, model, watched, config)
-        n_batches = count_steps(rows.lists, part.chosen, config.batch_items, rows.peers)
-        plan = Plan(
-            config.max_epochs,
-            rows.peers.total(len(part.chosen)),
-            origin=Origin(config.parameters, rows, held),
-            hold_out=hold_out,
-            user_callbacks=config.callbacks,
-        )
-        # In this order: the bar shows what the hold-out has just measured, and the
-        # user's, which `train` adds, see both.
-        callbacks: list[Callback] = [
-            Schedule(config.learning_rate, config.max_epochs, n_batches)
-        ]
-        callbacks += [] if hold_out is None else [hold_out]
-        shows = config.show_progress and process_rank()[0] == 0
-        callbacks += [Progress()] if shows else []
-        train(net, _dataset(model, part, config), plan, callbacks)
-        result = _result(net, model)
+        origin = Origin(config.parameters, rows, held)
+        result = _train(model, part, watched, origin, config)
         # Of the weights that were kept, hence not before training has ended.
-        if watched is not None and isinstance(model.config, RankFormerConfig):
-            result = replace(result, model=_calibrated(result.model, watched))
+        if not isinstance(model.config, RankFormerConfig):
+            return result
+        if config.calibration_folds is not None and not result.interrupted:
+            return _cross_calibrate(result, part, config.calibration_folds, config)
+        if watched is not None:
+            found = _predictions(result.model, watched)
+            result = replace(result, model=_calibrated(result.model, watched, found))
     return result
+
+
+def _train(
+    model: Model,
+    part: "_Part",
+    watched: "_Part | None",
+    origin: Origin | None,
+    config: TrainingConfig,
+) -> Result:
+    """Train to the planned end on the lists of a part, measuring those of another."""
+    rows, net = part.rows, _net_of(model, config)
+    hold_out = None if watched is None else _hold_out(net, model, watched, config)
+    n_batches = count_steps(rows.lists, part.chosen, config.batch_items, rows.peers)
+    plan = Plan(
+        config.max_epochs,
+        rows.peers.total(len(part.chosen)),
+        origin=origin,
+        hold_out=hold_out,
+        user_callbacks=config.callbacks,
+    )
+    # In this order: the bar shows what the hold-out has just measured, and the user's,
+    # which `train` adds, see both.
+    callbacks: list[Callback] = [
+        Schedule(config.learning_rate, config.max_epochs, n_batches)
+    ]
+    callbacks += [] if hold_out is None else [hold_out]
+    shows = config.show_progress and process_rank()[0] == 0
+    callbacks += [Progress()] if shows else []
+    train(net, _dataset(model, part, config), plan, callbacks)
+    return _result(net, model)
 
 
 def train_one_epoch(
@@ -372,12 +394,73 @@ def _hold_out(net: Net, model: Model, part: _Part, config: TrainingConfig) -> Ho
     return HoldOut(measure, monitor, config.n_iter_no_change)
 
 
-def _calibrated(model: Model, part: _Part) -> Model:
-    """The model, its chances fitted on the lists of the part."""
-    rows, chosen = part.rows, part.chosen
-    scores, logits = predict_lists(
-        model.module, part.features, rows.lists, chosen, model.precision
+# Chances ------------------------------------------------------------------------------
+
+
+def _cross_calibrate(
+    result: Result, part: _Part, n_folds: int, config: TrainingConfig
+) -> Result:
+    """Fit the chances to what networks say of lists that they were not trained on.
+
+    Every list is left out by one of them, so that all count, however few there are.
+    """
+    rows = part.rows
+    with rows.peers.all_or_none():
+        if n_folds > rows.lists.n_lists:
+            raise ValueError(
+                f"calibration_folds={n_folds} needs as many lists to leave out by "
+                f"turns, got {rows.lists.n_lists}. Set a smaller one, or None."
+            )
+    try:
+        found = _left_out_predictions(result.model, part, n_folds, config)
+    except KeyboardInterrupt as pressed:
+        return replace(result, interrupted=True, interrupt=pressed)
+    whole = replace(part, chosen=np.arange(rows.lists.n_lists))
+    return replace(result, model=_calibrated(result.model, whole, found))
+
+
+def _left_out_predictions(
+    model: Model, part: _Part, n_folds: int, config: TrainingConfig
+) -> Predictions:
+    """What is said of each list by a network of the same kind that never saw it."""
+    lists = part.rows.lists
+    quiet = replace(config, callbacks=(), show_progress=False)
+    folds = np.random.default_rng(config.seed).permutation(lists.n_lists) % n_folds
+    scores = np.empty(lists.n_rows, np.float32)
+    logits = None
+    for fold in range(n_folds):
+        learnt = replace(part, chosen=np.flatnonzero(folds != fold))
+        left_out = replace(part, chosen=np.flatnonzero(folds == fold))
+        one = _train(_untrained(model, config), learnt, None, None, quiet)
+        if one.interrupt is not None:
+            raise one.interrupt
+        found = _predictions(one.model, left_out)
+        at = lists.rows(left_out.chosen)
+        scores[at] = found.scores[at]
+        if found.logits is not None:
+            logits = found.logits if logits is None else logits
+            logits[left_out.chosen] = found.logits[left_out.chosen]
+    return Predictions(scores, logits)
+
+
+def _untrained(model: Model, config: TrainingConfig) -> Model:
+    """The same model before it has learnt anything of any list."""
+    module, head = _draw(model.config, config.seed), model.module.pooled_head
+    if module.pooled_head is not None and isinstance(head, PooledHead):
+        module.pooled_head.take_scale(head)
+    return replace(model, module=module, optimizer={})
+
+
+def _predictions(model: Model, part: _Part) -> Predictions:
+    return predict_lists(
+        model.module, part.features, part.rows.lists, part.chosen, model.precision
     )
+
+
+def _calibrated(model: Model, part: _Part, predictions: Predictions) -> Model:
+    """The model, its chances fitted to predictions for the lists of the part."""
+    rows, chosen = part.rows, part.chosen
+    scores, logits = predictions
     # From here on only these lists, and those of all peers: scores of the others are
     # NaN. What has no listwide head gives no logits, nor does who holds out no list.
     at, join = rows.lists.rows(chosen), rows.peers.join
@@ -400,7 +483,7 @@ def _ndcg(part: _Part, config: TrainingConfig, module: nn.Module) -> np.ndarray:
     """NDCG@10 of each list of the part, NaN where there is nothing to find."""
     rows, lists = part.rows, part.rows.lists
     scores, _ = predict_lists(
-        module, part.features, lists, part.chosen, config.precision
+        module, part.features, lists, part.chosen, config.precision, values=False
     )
     at = lists.rows(part.chosen)
     values = np.zeros(0)  # of a process that holds out no list

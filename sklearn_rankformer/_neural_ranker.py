@@ -418,6 +418,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             ),
             validation_fraction=self.validation_fraction,
             n_iter_no_change=self.n_iter_no_change,
+            calibration_folds=None,
             callbacks=_check_callbacks(self.callbacks),
             show_progress=bool(self.verbose),
             device=device,
