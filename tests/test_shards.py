@@ -251,6 +251,10 @@ def fit_shards(folder):
             lists_in("even", ROLES | {"label": "amount"}),
             rankformer(**LEARNING),
         ),
+        "calibration folds": (
+            lists_in("even"),
+            rankformer(calibration_folds=2, max_epochs=1),
+        ),
         "valid_loss": (
             lists_in("even", ROLES | {"label": "none"}),
             rankformer(max_epochs=2, loss="softmax"),
@@ -345,15 +349,16 @@ def fitted(processes):
     return [rankers for _, rankers in processes]
 
 
-CASES = ["even", "all roles", "one to ten", "with an empty file", "one huge list"]
+CASES = ["even", "all roles", "one to ten", "with an empty file"]
+OTHER_CASES = ["one huge list", "many levels", "calibration folds", "valid_loss"]
 
 
-@pytest.mark.parametrize("case", [*CASES, "many levels", "valid_loss"])
+@pytest.mark.parametrize("case", [*CASES, *OTHER_CASES])
 def test_processes_that_see_their_own_files_only_come_to_the_same_ranker(case, fitted):
     check_equal(fitted[0][case], fitted[1][case])
 
 
-@pytest.mark.parametrize("case", CASES[:4])
+@pytest.mark.parametrize("case", CASES)
 def test_two_processes_rank_as_well_as_one_and_know_as_much(case, fitted):
     rows = make_rows(n_lists=150)
     make = mlp if case == "with an empty file" else rankformer
