@@ -251,6 +251,7 @@ def fit_shards(folder):
             lists_in("even", ROLES | {"label": "amount"}),
             rankformer(**LEARNING),
         ),
+        "rows to measure on": (lists_in("even"), mlp()),
         "calibration folds": (
             lists_in("even"),
             rankformer(calibration_folds=2, max_epochs=1),
@@ -263,8 +264,13 @@ def fit_shards(folder):
     rank = int(os.environ["RANK"])
     # What a process opens of the others' files would be no Parquet.
     os.chdir(folder / f"machine-{rank}")
+    X, rest = of_memory(rows, ROLES)
+    held = {"X_val": X, "y_val": rest["y"], "groups_val": rest["groups"]}
     return {
-        name: report(ranker.fit(lists), rows) for name, (lists, ranker) in cases.items()
+        name: report(
+            ranker.fit(lists, **(held if name == "rows to measure on" else {})), rows
+        )
+        for name, (lists, ranker) in cases.items()
     }
 
 
@@ -350,7 +356,8 @@ def fitted(processes):
 
 
 CASES = ["even", "all roles", "one to ten", "with an empty file"]
-OTHER_CASES = ["one huge list", "many levels", "calibration folds", "valid_loss"]
+OTHER_CASES = ["one huge list", "many levels", "rows to measure on"]
+OTHER_CASES += ["calibration folds", "valid_loss"]
 
 
 @pytest.mark.parametrize("case", [*CASES, *OTHER_CASES])
