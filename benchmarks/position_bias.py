@@ -9,8 +9,9 @@ where position says nothing of relevance.
 Simulated: lists shown by a good ranker (a GBDT that has learned 50 lists' labels), a
 poor one (a feature of no use) or in random order, to users who look at position p with
 chance p ** -strength. Rankers learn from clicks as they are, weighed by the true
-propensities or by estimated ones, and with `position=`; they are judged by the true relevance of other lists. How much of the gap between clicks as they
-are and true propensities is closed is said where that gap is beyond noise.
+propensities or by estimated ones, and with `position=`; they are judged by the true
+relevance of other lists. How much of the gap between clicks as they are and true
+propensities is closed is said where that gap is beyond noise.
 
     python benchmarks/position_bias.py --data DIR --jobs 2 --publish
     python benchmarks/position_bias.py --only simulated --jobs 2 --publish
