@@ -6,6 +6,7 @@ every column is read as plain Python values, and looked up in a table of its own
 """
 
 import tempfile
+from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,6 +106,36 @@ class Categories:
         for j, codes in zip(columns.tolist(), self._codes, strict=True):
             encoded[:, j] = _look_up(_column(X, j), codes)
         return encoded
+
+    def unknown(self, X: Any) -> list[dict[Any, int]]:
+        """Count the values of categorical columns that were not seen before.
+
+        Parameters
+        ----------
+        X : array or frame of shape (n_rows, n_features)
+            Raw features.
+
+        Returns
+        -------
+        counts : list of dict
+            For each such column, the number of rows of each such value, as text,
+            frequent ones first. Missing ones are left out.
+        """
+        X = X if hasattr(X, "shape") else np.array(X, dtype=object)
+        counts = []
+        for j, codes in zip(
+            np.flatnonzero(self.mask).tolist(), self._codes, strict=True
+        ):
+            column = _column(X, j)
+            new = [
+                str(value)
+                for value, code in zip(
+                    _plain_values(column), _look_up(column, codes), strict=True
+                )
+                if not code and not is_missing(value)
+            ]
+            counts.append(dict(Counter(sorted(new)).most_common()))
+        return counts
 
 
 def find_categories(X: Any, categorical_features: Any) -> Categories:

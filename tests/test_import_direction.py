@@ -104,6 +104,7 @@ MAY_IMPORT = {
     **dict.fromkeys(SHARDS, BOTTOM | PARTS | {"_conversion"}),
     "serving": BOTTOM | STREAMS | {"_neural_ranker", "persistence"},
     "score": BOTTOM | {"serving"},
+    "monitoring": BOTTOM | {"_columns", "_variants", "_neural_ranker"},
     **dict.fromkeys(VARIANTS, BOTTOM | MODELS),
     **dict.fromkeys(EXPLANATIONS, BOTTOM | MODELS | SCORING | VARIANTS),
     **dict.fromkeys(SHOWN, BOTTOM | PARTS | MODELS | EXPLANATIONS),
