@@ -3,8 +3,10 @@
 Five folds by list (MQ2008's official ones): fold k tests, the next one stops and
 chooses, the other three train. EBNeRD is split by time, once. LightGBM is at its best
 of the settings of `_rivals.GRIDS`, each feature also given relative to its list. The
-vote joins the two as they are; the stack fits both anew, on splits of the training
-lists. Differences are paired list by list, and lists and seeds are drawn.
+vote joins the two as they are; "the pair" is the ready-made vote of
+`ensemble.rankformer_lightgbm`, whose LightGBM nobody has tuned; the stack fits both
+anew, on splits of the training lists. Differences are paired list by list, and lists
+and seeds are drawn.
 
     python benchmarks/ensemble.py --quick                 # synthetic, seconds
     python benchmarks/ensemble.py --data DIR --cache DIR --publish
@@ -37,6 +39,7 @@ from sklearn_rankformer import (
     VotingRanker,
     WithinListScaler,
 )
+from sklearn_rankformer.ensemble import rankformer_lightgbm
 
 SETS = ("mq2008", "expedia", "mslr", "ebnerd clicks")
 NETWORK, TREES = "RankFormer", "LightGBM, tuned, list features"
@@ -74,6 +77,11 @@ def run(name, fold, seed, stacked, data_dir, quick):
         models = {NETWORK: fit_with_val(network, train, val), TREES: trees}
         frozen = [(name, FrozenEstimator(one)) for name, one in models.items()]
         models["VotingRanker"] = VotingRanker(frozen).fit(*train)
+        pair = rankformer_lightgbm(random_state=seed)
+        pair.set_params(
+            lightgbm__rankeradapter__estimator__n_jobs=1, rankformer=frozen[0][1]
+        )
+        models["the pair, untuned"] = pair.fit(*train)
     with config_context(enable_metadata_routing=True):  # ids for steps of a pipeline
         scores = {name: one.predict(X, groups=groups) for name, one in models.items()}
     return {name: per_list_ndcg(y, one, groups) for name, one in scores.items()}

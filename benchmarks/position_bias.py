@@ -2,23 +2,22 @@
 
 Expedia: a third of the searches were shown in random order (`random_bool`). There the
 click rate of a position is attention alone, which gives the propensities. Rankers learn
-from clicks as they are, and weighed by one over the propensity, and are judged on
-random-order searches that neither the estimate nor the training has seen, where
-position tells nothing of relevance.
+from clicks as they are, weighed by one over the propensity, and with `position=`. They
+are judged on random-order searches that neither the estimate nor the training has seen,
+where position says nothing of relevance.
 
 Simulated: lists shown by a good ranker (a GBDT that has learned 50 lists' labels), a
 poor one (a feature of no use) or in random order, to users who look at position p with
 chance p ** -strength. Rankers learn from clicks as they are, weighed by the true
-propensities or by estimated ones, and with `position=` where `fit` takes it; they are
-judged by the true relevance of other lists. How much of the gap between clicks as they
-are and true propensities is closed is said where that gap is beyond noise.
+propensities or by estimated ones, and with `position=`; they are judged by the true
+relevance of other lists. How much of the gap between clicks as they are and true
+propensities is closed is said where that gap is beyond noise.
 
     python benchmarks/position_bias.py --data DIR --jobs 2 --publish
     python benchmarks/position_bias.py --only simulated --jobs 2 --publish
 """
 
 import argparse
-from inspect import signature
 
 import numpy as np
 from _compare import in_own_columns, paired_interval, per_list_ndcg
@@ -46,7 +45,7 @@ NAIVE, TRUE = "clicks as they are", "true propensities"
 
 
 def run(seed, data_dir, quick):
-    """NDCG@10 of random-order test searches, trained with weights and without."""
+    """NDCG@10 of random-order test searches, for every way to train."""
     data = load_lists("expedia", data_dir)
     is_random = data.random_bool == 1
     test = is_random & (list_folds(data.groups, seed // 5) == seed % 5)
@@ -58,14 +57,19 @@ def run(seed, data_dir, quick):
         data.y[~test], propensities, max_weight=MAX_WEIGHT
     )
     train = data.X[~test], data.y[~test], data.groups[~test]
+    ways = {
+        NAIVE: {},
+        "weighed": {"sample_weight": weight},
+        "position=": {"position": data.position[~test]},
+    }
     params = {"random_state": seed, **network_params(quick)}
     found = {}
     for name, kind in (("RankFormer", RankFormerRanker), ("MLP", MLPRanker)):
-        for how, sample_weight in (("as they are", None), ("weighed", weight)):
-            ranker = kind(**params).fit(*train, sample_weight=sample_weight)
+        for how, more in ways.items():
+            ranker = kind(**params).fit(*train, **more)
             scores = ranker.predict(data.X[test], data.groups[test])
             values = per_list_ndcg(data.y[test], scores, data.groups[test])
-            found[f"{name}, clicks {how}"] = values
+            found[f"{name}, {how}"] = values
     return found
 
 
@@ -85,14 +89,15 @@ def click_rates(data):
 
 
 def summarise(done):
-    """One row per model; what weighing gains."""
+    """One row per model and way to train; what it gains."""
     results = [result for _, result in done]
     values = {m: in_own_columns([r[m] for r in results]) for m in results[0]}
     rows = []
     for model, ours in values.items():
         row = {"model": model, "NDCG@10": np.nanmean(ours), "seeds": len(results)}
-        if model.endswith("weighed"):
-            plain = values[model.replace("weighed", "as they are")]
+        kind, how = model.split(", ")
+        if how != NAIVE:
+            plain = values[f"{kind}, {NAIVE}"]
             row["gain"] = paired_interval(ours, plain, np.random.default_rng(0))
         rows.append(row)
     return rows
@@ -112,7 +117,7 @@ def page(rates, rows):
         "model": "trained on",
         "NDCG@10": "NDCG@10",
         "seeds": "seeds",
-        "gain": "gained by weights [95 %]",
+        "gain": "above clicks as they are [95 %]",
     }
     return f"{markdown_table(rates, by_position)}\n{markdown_table(rows, by_model)}"
 
@@ -172,9 +177,7 @@ def _ways(clicks, position, propensities):
     for name, chances in propensities.items():
         weight = inverse_propensity_weights(clicks, chances, max_weight=MAX_WEIGHT)
         ways[name] = {"sample_weight": weight}
-    if "position" in signature(RankFormerRanker.fit).parameters:
-        ways["position="] = {"position": position}
-    return ways
+    return ways | {"position=": {"position": position}}
 
 
 def summarise_simulated(done):

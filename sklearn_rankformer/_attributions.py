@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ._checks import check_count
+from ._frames import results_frame
 from ._lists import one_list, rank_rows
 from ._variants import (
     ROWS_AT_ONCE,
@@ -63,15 +64,11 @@ class ListExplanation:
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError(
-                "A frame needs pandas: pip install pandas. `contributions` has the "
-                "same numbers as an array."
-            ) from error
-        frame = pandas.DataFrame(
-            self.contributions, index=self.labels, columns=self.feature_names
+        frame = results_frame(
+            self.contributions,
+            "contributions",
+            index=self.labels,
+            columns=self.feature_names,
         )
         frame.insert(0, "lead", self.lead, allow_duplicates=True)
         return frame

@@ -6,6 +6,7 @@ longest list. Training batches are drawn for each epoch from jittered lengths. R
 are gathered from the caller's X batch by batch: X itself is never copied or reordered.
 """
 
+import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._device import process_rank
 from ._lists import Lists, cut_batches
+from ._processes import ALONE, Peers, everyone
 
 # Up to this many bytes of transformed features are computed once and kept; beyond it
 # rows are transformed batch by batch, so that fit needs no second copy of X.
@@ -109,14 +110,50 @@ def make_batch(lists: Lists, chosen: np.ndarray) -> Batch:
 
 
 def draw_batches(
-    lists: Lists, chosen: np.ndarray, batch_items: int, rng: np.random.Generator
+    lists: Lists,
+    chosen: np.ndarray,
+    batch_items: int,
+    rng: np.random.Generator,
+    peers: Peers = ALONE,
 ) -> Iterator[np.ndarray]:
-    """Yield all chosen lists once, in fresh random batches of similar length."""
+    """Yield all chosen lists once, in fresh random batches of similar length.
+
+    Each of the peers gets as many batches as the others, empty ones where it has fewer
+    lists than that.
+    """
     lengths = lists.lengths[chosen]
     jittered = lengths * JITTER ** rng.random(len(lengths))
-    batches = cut_batches(lengths, jittered, batch_items)
+    batches = cut_batches(lengths, jittered, peers.share(batch_items))
+    if peers.n > 1:
+        batches = _cut_further(batches, peers.most(len(batches)))
+        # All in one order: in a step lists are of similar length, and none waits long.
+        rng = np.random.default_rng(peers.first(int(rng.integers(2**32))))
     for i in rng.permutation(len(batches)):
         yield chosen[batches[i]]
+
+
+def _cut_further(batches: list[np.ndarray], n: int) -> list[np.ndarray]:
+    """Halve the batches of most lists until there are n, or fill up with empty ones."""
+    starts = np.cumsum([0, *map(len, batches)]).tolist()
+    heap = [
+        (-len(one), start, one) for start, one in zip(starts, batches, strict=False)
+    ]
+    heapq.heapify(heap)
+    while len(heap) < n and heap[0][0] < -1:
+        _, start, batch = heapq.heappop(heap)
+        for half in np.array_split(batch, 2):
+            heapq.heappush(heap, (-len(half), start, half))
+            start += len(half)
+    in_order = [batch for _, _, batch in sorted(heap, key=lambda one: one[1])]
+    return in_order + [np.zeros(0, dtype=np.int64)] * (n - len(heap))
+
+
+def count_steps(
+    lists: Lists, chosen: np.ndarray, batch_items: int, peers: Peers
+) -> int:
+    """About how many batches of the lists make an epoch, the same on all peers."""
+    lengths = lists.lengths[chosen]
+    return peers.most(len(cut_batches(lengths, lengths, peers.share(batch_items))))
 
 
 def ordered_batches(
@@ -176,6 +213,7 @@ def make_targets(
     chosen: np.ndarray,
     batch_items: int,
     device: torch.device,
+    peers: Peers = ALONE,
 ) -> Targets:
     """Prepare what the chosen lists teach.
 
@@ -196,17 +234,18 @@ def make_targets(
         Most padded items in a batch, from which the number of batches follows.
     device : torch.device
         Where the tensors go.
+    peers : Peers, default=ALONE
+        Processes whose lists make up the batches with these.
     """
     w = np.ones(len(gains)) if sample_weight is None else sample_weight
     counted = w > 0
     n_counted = lists.reduce(np.add, counted.astype(np.int64))
     list_weight = lists.reduce(np.add, w) / np.maximum(n_counted, 1)
     teaches = lists.differ(gains, counted)
-    lengths = lists.lengths[chosen]
-    n_batches = len(cut_batches(lengths, lengths, batch_items))
+    n_batches = count_steps(lists, chosen, batch_items, peers)
 
     def share(of: np.ndarray) -> np.ndarray:
-        total = of[chosen].sum()
+        total = peers.total(of[chosen].sum())
         return of * (n_batches / total if total > 0 else 0.0)
 
     order_weight = share(np.where(teaches, list_weight, 0.0))
@@ -240,6 +279,8 @@ class ListDataset(torch.utils.data.Dataset):
         Set by the training loop, so that a resumed fit draws the same batches.
     position : Tensor of shape (n_rows,), int64, or None
         Code of each row's shown position.
+    peers : Peers
+        Processes that train on other lists meanwhile.
     """
 
     features: Features
@@ -249,6 +290,7 @@ class ListDataset(torch.utils.data.Dataset):
     seed: int = 0
     epoch: int = 0
     position: Tensor | None = None
+    peers: Peers = ALONE
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -265,9 +307,10 @@ class ListDataset(torch.utils.data.Dataset):
 class BatchIterator:
     """Iterates over a `ListDataset` in random padded batches, as skorch expects.
 
-    Where several processes train together (torch.distributed), all draw the same
-    batches and each takes its share of the lists. A process left without a list in a
-    batch takes one of the others' without weight, so that all make the same steps.
+    Where several processes train together (torch.distributed), they make the same
+    number of steps. If all have the same lists, all draw the same batches, and each
+    takes its share of the lists. If each has lists of its own, a batch is what all of
+    them draw. A process without a list in a batch takes any, without weight.
     """
 
     def __init__(self, dataset: ListDataset, batch_size: int):
@@ -275,12 +318,16 @@ class BatchIterator:
         self.batch_items = batch_size
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
-        data = self.dataset
-        rank, n_processes = process_rank()
-        rng = np.random.default_rng((data.seed, data.epoch))
-        for drawn in draw_batches(data.lists, data.chosen, self.batch_items, rng):
-            mine = drawn[rank::n_processes]
-            batch = make_batch(data.lists, mine if len(mine) else drawn[:1])
+        data, peers = self.dataset, self.dataset.peers
+        # Those that share what is drawn here.
+        sharing = everyone() if peers.n == 1 else ALONE
+        rng = np.random.default_rng(peers.seed(data.seed, data.epoch))
+        for drawn in draw_batches(
+            data.lists, data.chosen, self.batch_items, rng, peers
+        ):
+            mine = drawn[sharing.rank :: sharing.n]
+            stand_in = drawn[:1] if len(drawn) else data.chosen[:1]
+            batch = make_batch(data.lists, mine if len(mine) else stand_in)
             target = data.targets.take(batch)
             if not len(mine):
                 target["weights"] = 0 * target["weights"]

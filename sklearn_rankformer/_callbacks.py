@@ -16,10 +16,13 @@ from skorch import callbacks
 from skorch.history import History
 from torch import Tensor, nn
 
-from ._device import agreed, process_rank
 from ._inference import AFTER_DIVERGENCE
+from ._processes import agreed, process_rank, summed
 
 WARM_UP = 0.1  # share of all steps
+
+# Between the seeds of two processes; a prime, and more than there are epochs.
+APART = 1_000_003
 
 
 class SeedEpoch(callbacks.Callback):
@@ -28,7 +31,18 @@ class SeedEpoch(callbacks.Callback):
     def on_epoch_begin(self, net, dataset_train=None, **kwargs):
         # By its number alone, so that an epoch is the same after a restart.
         dataset_train.epoch = len(net.history)
-        net.generator.manual_seed(dataset_train.seed + len(net.history))
+        seed = dataset_train.seed + len(net.history)
+        # Peers must not drop out the same. torch takes 32 bits of a seed.
+        seed += dataset_train.peers.rank * APART
+        net.generator.manual_seed(seed % 2**32)
+
+
+class SumLosses(callbacks.Callback):
+    """Adds up the losses of all processes that train together, each of its lists."""
+
+    def on_epoch_end(self, net, **kwargs):
+        loss = summed(net.history[-1, "train_loss"], torch.device(net.device))
+        net.history.record("train_loss", loss)
 
 
 class StopDiverged(callbacks.Callback):

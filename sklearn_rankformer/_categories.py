@@ -159,7 +159,7 @@ def find_categories(X: Any, categorical_features: Any) -> Categories:
     if mask.any():
         _refuse_sparse(X)
     columns = np.flatnonzero(mask).tolist()
-    return Categories(mask, tuple(_known(_column(X, j)) for j in columns))
+    return Categories(mask, tuple(distinct_values(_column(X, j)) for j in columns))
 
 
 def categorical_mask(X: Any, categorical_features: Any) -> np.ndarray:
@@ -267,7 +267,7 @@ def _column(X: Any, j: int) -> Any:
 # Values and codes ---------------------------------------------------------------------
 
 
-def _known(column: Any) -> list:
+def distinct_values(column: Any) -> list:
     """Distinct values of a column, missing ones left out, in a fixed order."""
     try:
         values = {v for v in set(_plain_values(column)) if not is_missing(v)}

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from ._categories import Categories
+from ._processes import ALONE, Peers
 
 N_KNOTS = 256
 
@@ -146,7 +147,12 @@ class Columns:
 
 
 def learn_columns(
-    categories: Categories, numbers: Any, *, quantiles: bool, seed: int
+    categories: Categories,
+    numbers: Any,
+    *,
+    quantiles: bool,
+    seed: int,
+    peers: Peers = ALONE,
 ) -> Columns:
     """Learn the columns of training rows.
 
@@ -165,13 +171,17 @@ def learn_columns(
         False passes numeric columns on as they are.
     seed : int
         Draws `MAX_ROWS` of the rows if there are more.
+    peers : Peers, default=ALONE
+        Processes that hold the other rows, each of which draws from its own.
     """
     X, n_rows = numbers, numbers.shape[0]
-    if n_rows > MAX_ROWS:
-        drawn = np.random.RandomState(seed).choice(n_rows, MAX_ROWS, replace=False)
+    n_drawn = peers.quota(n_rows, MAX_ROWS)
+    if n_drawn < n_rows:
+        random = np.random.RandomState(seed + peers.rank)
+        drawn = random.choice(n_rows, n_drawn, replace=False)
         # Sorted, so that a memory-mapped X is read once, front to back.
         X = X[np.sort(drawn)]
-    X = dense(X)
+    X = peers.join(dense(X))
     is_number = ~categories.mask
     missing = np.isnan(X).any(axis=0) if X.dtype.kind == "f" else is_number & False
     flagged = np.flatnonzero(missing & is_number)

@@ -8,8 +8,9 @@ Arrow and polars sort in memory only.
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ import numpy as np
 
 from ._groups import check_groups
 from ._letor import typed_labels
+from ._lists import id_keys
 from ._streams import Piece, ReturningListError, whole_lists
 from ._tablefiles import list_files, read_batches, read_schema
 from ._tables import is_missing
 
 COLUMNS = "columns.json"
+WEIGHT = "weight.npy"
+KEYS = "keys.npy"
 
 # Rows that are written at a time, up to the end of a list.
 PIECE_ROWS = 2**15
@@ -44,12 +48,19 @@ class Layout:
         Columns of X.
     categorical : frozenset of str
         Those of them that hold categories.
+    weight : str or None
+        Column of weights.
+    keyed : bool
+        Whether lists are known by `id_keys`, which are kept. If not, ids that are no
+        integers become numbers from 0.
     """
 
     group: str
     label: str
     features: tuple[str, ...]
     categorical: frozenset[str]
+    weight: str | None = None
+    keyed: bool = False
 
     @property
     def numeric(self) -> list[str]:
@@ -59,11 +70,17 @@ class Layout:
     @property
     def columns(self) -> list[str]:
         """All columns that are read."""
-        return list(dict.fromkeys([self.group, self.label, *self.features]))
+        weight = [] if self.weight is None else [self.weight]
+        return list(dict.fromkeys([self.group, self.label, *self.features, *weight]))
 
 
 def find_layout(
-    source: Any, group: str, label: str, features: Any, categorical: Any
+    source: Any,
+    group: str,
+    label: str,
+    features: Any,
+    categorical: Any,
+    others: Sequence[str] = (),
 ) -> Layout:
     """Find out which columns are what, from the first file.
 
@@ -71,6 +88,8 @@ def find_layout(
     ----------
     source, group, label, features, categorical
         As in `datasets.convert`.
+    others : sequence of str, default=()
+        Further columns that are no features.
 
     Raises
     ------
@@ -83,10 +102,12 @@ def find_layout(
             name
             for name in schema.names
             # Where pandas keeps the index of a frame.
-            if name not in (group, label) and not name.startswith("__index_level_")
+            if name not in (group, label, *others)
+            and not name.startswith("__index_level_")
         ]
     named = [] if isinstance(categorical, str | None) else list(categorical)
-    missing = [n for n in (group, label, *features, *named) if n not in schema.names]
+    asked = (group, label, *others, *features, *named)
+    missing = [name for name in asked if name not in schema.names]
     if missing:
         raise ValueError(
             f"{list_files(source)[0]} has no column {', '.join(map(repr, missing))}."
@@ -107,13 +128,14 @@ def find_layout(
     return Layout(group, label, tuple(features), frozenset(named))
 
 
-def write_tables(source: Any, folder: Path, layout: Layout) -> None:
+def write_tables(sources: list, folder: Path, layout: Layout) -> None:
     """Convert files to arrays in a folder.
 
     Parameters
     ----------
-    source : str, path-like, or list of these
-        Files.
+    sources : list of (str, path-like, or list of these)
+        Files; a list of rows may go from file to file within a source, but not from one
+        source to the next.
     folder : Path
         Where to write; it is there, and empty.
     layout : Layout
@@ -127,24 +149,31 @@ def write_tables(source: Any, folder: Path, layout: Layout) -> None:
         If a label or a list id is missing, or a number does not fit into float32.
     """
     try:
-        _write(read_batches(source, layout.columns), folder, layout)
+        _write(sources, _batches, folder, layout)
     except ReturningListError as error:
         for path in folder.iterdir():
             path.unlink()
-        _write(_sorted_batches(source, folder, layout, error), folder, layout)
+        _write(sources, partial(_sorted_batches, folder, error), folder, layout)
 
 
-def _write(batches: Iterator, folder: Path, layout: Layout) -> None:
+def _write(sources: list, read: Callable, folder: Path, layout: Layout) -> None:
     found = _Found(layout, folder)
     with open(folder / "X.npy", "wb") as file:
         # Before the number of rows is known: NumPy leaves room for its digits.
         _write_header(file, 0, len(layout.numeric))
-        for piece in whole_lists(batches, layout.group, PIECE_ROWS):
-            _numbers(piece.frame, layout.numeric).tofile(file)
-            found.add(piece)
+        for source in sources:
+            found.begin(source)
+            batches = read(source, layout)
+            for piece in whole_lists(batches, layout.group, PIECE_ROWS):
+                _numbers(piece.frame, layout.numeric).tofile(file)
+                found.add(piece)
         file.seek(0)
         _write_header(file, found.n_rows, len(layout.numeric))
     found.save()
+
+
+def _batches(source: Any, layout: Layout) -> Iterator:
+    return read_batches(source, layout.columns)
 
 
 class _Found:
@@ -154,18 +183,26 @@ class _Found:
         self.layout = layout
         self.folder = folder
         self.labels: list[np.ndarray] = []
+        self.weights: list[np.ndarray] = []
         self.ids: list[np.ndarray] = []
         self.lengths: list[np.ndarray] = []
         self.codes: dict[str, dict] = {
             name: {} for name in layout.features if name in layout.categorical
         }
         self.n_rows = 0
+        self.source, self.first_row = None, 0
+
+    def begin(self, source: Any) -> None:
+        """Note where the next rows come from."""
+        self.source, self.first_row = source, self.n_rows
 
     def add(self, piece: Piece) -> None:
         """Gather labels and ids, and write codes."""
         rows, layout = piece.frame, self.layout
         starts = np.cumsum(piece.lengths) - piece.lengths
-        self.labels.append(_labels(rows[layout.label], layout.label, self.n_rows))
+        self.labels.append(self._finite(rows, layout.label, "label"))
+        if layout.weight is not None:
+            self.weights.append(self._finite(rows, layout.weight, "weight"))
         ids = rows[layout.group].to_numpy()[starts]
         self.ids.append(check_groups(ids, len(ids)))
         self.lengths.append(piece.lengths)
@@ -174,12 +211,30 @@ class _Found:
                 _codes(rows[name], known, name).tofile(file)
         self.n_rows += len(rows)
 
+    def _finite(self, rows: Any, name: str, role: str) -> np.ndarray:
+        column = rows[name]
+        if not _holds_numbers(column.type):
+            raise ValueError(
+                f"The {role} column {name!r} of {self.source} holds no numbers but "
+                f"{column.type}."
+            )
+        numbers = _as_float64(column)
+        if not np.isfinite(numbers).all():
+            row = self.n_rows - self.first_row + int((~np.isfinite(numbers)).argmax())
+            raise ValueError(
+                f"The {role} column {name!r} has no finite number in row {row} (from "
+                f"0) of {self.source}. Drop rows without one, or give them one."
+            )
+        return numbers
+
     def save(self) -> None:
         """Write all that was gathered."""
         labels = np.concatenate([np.zeros(0), *self.labels])
         if not len(labels):
             raise ValueError("The files hold no rows.")
         np.save(self.folder / "y.npy", typed_labels([labels])[0])
+        if self.weights:
+            np.save(self.folder / WEIGHT, np.concatenate(self.weights))
         np.save(self.folder / "groups.npy", self._groups())
         for name, known in self.codes.items():
             self._save_codes(name, len(known))
@@ -192,7 +247,11 @@ class _Found:
 
     def _groups(self) -> np.ndarray:
         lengths = np.concatenate(self.lengths)
-        if all(ids.dtype.kind == "i" for ids in self.ids):
+        if self.layout.keyed:
+            keys = np.concatenate([id_keys(ids) for ids in self.ids])
+            np.save(self.folder / KEYS, keys)
+            ids = keys.view(np.int64)
+        elif all(ids.dtype.kind == "i" for ids in self.ids):
             ids = np.concatenate(self.ids).astype(np.int64)
         else:  # texts, row by row, would take more memory than all else
             ids = np.arange(len(lengths))
@@ -238,19 +297,6 @@ def _write_header(file: Any, n_rows: int, n_columns: int) -> None:
     header = np.lib.format.header_data_from_array_1_0(np.empty((0, 0), np.float32))
     header["shape"] = n_rows, n_columns
     np.lib.format.write_array_header_1_0(file, header)
-
-
-def _labels(column: Any, name: str, first_row: int) -> np.ndarray:
-    if not _holds_numbers(column.type):
-        raise ValueError(f"label_column={name!r} holds no numbers but {column.type}.")
-    labels = _as_float64(column)
-    if not np.isfinite(labels).all():
-        row = first_row + int((~np.isfinite(labels)).argmax())
-        raise ValueError(
-            f"label_column={name!r} has no finite label in row {row} (from 0). Drop "
-            f"rows without one, or give them one."
-        )
-    return labels
 
 
 def _numbers(rows: Any, names: list[str]) -> np.ndarray:
@@ -320,7 +366,7 @@ def _holds_numbers(kind: Any) -> bool:
 
 
 def _sorted_batches(
-    source: Any, folder: Path, layout: Layout, error: ReturningListError
+    folder: Path, error: ReturningListError, source: Any, layout: Layout
 ) -> Iterator:
     """All rows again, list by list, in each list as they came."""
     try:

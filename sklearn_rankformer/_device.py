@@ -1,4 +1,4 @@
-"""Where networks run: the device, its precision, and the processes that train together.
+"""Where networks run: the device, its precision, and the threads of a process.
 
 Nothing here knows a network or an estimator.
 """
@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-import torch.distributed as dist
 
 
 def pick_device(device: str | torch.device) -> torch.device:
@@ -71,23 +70,6 @@ def _has_matrix_units() -> bool:
     # Not in each torch that setup.cfg allows; without it nothing is known.
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("amx_bf16") and capabilities.get("amx_tile"))
-
-
-def process_rank() -> tuple[int, int]:
-    """Return this process's rank among those that train together, and their number."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
-
-
-def agreed(value: float, device: torch.device) -> float:
-    """Return the first process's value in all processes that train together."""
-    if process_rank()[1] == 1:
-        return value
-    # In float64: a seed has more digits than float32 holds.
-    shared = torch.tensor(value, dtype=torch.float64, device=device)
-    dist.broadcast(shared, src=0)
-    return shared.item()
 
 
 # Processes that were forked -----------------------------------------------------------

@@ -18,6 +18,7 @@ from torch import nn
 from ._batching import (
     Features,
     ListDataset,
+    count_steps,
     make_targets,
     ordered_batches,
 )
@@ -28,10 +29,11 @@ from ._columns import Columns
 from ._config import NetworkConfig, RankFormerConfig
 from ._device import ordinary_torch
 from ._inference import PREDICT_ITEMS, Predictions, predict_lists
-from ._lists import cut_batches, split_lists
+from ._lists import split_lists
 from ._losses import ItemLoss
 from ._model import Model
-from ._network import PooledHead, build
+from ._network import MLP, PooledHead, RankFormer, build
+from ._processes import process_rank
 from ._rows import Levels, Rows, find_levels
 from ._training import (
     Net,
@@ -66,7 +68,7 @@ class TrainingConfig:
         Gain of held-out labels.
     listwide_weight, learning_rate, weight_decay, max_epochs, batch_items
         As in `RankFormerRanker`.
-    validation_fraction, n_iter_no_change
+    validation_fraction, n_iter_no_change, calibration_folds
         As in `RankFormerRanker`.
     callbacks : sequence of Callback
         The user's.
@@ -89,6 +91,7 @@ class TrainingConfig:
     batch_items: int
     validation_fraction: float | None
     n_iter_no_change: int | None
+    calibration_folds: int | None
     callbacks: Sequence[Callback]
     show_progress: bool
     device: torch.device
@@ -134,14 +137,12 @@ def start(
     config: TrainingConfig,
 ) -> Model:
     """Make a model that is yet to be trained, its weights drawn from the seed."""
-    # On the CPU whatever the device, so that a seed starts the same network everywhere.
-    generator = torch.Generator("cpu").manual_seed(config.seed)
     with ordinary_torch():
-        module = build(network, generator)
+        module = _draw(network, config.seed)
         if module.pooled_head is not None:
             head = module.pooled_head
             head.set_scale(_pooled(rows, columns, head, config.seed))
-    item_levels = find_levels(rows.y)
+    item_levels = find_levels(rows.y, rows.peers, config.seed)
     return Model(
         columns,
         levels,
@@ -156,18 +157,26 @@ def start(
     )
 
 
+def _draw(network: NetworkConfig, seed: int) -> RankFormer | MLP:
+    """A network whose weights are drawn from a seed."""
+    # On the CPU whatever the device, so that a seed starts the same network everywhere.
+    return build(network, torch.Generator("cpu").manual_seed(seed))
+
+
 def _pooled(rows: Rows, columns: Columns, head: PooledHead, seed: int) -> torch.Tensor:
     """Aggregates of some of the lists, by which all are standardised."""
-    everything = np.random.default_rng(seed).permutation(rows.lists.n_lists)
+    peers, n_lists = rows.peers, rows.lists.n_lists
+    everything = np.random.default_rng(peers.seed(seed)).permutation(n_lists)
     # Sorted, so that a memory-mapped X is read front to back.
-    some = np.sort(everything[:LISTS_TO_SCALE_BY])
+    some = np.sort(everything[: peers.quota(n_lists, LISTS_TO_SCALE_BY)])
     at = rows.lists.rows(some)
     cpu = torch.device("cpu")
     features = Features(rows.X[at], columns.transform, columns.n_columns, cpu)
     lists = split_lists(rows.lists.codes[at])
     batches = ordered_batches(lists, np.arange(len(some)), PREDICT_ITEMS)
     taken = [features.take(batch) for batch in batches]
-    return torch.cat([head.pool(t["x"], t["mask"]) for t in taken])
+    pooled = [head.pool(t["x"], t["mask"]) for t in taken]
+    return torch.cat([one for part in peers.gather(pooled) for one in part])
 
 
 def train_model(
@@ -188,31 +197,48 @@ def train_model(
     """
     with ordinary_torch():
         model = _for_training(model, config)
-        net = _net_of(model, config)
         part, watched = _split(model, rows, held, config)
-        hold_out = None if watched is None else _hold_out(net, model, watched, config)
-        lengths = rows.lists.lengths[part.chosen]
-        n_batches = len(cut_batches(lengths, lengths, config.batch_items))
-        plan = Plan(
-            config.max_epochs,
-            len(part.chosen),
-            origin=Origin(config.parameters, rows, held),
-            hold_out=hold_out,
-            user_callbacks=config.callbacks,
-        )
-        # In this order: the bar shows what the hold-out has just measured, and the
-        # user's, which `train` adds, see both.
-        callbacks: list[Callback] = [
-            Schedule(config.learning_rate, config.max_epochs, n_batches)
-        ]
-        callbacks += [] if hold_out is None else [hold_out]
-        callbacks += [Progress()] if config.show_progress else []
-        train(net, _dataset(model, part, config), plan, callbacks)
-        result = _result(net, model)
+        origin = Origin(config.parameters, rows, held)
+        result = _train(model, part, watched, origin, config)
         # Of the weights that were kept, hence not before training has ended.
-        if watched is not None and isinstance(model.config, RankFormerConfig):
-            result = replace(result, model=_calibrated(result.model, watched))
+        if not isinstance(model.config, RankFormerConfig):
+            return result
+        if config.calibration_folds is not None and not result.interrupted:
+            return _cross_calibrate(result, part, config.calibration_folds, config)
+        if watched is not None:
+            found = _predictions(result.model, watched)
+            result = replace(result, model=_calibrated(result.model, watched, found))
     return result
+
+
+def _train(
+    model: Model,
+    part: "_Part",
+    watched: "_Part | None",
+    origin: Origin | None,
+    config: TrainingConfig,
+) -> Result:
+    """Train to the planned end on the lists of a part, measuring those of another."""
+    rows, net = part.rows, _net_of(model, config)
+    hold_out = None if watched is None else _hold_out(net, model, watched, config)
+    n_batches = count_steps(rows.lists, part.chosen, config.batch_items, rows.peers)
+    plan = Plan(
+        config.max_epochs,
+        rows.peers.total(len(part.chosen)),
+        origin=origin,
+        hold_out=hold_out,
+        user_callbacks=config.callbacks,
+    )
+    # In this order: the bar shows what the hold-out has just measured, and the user's,
+    # which `train` adds, see both.
+    callbacks: list[Callback] = [
+        Schedule(config.learning_rate, config.max_epochs, n_batches)
+    ]
+    callbacks += [] if hold_out is None else [hold_out]
+    shows = config.show_progress and process_rank()[0] == 0
+    callbacks += [Progress()] if shows else []
+    train(net, _dataset(model, part, config), plan, callbacks)
+    return _result(net, model)
 
 
 def train_one_epoch(
@@ -305,21 +331,26 @@ def _split(
 ) -> tuple[_Part, _Part | None]:
     """The part to learn from and the part to measure on, if any."""
     features = model.features(rows.X)
-    everything = np.arange(rows.lists.n_lists)
+    peers, everything = rows.peers, np.arange(rows.lists.n_lists)
     if held is not None:
         all_held = np.arange(held.lists.n_lists)
         watched = _Part(held, model.features(held.X), all_held)
         return _Part(rows, features, everything), watched
-    if config.validation_fraction is None or len(everything) < MIN_LISTS_TO_HOLD_OUT:
+    n_lists = peers.total(len(everything))
+    if config.validation_fraction is None or n_lists < MIN_LISTS_TO_HOLD_OUT:
         return _Part(rows, features, everything), None
     # Whole lists, and the rows stay where they are: both parts share the features.
-    n_held = math.ceil(config.validation_fraction * len(everything))
-    if n_held == len(everything):
+    n_held = math.ceil(config.validation_fraction * n_lists)
+    if n_held == n_lists:
         raise ValueError(
             f"validation_fraction={config.validation_fraction} of {n_held} lists "
             f"leaves none to learn from. Set a smaller one."
         )
-    drawn = np.random.default_rng(config.seed).permutation(everything)
+    n_held = peers.quota(len(everything), n_held)
+    if peers.n > 1:  # each must have one to learn from
+        n_held = min(n_held, len(everything) - 1)
+    rng = np.random.default_rng(peers.seed(config.seed))
+    drawn = rng.permutation(everything)
     chosen, watched_lists = np.sort(drawn[n_held:]), np.sort(drawn[:n_held])
     return _Part(rows, features, chosen), _Part(rows, features, watched_lists)
 
@@ -334,6 +365,7 @@ def _dataset(model: Model, part: _Part, config: TrainingConfig) -> ListDataset:
         part.chosen,
         config.batch_items,
         config.device,
+        rows.peers,
     )
     position = None
     if rows.position is not None:
@@ -345,13 +377,15 @@ def _dataset(model: Model, part: _Part, config: TrainingConfig) -> ListDataset:
         part.chosen,
         config.seed,
         position=position,
+        peers=rows.peers,
     )
 
 
 def _hold_out(net: Net, model: Model, part: _Part, config: TrainingConfig) -> HoldOut:
     """Measure NDCG@10 on held-out lists, or the loss if none has a positive."""
     rows = part.rows
-    if rows.y[rows.lists.rows(part.chosen)].max() > 0:
+    best = rows.y[rows.lists.rows(part.chosen)].max(initial=0)
+    if rows.peers.most(best) > 0:
         monitor, measure = "valid_ndcg", partial(_ndcg, part, config)
     else:
         monitor = "valid_loss"
@@ -360,35 +394,106 @@ def _hold_out(net: Net, model: Model, part: _Part, config: TrainingConfig) -> Ho
     return HoldOut(measure, monitor, config.n_iter_no_change)
 
 
-def _calibrated(model: Model, part: _Part) -> Model:
-    """The model, its chances fitted on the lists of the part."""
+# Chances ------------------------------------------------------------------------------
+
+
+def _cross_calibrate(
+    result: Result, part: _Part, n_folds: int, config: TrainingConfig
+) -> Result:
+    """Fit the chances to what networks say of lists that they were not trained on.
+
+    Every list is left out by one of them, so that all count, however few there are.
+    """
+    rows = part.rows
+    with rows.peers.all_or_none():
+        if n_folds > rows.lists.n_lists:
+            raise ValueError(
+                f"calibration_folds={n_folds} needs as many lists to leave out by "
+                f"turns, got {rows.lists.n_lists}. Set a smaller one, or None."
+            )
+    try:
+        found = _left_out_predictions(result.model, part, n_folds, config)
+    except KeyboardInterrupt as pressed:
+        return replace(result, interrupted=True, interrupt=pressed)
+    whole = replace(part, chosen=np.arange(rows.lists.n_lists))
+    return replace(result, model=_calibrated(result.model, whole, found))
+
+
+def _left_out_predictions(
+    model: Model, part: _Part, n_folds: int, config: TrainingConfig
+) -> Predictions:
+    """What is said of each list by a network of the same kind that never saw it."""
+    lists = part.rows.lists
+    quiet = replace(config, callbacks=(), show_progress=False)
+    folds = np.random.default_rng(config.seed).permutation(lists.n_lists) % n_folds
+    scores = np.empty(lists.n_rows, np.float32)
+    logits = None
+    for fold in range(n_folds):
+        learnt = replace(part, chosen=np.flatnonzero(folds != fold))
+        left_out = replace(part, chosen=np.flatnonzero(folds == fold))
+        one = _train(_untrained(model, config), learnt, None, None, quiet)
+        if one.interrupt is not None:
+            raise one.interrupt
+        found = _predictions(one.model, left_out)
+        at = lists.rows(left_out.chosen)
+        scores[at] = found.scores[at]
+        if found.logits is not None:
+            logits = found.logits if logits is None else logits
+            logits[left_out.chosen] = found.logits[left_out.chosen]
+    return Predictions(scores, logits)
+
+
+def _untrained(model: Model, config: TrainingConfig) -> Model:
+    """The same model before it has learnt anything of any list."""
+    module, head = _draw(model.config, config.seed), model.module.pooled_head
+    if module.pooled_head is not None and isinstance(head, PooledHead):
+        module.pooled_head.take_scale(head)
+    return replace(model, module=module, optimizer={})
+
+
+def _predictions(model: Model, part: _Part) -> Predictions:
+    return predict_lists(
+        model.module, part.features, part.rows.lists, part.chosen, model.precision
+    )
+
+
+def _calibrated(model: Model, part: _Part, predictions: Predictions) -> Model:
+    """The model, its chances fitted to predictions for the lists of the part."""
     rows, chosen = part.rows, part.chosen
-    scores, logits = predict_lists(
-        model.module, part.features, rows.lists, chosen, model.precision
-    )
-    # From here on only these lists: scores of the others are NaN.
-    at = rows.lists.rows(chosen)
+    scores, logits = predictions
+    # From here on only these lists, and those of all peers: scores of the others are
+    # NaN. What has no listwide head gives no logits, nor does who holds out no list.
+    at, join = rows.lists.rows(chosen), rows.peers.join
     grades = Grades(
-        of_lists=model.levels.grade(rows.list_values[chosen]),
-        of_items=model.item_levels.grade(rows.y[at]),
-        counted=rows.counted[at],
+        of_lists=model.levels.grade(join(rows.list_values[chosen])),
+        of_items=model.item_levels.grade(join(rows.y[at])),
+        counted=join(rows.counted[at]),
     )
-    own = Predictions(scores[at], None if logits is None else logits[chosen])
-    return model.calibrated(own, split_lists(rows.lists.codes[at]), grades)
+    own = None if logits is None else logits[chosen]
+    found = [part for part in rows.peers.gather(own) if part is not None]
+    lengths = join(rows.lists.lengths[chosen])
+    return model.calibrated(
+        Predictions(join(scores[at]), np.concatenate(found) if found else None),
+        split_lists(np.repeat(np.arange(len(lengths)), lengths)),
+        grades,
+    )
 
 
 def _ndcg(part: _Part, config: TrainingConfig, module: nn.Module) -> np.ndarray:
     """NDCG@10 of each list of the part, NaN where there is nothing to find."""
     rows, lists = part.rows, part.rows.lists
     scores, _ = predict_lists(
-        module, part.features, lists, part.chosen, config.precision
+        module, part.features, lists, part.chosen, config.precision, values=False
     )
     at = lists.rows(part.chosen)
-    return ndcg_score(
-        rows.y[at],
-        scores[at],
-        lists.codes[at],
-        k=10,
-        gain=config.gain,
-        reduction="none",
-    ).value
+    values = np.zeros(0)  # of a process that holds out no list
+    if len(at):
+        values = ndcg_score(
+            rows.y[at],
+            scores[at],
+            lists.codes[at],
+            k=10,
+            gain=config.gain,
+            reduction="none",
+        ).value
+    return rows.peers.join(values)

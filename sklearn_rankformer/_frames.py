@@ -170,3 +170,37 @@ _LIBRARIES = {
     ("pyarrow", "Table"): _TABLE,
     ("pyarrow", "RecordBatch"): _RECORD_BATCH,
 }
+
+
+# Results as frames --------------------------------------------------------------------
+
+
+def results_frame(results: Any, attribute: str, **options: Any) -> Any:
+    """Return results as a frame of pandas.
+
+    Parameters
+    ----------
+    results : array-like
+        What ``pandas.DataFrame`` takes.
+    attribute : str
+        Where the same is without pandas.
+    **options
+        Further arguments of ``pandas.DataFrame``.
+
+    Returns
+    -------
+    frame : pandas.DataFrame
+
+    Raises
+    ------
+    ImportError
+        If pandas is not installed.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError(
+            f"to_frame needs pandas: pip install sklearn-rankformer[frames]. The same "
+            f"is in `{attribute}`."
+        ) from error
+    return pd.DataFrame(results, **options)

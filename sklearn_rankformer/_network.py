@@ -511,6 +511,11 @@ class PooledHead(nn.Module):
         # The floor keeps small differences in a nearly constant aggregate small.
         self.spread.copy_(pooled.std(0, correction=0) + 0.1)
 
+    def take_scale(self, other: "PooledHead") -> None:
+        """Standardise as another head does."""
+        self.centre.copy_(other.centre)
+        self.spread.copy_(other.spread)
+
     def penalty(self) -> Tensor:
         """Minus the log prior of the linear map, a mean over members and thresholds."""
         n_members, _, n_thresholds = self.linear.weight.shape

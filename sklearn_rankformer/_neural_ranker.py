@@ -22,7 +22,7 @@ from ._categories import Categories, find_categories, odd_columns
 from ._checks import check_labels, check_length, check_weights, warn_no_order
 from ._columns import Columns, learn_columns
 from ._config import InputConfig, NetworkConfig, config_from_dict
-from ._device import agreed, check_device, pick_device, pick_precision, usable_device
+from ._device import check_device, pick_device, pick_precision, usable_device
 from ._fit import TrainingConfig, start, train_model, train_one_epoch
 from ._groups import refuse_list_sizes, resolve_groups
 from ._lists import digest_lists, lists_of
@@ -30,9 +30,12 @@ from ._losses import LOSSES, pick_loss
 from ._mixin import RankerMixin
 from ._model import Model, model_from_arrays, model_to_arrays
 from ._positions import read_positions
+from ._processes import Peers, agreed, everyone, joined
 from ._rows import Levels, Rows, find_levels, make_rows
+from ._shards import Shard, read_shard, refuse_beside
 from ._tables import as_table, reading
 from ._warnings import warn_missing_groups, warn_user
+from .datasets import ParquetLists
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
     def fit(
         self,
         X,
-        y,
+        y=None,
         groups=None,
         *,
         sample_weight=None,
@@ -125,7 +128,9 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like, sparse matrix or frame of shape (n_rows, n_features)
-            Features of each item. They need no scaling; NaN means missing.
+            Features of each item. They need no scaling; NaN means missing. Or
+            `datasets.ParquetLists`: files that hold all of the following as columns,
+            and of which each of several processes reads its own part.
         y : array-like of shape (n_rows,)
             Label of each item: non-negative, higher is better.
         groups : array-like of shape (n_rows,), default=None
@@ -161,21 +166,40 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             If the user interrupts it, once the best weights so far are in place: the
             ranker is fitted then, and loops around it end.
         """
+        beside = {
+            "y": y,
+            "groups": groups,
+            "qid": qid,
+            "sample_weight": sample_weight,
+            "position": position,
+        }
+        validation = X_val, y_val, groups_val
+        if not isinstance(X, ParquetLists):
+            return self._fit_shard(Shard(X, **beside), *validation)
+        refuse_beside(beside, self.group_column)
+        with joined(pick_device(self.device)):
+            shard = read_shard(X, self.categorical_features, everyone())
+            return self._fit_shard(shard, *validation)
+
+    def _fit_shard(self, shard, X_val, y_val, groups_val):
         new = self._copy_to_fit()
         again = self.warm_start and hasattr(self, "_model")
-        check_device(self.device)
-        given = new._check_rows(X, y, groups, qid, sample_weight, position, again)
+        peers = shard.peers
+        with peers.all_or_none():
+            check_device(self.device)
+            given = new._check_rows(shard, again)
+            # A ranker that goes on keeps to the way in which it learned lists.
+            if not again:
+                new.fitted_with_groups_ = given.digest is not None
+            held = new._check_held_rows(X_val, y_val, groups_val, given.categories)
         config = self._training_config(given.rows)
-        # A ranker that goes on keeps to the way in which it learned lists.
-        if not again:
-            new.fitted_with_groups_ = given.digest is not None
-        warn_no_order(given.rows.y, given.rows.lists)
-        held = new._check_held_rows(X_val, y_val, groups_val, given.categories)
+        if not peers.most(given.rows.n_differing_lists):
+            warn_no_order(given.rows.y, given.rows.lists)
         model = self._model if again else self._start(given, config)
         result = train_model(model, given.rows, held, config)
         new._model = result.model
         new.batch_items_ = config.batch_items
-        new.trained_lists_ = given.digest
+        new.trained_lists_ = _joined_digest(given.digest, peers)
         new.history_ = result.history
         new.n_iter_ = len(result.history)
         new.kept_epoch_, new.kept_score_ = result.kept_epoch, result.kept_score
@@ -205,7 +229,8 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         new = self._copy_to_fit()
         again = hasattr(self, "_model")
         check_device(self.device)
-        given = new._check_rows(X, y, groups, qid, sample_weight, position, again)
+        shard = Shard(X, y, groups, qid, sample_weight, position)
+        given = new._check_rows(shard, again)
         config = self._training_config(given.rows)
         if not again:
             new.fitted_with_groups_ = given.digest is not None
@@ -294,23 +319,32 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     # Checking what the caller gives -------------------------------------------------
 
-    def _check_rows(
-        self, X, y, groups, qid, sample_weight, position, again
-    ) -> "_Given":
+    def _check_rows(self, shard: Shard, again: bool) -> "_Given":
         """Rows to learn from; `again` holds them against the columns seen before."""
-        known = self._model.columns.categories if again else None
-        known_positions = self._model.positions if again else None
-        X, ids = resolve_groups(X, groups, qid, self.group_column)
-        X, categories = self._encode(X, known)
-        y = check_labels(y, "y")
+        known = self._model.columns.categories if again else shard.categories
+        known_positions = self._model.positions if again else shard.positions
+        X, ids = resolve_groups(shard.X, shard.groups, shard.qid, self.group_column)
+        X, categories = self._encode(X, known, first=not again)
+        y = check_labels(shard.y, "y")
         check_length(y, "y", X.shape[0])
         if ids is None:
             warn_missing_groups(f"{type(self).__name__}.fit")
         lists = lists_of(ids, X.shape[0])
-        weight = check_weights(sample_weight, lists)
+        weight = check_weights(shard.sample_weight, lists)
         digest = None if ids is None else digest_lists(lists)
-        positions, codes = read_positions(position, len(y), known_positions, again)
-        rows = make_rows(X, y, lists, weight, self.gain, codes)
+        positions, codes = read_positions(
+            shard.position, len(y), known_positions, again
+        )
+        rows = make_rows(
+            X,
+            y,
+            lists,
+            weight,
+            self.gain,
+            codes,
+            heaviest=shard.heaviest,
+            peers=shard.peers,
+        )
         return _Given(rows, categories, positions, digest)
 
     def _check_held_rows(self, X_val, y_val, groups_val, categories) -> Rows | None:
@@ -323,7 +357,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         X, ids = resolve_groups(
             X_val, groups_val, None, self.group_column, name="groups_val"
         )
-        X, _ = self._encode(X, categories, "X_val")
+        X, _ = self._encode(X, categories, name="X_val")
         y = check_labels(y_val, "y_val")
         check_length(y, "y_val", X.shape[0], "X_val")
         if ids is None and self.fitted_with_groups_:
@@ -332,9 +366,13 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             )
         return make_rows(X, y, lists_of(ids, X.shape[0]), None, self.gain)
 
-    def _encode(self, X, known, name="X") -> tuple[Any, Categories]:
-        """X as numbers, and its categories: those known, or found here if None."""
-        first, categories = known is None, known
+    def _encode(
+        self, X, categories, *, name="X", first=False
+    ) -> tuple[Any, Categories]:
+        """X as numbers, and its categories: those given, or found here if None.
+
+        Its columns are those of the ranker, which are set here at `first`.
+        """
         try:
             with reading(name):
                 X = _with_columns(X, self.categorical_features)
@@ -374,12 +412,13 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             weight_decay=self.weight_decay,
             max_epochs=self.max_epochs,
             batch_items=(
-                auto_batch_items(len(rows.y))
+                auto_batch_items(rows.peers.total(len(rows.y)))
                 if self.batch_items == "auto"
                 else int(self.batch_items)
             ),
             validation_fraction=self.validation_fraction,
             n_iter_no_change=self.n_iter_no_change,
+            calibration_folds=None,
             callbacks=_check_callbacks(self.callbacks),
             show_progress=bool(self.verbose),
             device=device,
@@ -406,10 +445,11 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             rows.X,
             quantiles=self.input_transform is not None,
             seed=config.seed,
+            peers=rows.peers,
         )
-        levels = find_levels(rows.list_values)
+        levels = find_levels(rows.list_values, rows.peers, config.seed)
         dropout = (
-            auto_dropout(rows.n_ordered_lists)
+            auto_dropout(rows.peers.total(rows.n_ordered_lists))
             if self.dropout == "auto"
             else float(self.dropout)
         )
@@ -491,6 +531,14 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         return model_from_arrays(
             config_from_dict(self._config_kind, config), arrays, device, precision
         )
+
+
+def _joined_digest(digest: np.ndarray | None, peers: Peers) -> np.ndarray | None:
+    """The lists of all peers, as one process would have them from `digest_lists`."""
+    if digest is None or peers.n == 1:
+        return digest
+    joined = peers.join(digest)
+    return joined[np.argsort(joined[:, 0], kind="stable")]
 
 
 def _with_columns(X, categorical_features):

@@ -49,6 +49,12 @@ class RankFormerRanker(NeuralRanker):
     listwide_weight : float, default=0.25
         Factor of the listwide loss of [CLS] and items. 0 switches list value and item
         value off, and their heads.
+    calibration_folds : int or None, default=None
+        What the chances of `predict_list_value` and `predict_item_value` are fitted
+        on. None takes the held-out lists. A number trains so many more networks, each
+        without one part of the lists, and takes what each says of its part: with few
+        hundred lists the chances are better by it, for so many times the time. Then
+        ``validation_fraction=None`` leaves all lists to the ranker itself.
     d_model : int, default=64
         Width of the item vectors; a multiple of `nhead`.
     num_layers : int, default=1
@@ -137,7 +143,7 @@ class RankFormerRanker(NeuralRanker):
         average: the logarithm of the chance to be seen there, as far as the log tells
         it from what items are worth, and drawn to 0 where the steps were few.
     calibrated_on_ : int
-        Number of held-out lists on which the chances of `predict_list_value` and
+        Number of lists on which the chances of `predict_list_value` and
         `predict_item_value` were fitted; 0 where none was held out.
     history_ : list of dict
         One entry an epoch: ``epoch``, ``train_loss``, ``valid_ndcg`` or
@@ -176,6 +182,7 @@ class RankFormerRanker(NeuralRanker):
     _parameter_constraints: dict = {
         **NeuralRanker._parameter_constraints,
         "listwide_weight": [Interval(Real, 0, None, closed="left")],
+        "calibration_folds": [Interval(Integral, 2, None, closed="left"), None],
         "d_model": [Interval(Integral, 1, None, closed="left")],
         "num_layers": [Interval(Integral, 1, None, closed="left")],
         "nhead": [Interval(Integral, 1, None, closed="left")],
@@ -189,6 +196,7 @@ class RankFormerRanker(NeuralRanker):
         loss="mixed",
         gain="exp",
         listwide_weight=0.25,
+        calibration_folds=None,
         d_model=64,
         num_layers=1,
         nhead=2,
@@ -217,6 +225,7 @@ class RankFormerRanker(NeuralRanker):
         self.loss = loss
         self.gain = gain
         self.listwide_weight = listwide_weight
+        self.calibration_folds = calibration_folds
         self.d_model = d_model
         self.num_layers = num_layers
         self.nhead = nhead
@@ -277,8 +286,8 @@ class RankFormerRanker(NeuralRanker):
         Two views of a list give a logit of :math:`P(t > k)` for each level but the
         last, as independent thresholds (RankFormer paper, section 4): the [CLS] token
         with the items, and plain aggregates of the columns. A logistic regression
-        joins them, fitted on the lists held out of training and drawn to their mean
-        where these are few (`calibrated_on_` says how many there were). The chances
+        joins them, fitted on lists held out of training and drawn to their mean where
+        these are few (`calibrated_on_` says how many there were). The chances
         are made to fall with rising levels by a running minimum, so that no
         probability is negative.
         """
@@ -380,12 +389,16 @@ class RankFormerRanker(NeuralRanker):
 
     @property
     def calibrated_on_(self):
-        """Number of held-out lists that the chances were fitted on."""
+        """Number of lists that the chances were fitted on."""
         return self._model.calibration.n_lists
 
     def _training_config(self, rows):
         config = super()._training_config(rows)
-        return replace(config, listwide_weight=self.listwide_weight)
+        return replace(
+            config,
+            listwide_weight=self.listwide_weight,
+            calibration_folds=self.calibration_folds if self.listwide_weight else None,
+        )
 
     def _network_config(self, columns, levels, dropout, n_positions):
         # Each head gets an equal part of the vector.

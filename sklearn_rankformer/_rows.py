@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 
 from ._lists import Lists, split_lists
+from ._processes import ALONE, Peers
 from .metrics import label_gains
 
 # More distinct list values than this are binned by their quantiles.
 MAX_LEVELS = 32
+
+# Processes that each hold a part of the values bin at most so many of them.
+MAX_VALUES = 100_000
 
 # Arrays are hashed in pieces of this many numbers.
 DIGEST_STEP = 2**22
@@ -37,6 +41,8 @@ class Rows:
         Gain of each label.
     position : ndarray of shape (n_rows,), int64, or None
         Code of each row's shown position.
+    peers : Peers
+        Processes that hold the other rows of the same data.
     """
 
     X: Any
@@ -45,6 +51,7 @@ class Rows:
     weight: np.ndarray | None
     gains: np.ndarray
     position: np.ndarray | None
+    peers: Peers = ALONE
 
     @property
     def counted(self) -> np.ndarray:
@@ -56,6 +63,11 @@ class Rows:
         """Highest label of each list among its rows of weight: (n_lists,), float64."""
         counted = self.y if self.weight is None else self.y * (self.weight > 0)
         return self.lists.reduce(np.maximum, counted)
+
+    @property
+    def n_differing_lists(self) -> int:
+        """Number of lists whose labels differ, rows of no weight included."""
+        return int(self.lists.differ(self.y, np.ones(len(self.y), bool)).sum())
 
     @property
     def n_ordered_lists(self) -> int:
@@ -77,6 +89,9 @@ def make_rows(
     weight: np.ndarray | None,
     gain: str | Callable,
     position: np.ndarray | None = None,
+    *,
+    heaviest: float | None = None,
+    peers: Peers = ALONE,
 ) -> Rows:
     """Put checked columns together, lists of zero weight left out.
 
@@ -88,6 +103,10 @@ def make_rows(
         As in `RankFormerRanker`.
     position : ndarray of shape (n_rows,), int64, default=None
         Codes of their shown positions.
+    heaviest : float, default=None
+        Largest weight of these rows and those of the peers; None takes that of these.
+    peers : Peers, default=ALONE
+        Processes that hold the other rows.
 
     Raises
     ------
@@ -103,7 +122,8 @@ def make_rows(
             kept = split_lists(lists.codes[weighty])
             lists = replace(kept, ids=lists.ids[kept.ids])
         # By a power of two, which changes no share: next to 0 floats lose digits.
-        weight = np.ldexp(weight, -int(np.frexp(weight.max())[1]))
+        largest = weight.max() if heaviest is None else heaviest
+        weight = np.ldexp(weight, -int(np.frexp(largest)[1]))
     gains = label_gains(y, gain)
     with np.errstate(over="ignore"):
         most = lists.reduce(np.add, gains).max(initial=0.0)
@@ -114,7 +134,7 @@ def make_rows(
             f"{ways_out.get(str(gain), 'Have gain give less')}, or map the labels to "
             f"smaller ones."
         )
-    return Rows(X, y, lists, weight, gains, position)
+    return Rows(X, y, lists, weight, gains, position, peers)
 
 
 @dataclass(frozen=True)
@@ -138,16 +158,30 @@ class Levels:
         return np.maximum(grades, 0)
 
 
-def find_levels(list_values: np.ndarray) -> Levels:
-    """Take the distinct list values as levels, or quantile bins of many."""
-    starts = np.unique(list_values)
-    if len(starts) > MAX_LEVELS:
+def find_levels(list_values: np.ndarray, peers: Peers = ALONE, seed: int = 0) -> Levels:
+    """Take the distinct list values as levels, or quantile bins of many.
+
+    Where there are peers, bins are those of a sample that the seed draws.
+    """
+    own = np.unique(list_values)
+    starts = np.unique(peers.join(own[: MAX_LEVELS + 1]))
+    is_many = len(starts) > MAX_LEVELS
+    if peers.n > 1:
+        list_values = _sample(list_values, peers, seed) if is_many else starts
+    if is_many:
         shares = np.arange(MAX_LEVELS) / MAX_LEVELS
         starts = np.unique(np.quantile(list_values, shares, method="lower"))
     grades = np.searchsorted(starts, list_values, side="right") - 1
     return Levels(
         np.bincount(grades, weights=list_values) / np.bincount(grades), starts
     )
+
+
+def _sample(values: np.ndarray, peers: Peers, seed: int) -> np.ndarray:
+    """Some values of all peers, from each in proportion."""
+    rng = np.random.default_rng(peers.seed(seed))
+    n_drawn = peers.quota(len(values), MAX_VALUES)
+    return peers.join(rng.choice(values, n_drawn, replace=False))
 
 
 def digest_arrays(arrays: Iterable[np.ndarray]) -> str:

@@ -22,10 +22,12 @@ from ._callbacks import (
     SeedEpoch,
     StopDiverged,
     SumGradients,
+    SumLosses,
 )
 from ._inference import PREDICT_ITEMS, run_network
 from ._losses import ItemLoss, ordinal_loss
 from ._network import drawing_from
+from ._processes import process_rank
 from ._rows import Rows
 
 CLIP_NORM = 1.0  # per member
@@ -105,7 +107,7 @@ class RankingLoss(nn.Module):
 def measure_loss(
     criterion: nn.Module, dataset: ListDataset, precision: str, module: nn.Module
 ) -> np.ndarray:
-    """Mean loss over the lists of a dataset: one number, shape (1,)."""
+    """Mean loss over the lists of a dataset and its peers: one number, shape (1,)."""
     module.eval()
     total, n_batches = 0.0, 0
     for batch in ordered_batches(dataset.lists, dataset.chosen, PREDICT_ITEMS):
@@ -113,7 +115,7 @@ def measure_loss(
         output = run_network(module, taken["x"], taken["mask"], precision)
         total += float(criterion(output, dataset.targets.take(batch)))
         n_batches += 1
-    return np.array([total / n_batches])
+    return np.array([dataset.peers.total(total) / dataset.peers.most(n_batches)])
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class Plan:
     n_epochs : int
         Epochs of the net's history when the training is over.
     n_lists : int
-        Lists trained on in each.
+        Lists trained on in each, by all processes.
     origin : Origin or None
         None of a training that cannot be resumed.
     hold_out : HoldOut or None
@@ -197,9 +199,12 @@ class Net(NeuralNet):
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Loss of a batch, and the prior of the aggregates, spread over all lists."""
         loss = super().get_loss(y_pred, y_true, X=X, training=training)
-        # The loss is a mean over lists, and a prior counts once for all of them.
+        # The loss is a mean over lists, and a prior counts once for all of them,
+        # however many processes share them.
         head = self.module_.pooled_head
-        return loss if head is None else loss + head.penalty() / self.plan.n_lists
+        if head is None:
+            return loss
+        return loss + head.penalty() / (self.plan.n_lists * process_rank()[1])
 
     def infer(self, x, **fit_params):
         """Run the network on one batch."""
@@ -257,6 +262,7 @@ def make_net(
         train_split=None,
         callbacks=[
             SeedEpoch(),
+            SumLosses(),
             StopDiverged(),
             SumGradients(),
             ClipGradients(CLIP_NORM / math.sqrt(n_members)),

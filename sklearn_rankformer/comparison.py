@@ -29,6 +29,7 @@ from sklearn.utils.validation import _num_samples
 
 from ._checks import check_count, check_real, check_weights, plain_array
 from ._figures import axes_or_new
+from ._frames import results_frame
 from ._groups import check_groups
 from ._lists import Lists, split_lists
 from ._models import predict_scores
@@ -496,14 +497,7 @@ class RankerComparison:  # numpydoc ignore=PR02
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError(
-                "to_frame needs pandas: pip install sklearn-rankformer[frames]. The "
-                "same is in `rows`."
-            ) from error
-        return pd.DataFrame(self.rows)
+        return results_frame(self.rows, "rows")
 
     def by_segment(self, segment):
         """Compare within each segment of the lists.

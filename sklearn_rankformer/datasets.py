@@ -38,17 +38,19 @@ are needed:
 >>> folder.cleanup()
 
 `convert` does so with tables in Parquet, Arrow and CSV files; their columns keep their
-names and categories, and come back as a pandas frame.
+names and categories, and come back as a pandas frame. `ParquetLists` names such files
+for `fit` to read by itself, each of several processes its own part.
 """
 
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from tokenize import TokenError
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
@@ -434,7 +436,7 @@ def convert(
     )
     directory = Path(directory)
     with _all_or_nothing(directory) as unready:
-        write_tables(path, unready, layout)
+        write_tables([path], unready, layout)
     return directory
 
 
@@ -485,6 +487,89 @@ def load_converted(directory):
     if (Path(directory) / COLUMNS).exists():
         X = _as_frame(X, Path(directory))
     return X, y, groups
+
+
+@dataclass(frozen=True)
+class ParquetLists:
+    """Files of whole lists, for `fit` to read in place of X, y and groups.
+
+    Where several processes train together, each opens files of its own only: see
+    Notes. Alone, one process reads them all. Rows are read in batches, and numbers kept
+    as float32 in a temporary file, so that they need not fit into memory.
+
+    Parameters
+    ----------
+    path : str, path-like, or list of these
+        Files or folders of files in Parquet, Arrow or CSV format, as in `convert`. All
+        have the same columns, and no list lies in two files.
+    group : str
+        Column of the list ids. Rows of a list that lie apart in their file are brought
+        together by DuckDB.
+    label : str
+        Column of the labels.
+    features : sequence of str, default=None
+        Columns of X; None takes all others.
+    position : str, default=None
+        Column of shown positions, as `fit` takes them.
+    weight : str, default=None
+        Column of row weights, as `fit` takes them.
+
+    Raises
+    ------
+    ValueError
+        If one column is given for two purposes. By `fit`: if a column is missing, a
+        list lies in two files, there are fewer files than processes, or the files of a
+        process hold no rows; in all processes, if anything is wrong in one.
+
+    See Also
+    --------
+    convert : Write the arrays for good, for many fits.
+
+    Notes
+    -----
+    Processes train together if `torch.distributed` is initialised, or under
+    ``torchrun`` and whatever sets the same variables (RANK, WORLD_SIZE, MASTER_ADDR,
+    MASTER_PORT).
+    All see the files under the same path, and call `fit` with the same arguments and
+    an integer `random_state`. Rank 0 lists the files and deals them by their sizes.
+
+    The temporary file lies where `tempfile.gettempdir` says (``TMPDIR``).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn_rankformer import MLPRanker
+    >>> from sklearn_rankformer.datasets import ParquetLists, make_ranking
+    >>> import pandas as pd
+    >>> X, y, groups = make_ranking(n_lists=40, random_state=0)
+    >>> rows = pd.DataFrame(X).add_prefix("f").assign(qid=groups, clicks=y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     rows[groups < 20].to_parquet(f"{folder}/part-0.parquet")
+    ...     rows[groups >= 20].to_parquet(f"{folder}/part-1.parquet")
+    ...     lists = ParquetLists(folder, group="qid", label="clicks")
+    ...     ranker = MLPRanker(max_epochs=1, random_state=0).fit(lists)
+    >>> len(ranker.trained_lists_)
+    40
+    """
+
+    path: Any
+    _: KW_ONLY
+    group: str
+    label: str
+    features: Sequence[str] | None = None
+    position: str | None = None
+    weight: str | None = None
+
+    def __post_init__(self):
+        given = [self.group, self.label, self.position, self.weight]
+        columns = [name for name in given + list(self.features or ()) if name]
+        twice = sorted({name for name in columns if columns.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"Columns given for two purposes: {', '.join(map(repr, twice))}. Write "
+                f"a column under two names to use it as two of group, label, features, "
+                f"position and weight."
+            )
 
 
 class _World(NamedTuple):

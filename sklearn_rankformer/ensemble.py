@@ -24,6 +24,7 @@ from scipy import sparse
 from sklearn import config_context
 from sklearn.base import MetaEstimatorMixin, _fit_context
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.utils import Bunch, _safe_indexing, get_tags
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition, available_if
@@ -48,9 +49,9 @@ from ._models import (
     unwrap,
 )
 from ._warnings import warn_missing_groups
-from .adapters import as_ranker, fit_ranker
+from .adapters import RankerAdapter, as_ranker, fit_ranker
 from .model_selection import ListKFold, check_group_cv
-from .preprocessing import rank_in_lists, standardize_in_lists
+from .preprocessing import WithinListScaler, rank_in_lists, standardize_in_lists
 
 # Scores of a list that differ by less are equal but for the rounding of float32.
 _ROUNDING = 1e-6
@@ -644,6 +645,60 @@ class StackingRanker(_RankerEnsemble):
         if hasattr(X, "iloc"):
             return X.assign(**columns)
         return X.with_columns(**columns)
+
+
+def rankformer_lightgbm(*, random_state=None, n_jobs=None):
+    """Make the vote of a RankFormer and a LightGBM that sees features by list.
+
+    Two kinds of rankers that go wrong in different lists, at settings that want no
+    tuning; ``benchmarks/ensemble.py`` measures it.
+
+    Parameters
+    ----------
+    random_state : int, RandomState instance or None, default=None
+        Seed of both members.
+    n_jobs : int, default=None
+        As of `VotingRanker`.
+
+    Returns
+    -------
+    ranker : VotingRanker
+        Yet to be fitted, with the members ``rankformer`` and ``lightgbm``, a pipeline
+        of `WithinListScaler` and `RankerAdapter`. Numeric features only.
+
+    Raises
+    ------
+    ImportError
+        If LightGBM is not installed.
+
+    Examples
+    --------
+    >>> from sklearn_rankformer.ensemble import rankformer_lightgbm
+    >>> ranker = rankformer_lightgbm(random_state=0).set_params(weights=[2, 1])
+    >>> [name for name, _ in ranker.estimators]
+    ['rankformer', 'lightgbm']
+    """
+    from ._ranker import (
+        RankFormerRanker,
+    )  # loads torch, which ensembles of others spare
+
+    try:
+        from lightgbm import LGBMRanker
+    except ImportError as error:
+        raise ImportError(
+            "rankformer_lightgbm needs LightGBM: pip install sklearn-rankformer[gbdt]"
+        ) from error
+    trees = LGBMRanker(
+        n_estimators=200,
+        learning_rate=0.05,
+        num_leaves=15,
+        colsample_bytree=0.5,
+        random_state=random_state,
+        verbosity=-1,
+    )
+    by_list = make_pipeline(WithinListScaler(with_rank=False), RankerAdapter(trees))
+    network = RankFormerRanker(random_state=random_state)
+    return VotingRanker([("rankformer", network), ("lightgbm", by_list)], n_jobs=n_jobs)
 
 
 def _takes_nan(member):

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._checks import check_count, check_real
 from ._columns import dense
 from ._figures import axes_or_new
+from ._frames import results_frame
 from ._groups import resolve_groups
 from ._lists import lists_of
 from ._neural_ranker import NeuralRanker
@@ -198,15 +199,8 @@ class DriftReport:  # numpydoc ignore=PR02
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError(
-                "to_frame needs pandas: pip install sklearn-rankformer[frames]. The "
-                "same is in `rows`."
-            ) from error
         rows = [{**row, "unknown": sum(row.unknown.values())} for row in self.rows]
-        return pd.DataFrame(rows)
+        return results_frame(rows, "rows")
 
     def __str__(self):
         """Return a table, drifted features marked with a star."""

@@ -18,7 +18,6 @@ True
 `Checkpoint` writes the same kind of file after each epoch of a fit.
 """
 
-from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -29,9 +28,10 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 
 from . import __version__
-from ._device import check_device, process_rank
+from ._device import check_device
 from ._files import decode, encode, prefixed, read_file, without, write_file
 from ._model import model_to_arrays
+from ._processes import everyone, process_rank
 from ._ranker import MLPRanker, RankFormerRanker
 from ._rows import Rows, digest_arrays
 from ._training import Origin, make_history, net_from_arrays, net_to_arrays
@@ -198,7 +198,8 @@ class Checkpoint(Callback):
     Notes
     -----
     What must be the same are all parameters but `callbacks`, `device` and `verbose`,
-    the rows, labels, groups and weights, and the version of this package.
+    the rows, labels, groups and weights, and the version of this package. Of processes
+    that train together the first reads and writes, and their number must be the same.
 
     Examples
     --------
@@ -228,10 +229,15 @@ class Checkpoint(Callback):
         self.path_ = Path(self.directory) / self.FILE
         # Before anything is resumed: the weights to start from are part of it.
         self.fingerprint_ = _fingerprint(net.plan.origin, net_to_arrays(net))
-        for unfinished in self.path_.parent.glob(f"{self.FILE}.*.tmp"):
-            unfinished.unlink(missing_ok=True)  # of a process killed while it wrote
-        if self.path_.exists():
-            self._resume(net)
+        # Of processes that train together one reads: others may lie on machines that
+        # do not see its folder.
+        together, stored = everyone(), None
+        with together.all_or_none():
+            if together.rank == 0:
+                stored = self._read()
+        stored = together.first(stored)
+        if stored is not None:
+            self._resume(net, *stored)
 
     def on_epoch_end(self, net, **kwargs):
         if process_rank()[0]:
@@ -248,8 +254,12 @@ class Checkpoint(Callback):
         self.path_.parent.mkdir(parents=True, exist_ok=True)
         write_file(self.path_, header, arrays)
 
-    def _resume(self, net):
-        header, arrays = read_file(self.path_)
+    def _read(self):
+        for unfinished in self.path_.parent.glob(f"{self.FILE}.*.tmp"):
+            unfinished.unlink(missing_ok=True)  # of a process killed while it wrote
+        return read_file(self.path_) if self.path_.exists() else None
+
+    def _resume(self, net, header, arrays):
         if type(header.get("fingerprint")) is not dict or "history" not in header:
             raise ValueError(f"{self.path_} is not a checkpoint. Delete it.")
         _check_fingerprint(header["fingerprint"], self.fingerprint_, self.path_)
@@ -397,15 +407,15 @@ def _fingerprint(origin: Origin, weights: dict[str, np.ndarray]) -> dict[str, st
         **{
             k: _show_parameter(v) for k, v in origin.parameters.items() if k not in free
         },
-        "training data": _digest_rows([origin.rows]),
-        "validation data": _digest_rows([] if origin.held is None else [origin.held]),
+        "training data": _digest_rows(origin.rows),
+        "validation data": _digest_rows(origin.held),
         "starting weights": digest_arrays(weights[name] for name in sorted(weights)),
         "version of sklearn_rankformer": __version__,
     }
 
 
-def _digest_rows(parts: Iterable[Rows]) -> str:
-    return " ".join(rows.digest() for rows in parts) or "none"
+def _digest_rows(rows: Rows | None) -> str:
+    return "none" if rows is None else " ".join(rows.peers.gather(rows.digest()))
 
 
 def _show_parameter(value):

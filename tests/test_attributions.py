@@ -420,7 +420,7 @@ def test_frame_without_pandas_says_what_to_install(labelled, monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_pandas)
-    with pytest.raises(ImportError, match="pip install pandas"):
+    with pytest.raises(ImportError, match=r"pip install sklearn-rankformer\[frames\]"):
         found.to_frame()
 
 

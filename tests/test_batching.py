@@ -23,6 +23,7 @@ from sklearn_rankformer._batching import (
 )
 from sklearn_rankformer._lists import split_lists
 from sklearn_rankformer._losses import softmax_loss
+from sklearn_rankformer._processes import Peers
 
 from . import references
 from .strategies import list_ids
@@ -59,6 +60,38 @@ def skewed_lists(n_lists=3000):
 
 
 seeds = st.one_of(st.none(), st.integers(0, 99))
+
+
+class OneOfTwo(Peers):
+    """A process whose peer has so many batches, without the peer."""
+
+    others = 0
+
+    def most(self, value):
+        return max(value, self.others)
+
+    def first(self, value):
+        return value
+
+
+@given(ids=list_ids(), batch_items=st.integers(2, 40), others=st.integers(0, 60))
+def test_a_process_with_fewer_batches_than_its_peer_cuts_its_own_further(
+    ids, batch_items, others
+):
+    lists = split_lists(np.array(ids))
+    peers = OneOfTwo(0, 2)
+    object.__setattr__(peers, "others", others)
+    rng = np.random.default_rng(0)
+    drawn = list(draw_batches(lists, all_lists(lists), batch_items, rng, peers))
+    assert sorted(np.concatenate(drawn).tolist()) == list(range(lists.n_lists))
+    own = [batch for batch in drawn if len(batch)]
+    assert len(drawn) >= others
+    # Nothing is left empty while a batch could be halved.
+    assert len(own) == len(drawn) or max(map(len, own)) == 1
+    for batch in own:
+        padded = lists.lengths[batch].max() * len(batch)
+        assert padded <= batch_items // 2 or len(batch) == 1
+
 
 # Which lists go together -------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
+from skorch.callbacks import Callback
 
 from sklearn_rankformer import MLPRanker, RankFormerRanker
 from sklearn_rankformer._chances import (
@@ -225,6 +226,84 @@ def test_chances_are_fitted_on_the_lists_held_out():
     gloomy = rankformer().fit(X, y, groups=groups, **(val | {"y_val": 0 * y_val}))
     less = gloomy.predict_list_value(X, groups).value.mean()
     assert less < held.predict_list_value(X, groups).value.mean() - 0.05
+
+
+def noise(n_lists, seed):
+    """Lists of which half are good, and nothing in X says which."""
+    X, y, groups = make_lists(n_lists=n_lists, seed=seed)
+    rng = np.random.default_rng(seed)
+    good = rng.random(n_lists) < 0.5
+    return X, good[groups] * rng.integers(1, 3, len(y)), groups
+
+
+def test_folds_calibrate_by_networks_that_never_saw_the_list(monkeypatch):
+    said = []
+
+    def keep(model, part, predictions):
+        said.append(predictions.scores)
+        return model
+
+    monkeypatch.setattr("sklearn_rankformer._fit._calibrated", keep)
+    X, y, groups = make_lists(n_lists=30)
+    mine = groups == np.flatnonzero(split_lists(groups).differ(y, y == y))[0]
+    other = y.copy()
+    other[mine] = y[mine].max() - y[mine]
+    for labels in (y, other):
+        rankformer(calibration_folds=3).fit(X, labels, groups=groups)
+    np.testing.assert_array_equal(said[0][mine], said[1][mine])
+    # Two of three networks saw it, and say something else of the lists they left out.
+    differs = split_lists(groups).reduce(np.maximum, said[0] != said[1])
+    assert 0.5 < differs.mean() < 0.8
+
+
+def test_folds_change_nothing_but_the_chances():
+    X, y, groups = make_lists(n_lists=40)
+    epochs = []
+
+    class Count(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            epochs.append(net)
+
+    plain, folded = (
+        rankformer(calibration_folds=folds, callbacks=[Count()]).fit(X, y, groups)
+        for folds in (None, 3)
+    )
+    np.testing.assert_array_equal(folded.predict(X, groups), plain.predict(X, groups))
+    assert [e["train_loss"] for e in folded.history_] == [
+        e["train_loss"] for e in plain.history_
+    ]
+    assert len(epochs) == 2 * plain.n_iter_
+    assert (plain.calibrated_on_, folded.calibrated_on_) == (4, 40)
+
+
+def test_folds_learn_anew_where_a_fit_goes_on():
+    X, y, groups = noise(60, seed=0)
+    ranker = rankformer(max_epochs=5, calibration_folds=3, warm_start=True)
+    first = ranker.fit(X, y, groups=groups)._model.calibration
+    again = ranker.fit(X, y, groups=groups)._model.calibration
+    np.testing.assert_array_equal(again.lists, first.lists)
+
+
+def test_more_folds_than_lists_are_refused():
+    X, y, groups = make_lists(n_lists=12)
+    with pytest.raises(ValueError, match="calibration_folds=13 needs as many lists"):
+        rankformer(calibration_folds=13).fit(X, y, groups=groups)
+
+
+def test_a_key_pressed_while_folds_learn_leaves_the_ranker_fitted(monkeypatch):
+    def press(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sklearn_rankformer._fit._untrained", press)
+    X, y, groups = make_lists(n_lists=40)
+    ranker = rankformer(calibration_folds=3)
+    with (
+        pytest.warns(UserWarning, match="interrupted"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        ranker.fit(X, y, groups=groups)
+    assert ranker.predict(X, groups).shape == y.shape
+    assert ranker.calibrated_on_ == 0
 
 
 def through_pickle(ranker, path):

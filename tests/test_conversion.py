@@ -252,9 +252,9 @@ def test_memory_does_not_grow_with_the_features(tmp_path, monkeypatch):
         ({"when": pd.Timestamp("2020-01-01")}, r"'when' \(timestamp"),
         ({"a": np.inf}, "'a' holds values that are infinite"),
         ({"a": 1e300}, "'a' holds values that are infinite or beyond"),
-        ({"clicks": None}, r"label_column='clicks' .*row 0 "),
-        ({"clicks": np.nan}, r"label_column='clicks' .*row 0 "),
-        ({"clicks": "1"}, "label_column='clicks' holds no numbers"),
+        ({"clicks": None}, r"label column 'clicks' .*row 0 "),
+        ({"clicks": np.nan}, r"label column 'clicks' .*row 0 "),
+        ({"clicks": "1"}, "label column 'clicks' .* holds no numbers"),
         ({"qid": None}, "group_column='qid' holds no list id"),
     ],
 )

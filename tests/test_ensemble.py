@@ -1,6 +1,7 @@
 """Ensembles of rankers: the promised mean, held-out scores, scikit-learn's contract."""
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from sklearn_rankformer import (
     WithinListScaler,
 )
 from sklearn_rankformer.comparison import compare_rankers
+from sklearn_rankformer.ensemble import rankformer_lightgbm
 from sklearn_rankformer.metrics import ndcg_score
 from sklearn_rankformer.model_selection import ListKFold
 
@@ -644,3 +646,24 @@ def test_missing_values_reach_members_that_take_them_in_pipelines_too():
     assert np.isfinite(scores).all()
     with pytest.raises(ValueError, match="NaN"):
         VotingRanker([*members, ("ridge", Ridge())]).fit(X, y, groups=groups)
+
+
+def test_the_pair_ranks_lists_and_knows_their_value():
+    pytest.importorskip("lightgbm")
+    X, y, groups = make_lists(n_lists=40)
+    pair = rankformer_lightgbm(random_state=0).set_params(
+        rankformer__max_epochs=2, rankformer__n_members=1
+    )
+    again = clone(pair).fit(X, y, groups=groups)
+    scores = pair.fit(X, y, groups=groups).predict(X, groups=groups)
+    np.testing.assert_array_equal(scores, again.predict(X, groups=groups))
+    assert pair.score(X, y, groups=groups) > 0.8
+    assert pair.predict_list_value(X, groups=groups).value.shape == (40,)
+    trees = pair.named_estimators_["lightgbm"][-1].estimator_
+    assert trees.n_features_in_ == 2 * X.shape[1]
+
+
+def test_the_pair_asks_for_lightgbm_by_name(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(ImportError, match=r"sklearn-rankformer\[gbdt\]"):
+        rankformer_lightgbm()

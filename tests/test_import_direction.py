@@ -28,6 +28,7 @@ PARTS = {
     "_device",
     "_files",
     "_losses",
+    "_processes",
     "_categories",
     "metrics",
     "preprocessing",
@@ -52,6 +53,7 @@ BASE = {"_neural_ranker"}
 RANKER = {"_ranker"}
 EXTRAS = {"distillation", "persistence", "export"}
 STREAMS = {"_streams"}
+SHARDS = {"_shards"}
 VARIANTS = {"_variants"}
 EXPLANATIONS = {"_explanations", "_attributions", "_uncertainty"}
 SHOWN = {"inspection"}
@@ -76,9 +78,9 @@ MAY_IMPORT = {
     **dict.fromkeys(IDS, GROUND | CHECKS),
     **dict.fromkeys(PARTS, BOTTOM),
     "_network": {"_config"},
-    "_columns": {"_categories"},
+    "_columns": {"_categories", "_processes"},
     "_positions": BOTTOM | {"_categories"},
-    "_rows": BOTTOM | {"metrics"},
+    "_rows": BOTTOM | {"metrics", "_processes"},
     "_chances": BOTTOM | {"_rows"},
     **dict.fromkeys(TOOLS, BOTTOM | PARTS),
     **dict.fromkeys(MIXIN, BOTTOM | PARTS),
@@ -90,13 +92,16 @@ MAY_IMPORT = {
     **dict.fromkeys(
         AROUND, BOTTOM | PARTS | TOOLS | MIXIN | MODELS | SCORING | ADAPTERS
     ),
+    # The ready-made pair has a RankFormer in it.
+    "ensemble": BELOW_ADAPTERS | ADAPTERS | RANKER,
     **{module: BELOW_LOOP | {*LOOP[:i]} for i, module in enumerate(LOOP)},
-    **dict.fromkeys(BASE, BELOW_RANKERS),
+    **dict.fromkeys(BASE, BELOW_RANKERS | SHARDS),
     **dict.fromkeys(RANKER, BELOW_RANKERS | BASE),
     **dict.fromkeys(EXTRAS, BELOW_RANKERS | BASE | RANKER),
     **dict.fromkeys(STREAMS, BOTTOM),
     "_conversion": BOTTOM | STREAMS,
     "datasets": BOTTOM | {"_conversion"},
+    **dict.fromkeys(SHARDS, BOTTOM | PARTS | {"_conversion"}),
     "serving": BOTTOM | STREAMS | {"_neural_ranker", "persistence"},
     "score": BOTTOM | {"serving"},
     "monitoring": BOTTOM | {"_columns", "_variants", "_neural_ranker"},
@@ -106,7 +111,8 @@ MAY_IMPORT = {
     "__init__": WINDOW,  # for type checkers, and on first use
 }
 
-USE_TORCH = {"_device", "_files", "_losses", "_network", *LOOP, *BASE, *RANKER, *EXTRAS}
+USE_TORCH = {"_device", "_files", "_losses", "_network", "_processes"}
+USE_TORCH |= {*LOOP, *BASE, *RANKER, *EXTRAS}
 # skorch runs the loop; the others name its callbacks, or its version.
 USE_SKORCH = {"_callbacks", "_training", "_fit", *BASE, "persistence", "_files"}
 ON_FIRST_USE = {

@@ -1,0 +1,172 @@
+"""Processes that train together, and what they must agree on.
+
+Either each of them has all rows and takes its share of every batch, or each has rows of
+its own. In the second case whatever follows from the rows is agreed among `Peers`: a
+process that holds all rows has no peers, and agrees with itself.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+Value = TypeVar("Value")
+
+# What torchrun and its like set.
+_VARIABLES = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+_n_joined = count()
+
+
+def process_rank() -> tuple[int, int]:
+    """Return this process's rank among those that train together, and their number."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def agreed(value: float, device: torch.device) -> float:
+    """Return the first process's value in all processes that train together."""
+    if process_rank()[1] == 1:
+        return value
+    # In float64: a seed has more digits than float32 holds.
+    shared = torch.tensor(value, dtype=torch.float64, device=device)
+    dist.broadcast(shared, src=0)
+    return shared.item()
+
+
+def summed(value: float, device: torch.device) -> float:
+    """Return the sum of the values of all processes that train together."""
+    if process_rank()[1] == 1:
+        return value
+    total = torch.tensor(value, dtype=torch.float64, device=device)
+    dist.all_reduce(total)
+    return total.item()
+
+
+@dataclass(frozen=True)
+class Peers:
+    """The processes among which rows are divided.
+
+    All of them must call each method but `seed` and `share` at the same point.
+
+    Attributes
+    ----------
+    rank : int
+        Of this process, from 0.
+    n : int
+        How many there are; 1 where each process has all rows.
+    """
+
+    rank: int = 0
+    n: int = 1
+
+    def gather(self, value: Value) -> list[Value]:
+        """Values of all, in the order of their ranks, as objects that are pickled."""
+        if self.n == 1:
+            return [value]
+        values: list[Any] = [None] * self.n
+        dist.all_gather_object(values, value)
+        return values
+
+    def first(self, value: Value) -> Value:
+        """The value of rank 0."""
+        return self.gather(value)[0]
+
+    def join(self, values: np.ndarray) -> np.ndarray:
+        """Arrays of all, one after the other."""
+        if self.n == 1:
+            return values
+        return np.concatenate(self.gather(np.asarray(values)))
+
+    def total(self, value: Any) -> Any:
+        """Sum of a number, added up in the same order everywhere."""
+        return value if self.n == 1 else sum(self.gather(value))
+
+    def most(self, value: Any) -> Any:
+        """Largest of a number."""
+        return max(self.gather(value))
+
+    def quota(self, n_mine: int, most: int) -> int:
+        """How many of `n_mine` to give for at most `most` of all, in proportion."""
+        ends = np.cumsum(self.gather(n_mine))
+        if ends[-1] <= most:
+            return n_mine
+        shares = np.diff(ends * most // ends[-1], prepend=0)
+        return int(shares[self.rank])
+
+    def seed(self, *numbers: int) -> tuple[int, ...]:
+        """Entropy for draws that differ from process to process."""
+        return numbers if self.n == 1 else (*numbers, self.rank)
+
+    def share(self, number: int) -> int:
+        """Part of a number of items that is this process's, at least 1."""
+        return max(1, number // self.n)
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Raise in all if what stands inside raises in one: nobody waits for it.
+
+        Inside, processes must not wait for one another.
+
+        Raises
+        ------
+        ValueError
+            Where only others raised: what, and which of them.
+        """
+        failed = None
+        try:
+            yield
+        except Exception as error:
+            failed = error
+        if self.n == 1:
+            messages = []
+        else:
+            shown = failed and f"{type(failed).__name__}: {failed}"
+            messages = self.gather(shown)
+        if failed is not None:
+            if self.n > 1:
+                failed.add_note(f"This is process {self.rank} of {self.n}, from 0.")
+            raise failed
+        for rank, message in enumerate(messages):
+            if message is not None:
+                raise ValueError(
+                    f"Process {rank} of {self.n} (from 0) cannot go on, so none does. "
+                    f"{message}"
+                )
+
+
+# A process whose rows no other has to know of.
+ALONE = Peers()
+
+
+def everyone() -> Peers:
+    """All processes that train together, whichever rows they have."""
+    return Peers(*process_rank())
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[None]:
+    """Join the processes that torchrun started, unless the caller has done so."""
+    started = dist.is_available() and os.environ.keys() >= _VARIABLES
+    if not started or dist.is_initialized() or os.environ["WORLD_SIZE"] == "1":
+        yield
+        return
+    backend = "gloo"
+    if device.type == "cuda":
+        # Each its own card for gradients; what is gathered lies in main memory.
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        backend = "cpu:gloo,cuda:nccl"
+    store, rank, n = next(dist.rendezvous("env://"))
+    # Under a name of its own: a later fit must not find the addresses of this one.
+    store = dist.PrefixStore(f"fit {next(_n_joined)}", store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=n)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,258 @@
+"""What `fit` is given to learn from, of which each process may read a part from files.
+
+Files are dealt to the processes whole, and each opens its own only. What must be known
+of the others, such as categories and whether a list lies in two files, is agreed.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._categories import Categories, distinct_values, find_categories
+from ._conversion import (
+    COLUMNS,
+    KEYS,
+    WEIGHT,
+    Layout,
+    find_layout,
+    read_columns,
+    write_tables,
+)
+from ._groups import check_groups
+from ._lists import id_keys
+from ._processes import ALONE, Peers
+from ._tablefiles import list_files, read_batches
+from .datasets import ParquetLists, load_converted
+
+# Keys of lists are compared among processes so many at a time.
+KEYS_AT_ONCE = 2**20
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Rows that this process is to learn from, as they came.
+
+    Attributes
+    ----------
+    X, y, groups, qid, sample_weight, position
+        As in `RankFormerRanker.fit`.
+    categories : Categories or None
+        Those of the rows of all processes; None if they are yet to be found.
+    positions : Categories or None
+        Shown positions, likewise.
+    heaviest : float or None
+        Largest weight of the rows of all processes; None if these are all.
+    peers : Peers
+        Processes that hold the other rows.
+    """
+
+    X: Any
+    y: Any
+    groups: Any = None
+    qid: Any = None
+    sample_weight: Any = None
+    position: Any = None
+    categories: Categories | None = None
+    positions: Categories | None = None
+    heaviest: float | None = None
+    peers: Peers = ALONE
+
+
+def deal_files(paths: Sequence[str], n: int) -> list[list[str]]:
+    """Deal files to processes, so that their sizes add up to about the same.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Files; only their sizes are asked for.
+    n : int
+        Number of processes.
+
+    Returns
+    -------
+    dealt : list of n lists of str
+        Files of each process, in the order given.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer files than processes.
+    """
+    if len(paths) < n:
+        raise ValueError(
+            f"{len(paths)} files cannot be dealt to {n} processes, each of which reads "
+            f"files of its own. Write {n} or more, of similar sizes, or start fewer "
+            f"processes."
+        )
+    sizes = [os.stat(path).st_size for path in paths]
+    loads = [(0, 0, rank) for rank in range(n)]
+    dealt: list[list[int]] = [[] for _ in range(n)]
+    # The largest first, each to whom has least.
+    for i in sorted(range(len(paths)), key=lambda i: (-sizes[i], i)):
+        load, n_files, rank = min(loads)
+        loads[rank] = load + sizes[i], n_files + 1, rank
+        dealt[rank].append(i)
+    return [[paths[i] for i in sorted(mine)] for mine in dealt]
+
+
+def read_shard(lists: ParquetLists, categorical_features: Any, peers: Peers) -> Shard:
+    """Read the files of this process, and agree with the others on what they hold.
+
+    Parameters
+    ----------
+    lists : ParquetLists
+        What to read.
+    categorical_features : "from_dtype", sequence of str or None
+        As in `RankFormerRanker`, by name.
+    peers : Peers
+        Processes among which the files are dealt.
+
+    Raises
+    ------
+    ImportError, OSError, ValueError
+        In all processes, if one of them cannot read its files, a file lacks a column,
+        or a list lies in two files.
+    """
+    with peers.all_or_none():
+        first = peers.rank == 0
+        plan: Any = _plan(lists, categorical_features, peers.n) if first else None
+    dealt, layout = peers.first(plan)
+    files = dealt[peers.rank]
+    with peers.all_or_none():
+        X, y, groups, weight, keys, found = _read(files, layout)
+    _refuse_split_lists(keys, files, lists.group, peers)
+    known = {name: _merged(peers.gather(values)) for name, values in found.items()}
+    position = positions = None
+    if lists.position is not None:
+        X, position = X.drop(columns=lists.position), X[lists.position].to_numpy()
+        places = np.array(known.pop(lists.position), dtype=object)
+        ids = check_groups(places, len(places), name="position")
+        positions = find_categories(ids[:, None], [0])
+    mask = np.array([name in known for name in X], dtype=bool)
+    return Shard(
+        X,
+        y,
+        groups,
+        sample_weight=weight,
+        position=position,
+        categories=Categories(mask, tuple(known.values())),
+        positions=positions,
+        heaviest=None if weight is None else peers.most(float(weight.max())),
+        peers=peers,
+    )
+
+
+def refuse_beside(given: dict[str, Any], group_column: Any) -> None:
+    """Refuse what `ParquetLists` names itself, as columns of the files.
+
+    Parameters
+    ----------
+    given : dict
+        Arguments of `fit` by name, None where they were not given.
+    group_column : object or None
+        Parameter of the ranker.
+
+    Raises
+    ------
+    ValueError
+        If there is any.
+    """
+    beside = [name for name, value in given.items() if value is not None]
+    if beside:
+        raise ValueError(
+            f"{', '.join(beside)} cannot be given beside ParquetLists, which names "
+            f"columns of its files: ParquetLists(path, group=..., label=..., "
+            f"position=..., weight=...)."
+        )
+    if group_column is not None:
+        raise ValueError(
+            f"group_column={group_column!r} is a column of X, and ParquetLists keeps "
+            f"its column of list ids out of X. Set group_column=None."
+        )
+
+
+def _plan(
+    lists: ParquetLists, categorical_features: Any, n: int
+) -> tuple[list[list[str]], Layout]:
+    """Files of each process, and the layout that all have."""
+    dealt = deal_files(list_files(lists.path), n)
+    # Columns are read off a file of rank 0, so that none is opened by two processes.
+    layout = find_layout(
+        dealt[0][0],
+        lists.group,
+        lists.label,
+        lists.features,
+        categorical_features,
+        [name for name in (lists.position, lists.weight) if name is not None],
+    )
+    # Its values become codes, as those of categories do.
+    place = () if lists.position is None else (lists.position,)
+    return dealt, replace(
+        layout,
+        features=(*layout.features, *place),
+        categorical=layout.categorical | {*place},
+        weight=lists.weight,
+        keyed=True,
+    )
+
+
+def _read(files: list[str], layout: Layout) -> tuple:
+    """Rows of files, keys of their lists in the order found, and categories found."""
+    # Mapped arrays stay readable when their files are removed, so that a process that
+    # is killed later leaves none behind. On Windows files in use are not removed.
+    with tempfile.TemporaryDirectory(
+        prefix="lists-", ignore_cleanup_errors=True
+    ) as folder:
+        place = Path(folder)
+        write_tables(files, place, layout)
+        X, y, groups = load_converted(place)
+        columns = read_columns(place / COLUMNS)
+        weight = None if layout.weight is None else np.load(place / WEIGHT)
+        keys = np.load(place / KEYS)
+    found = {name: values for name, values in columns if values is not None}
+    return X, y, groups, weight, keys, found
+
+
+def _merged(parts: list[list]) -> list:
+    return distinct_values(np.array([v for part in parts for v in part], dtype=object))
+
+
+# Lists in two files -------------------------------------------------------------------
+
+
+def _refuse_split_lists(
+    keys: np.ndarray, files: list[str], group: str, peers: Peers
+) -> None:
+    """Raise ValueError in all processes if a list lies in two files of any of them."""
+    # By a part of the keys at a time, so that no process holds those of all lists.
+    n_slices = 1 + peers.total(len(keys)) // KEYS_AT_ONCE
+    # Times the golden ratio, which spreads ids of any pattern evenly.
+    spread = keys * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(32)
+    slices = spread % np.uint64(n_slices)
+    for i in range(n_slices):
+        together = np.sort(peers.join(keys[slices == i]))
+        again = together[1:][together[1:] == together[:-1]]
+        if len(again):
+            _refuse(again[0], files, group, peers)
+
+
+def _refuse(key: np.uint64, files: list[str], group: str, peers: Peers) -> None:
+    found: dict[str, Any] = {}
+    for path in files:
+        for batch in read_batches(path, [group]):
+            ids = check_groups(batch.column(group).to_pylist(), len(batch))
+            for one in ids[id_keys(ids) == key][:1].tolist():
+                found[path] = one
+    # From file to id, of all processes.
+    everywhere = {k: v for part in peers.gather(found) for k, v in part.items()}
+    list_id = next(iter(everywhere.values()))
+    raise ValueError(
+        f"List {list_id!r} of group={group!r} lies in more than one file: "
+        f"{', '.join(sorted(everywhere))}. A list is never trained in parts: write all "
+        f"of its rows to one file."
+    )
