@@ -26,7 +26,6 @@ lgb = pytest.importorskip("lightgbm")
 xgb = pytest.importorskip("xgboost")
 
 NAMES = ["price", "stars", "age", "title bm25"]
-TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
 
 f32 = np.float32
 single = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -111,7 +110,9 @@ def assert_same_scores(engine, student, X, model=None):
     body = export(student, "m", feature_names=NAMES)
     body = json.loads(json.dumps(body, allow_nan=False))
     expected = (student if model is None else model).predict(X)
-    np.testing.assert_allclose(evaluate(body, X), expected, **TOLERANCE)
+    # Engines add in float32, whose rounding follows the largest numbers.
+    atol = 1e-6 * max(1, np.abs(expected).max())
+    np.testing.assert_allclose(evaluate(body, X), expected, rtol=1e-5, atol=atol)
 
 
 # Students -----------------------------------------------------------------------------
@@ -152,6 +153,7 @@ each_student = pytest.mark.parametrize("make", [lightgbm, xgboost])
     n_trees=st.integers(1, 8),
     rate=st.floats(0.01, 2),
 )
+@example(seed=3111, coarse=True, n_trees=6, rate=2.0)  # large leaves that cancel out
 def test_scores_on_random_trees_equal_the_students(
     engine, make, seed, coarse, n_trees, rate
 ):

@@ -349,7 +349,16 @@ class Press(torch.nn.Module):
         return (scores * weights * mask).sum(-1)
 
 
+@pytest.fixture
+def keys():
+    """Ctrl-C raises, also where the tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @both
+@pytest.mark.usefixtures("keys")
 def test_one_key_press_ends_a_fit_and_leaves_it_the_best_weights_so_far(make):
     X, y, groups = make_lists()
     ranker = make(loss=Press(30), max_epochs=100)
@@ -363,6 +372,7 @@ def test_one_key_press_ends_a_fit_and_leaves_it_the_best_weights_so_far(make):
     assert ranker.kept_epoch_ is not None
 
 
+@pytest.mark.usefixtures("keys")
 def test_one_key_press_ends_a_search():
     X, y, groups = make_lists()
     search = GridSearchCV(
