@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -201,6 +202,36 @@ def test_forked_workers_share_the_socket_and_end_together(path, items):
     client.stop()
     for pid in pids - {client.process.pid}:
         assert gone(pid)
+
+
+def test_gunicorn_forks_workers_that_answer_and_end_when_told(path, items, ranker):
+    pytest.importorskip("gunicorn")
+    tools = runpy.run_path(str(SERVER.parent / "load.py"))
+    port = tools["free_port"]()
+    # Patience that nobody has: a worker that does not end by itself fails the test.
+    command = [*tools["in_gunicorn"](port, 2, path), "--graceful-timeout", "600"]
+    environment = {**os.environ, "RANKER": str(path)}
+    process = subprocess.Popen(
+        command,
+        cwd=SERVER.parent,
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        tools["wait_for"](port)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("POST", "/rank", json.dumps({"items": json_rows(items)}))
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        expected = ranker.predict(items, np.zeros(len(items)))
+        np.testing.assert_allclose(answer["scores"], expected, atol=TOLERANCE)
+        process.terminate()
+        assert process.wait(timeout=120) == 0
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def gone(pid):

@@ -1,14 +1,18 @@
 """Load a server on loopback, and print what it bore.
 
     python load.py --requests 2000
+    python load.py --requests 50000 --clients 32 --gunicorn --workers 2
 
-starts ``server.py`` with a ranker fitted here, then sends lists of 50 items from 1, 8
-and 32 clients: latencies, requests per second, errors, and the server's memory.
+starts ``server.py`` with a ranker fitted here, alone or in gunicorn, then sends lists
+of 50 items from 1, 8 and 32 clients: latencies, requests per second, errors, and the
+server's memory before, after a tenth of the requests, and at the end.
 """
 
 import argparse
 import http.client
 import json
+import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -39,6 +43,36 @@ def write_ranker(path):
     return json.dumps({"items": rows.to_dict("records")})
 
 
+def alone(port, workers, path):
+    """Command of the standard library's server."""
+    options = ["--port", str(port), "--workers", str(workers)]
+    return [sys.executable, "server.py", path, *options]
+
+
+def in_gunicorn(port, workers, path):
+    """Command of gunicorn, which forks its workers after the ranker was loaded."""
+    options = ["--preload", "--workers", str(workers), "--bind", f"127.0.0.1:{port}"]
+    return [sys.executable, "-m", "gunicorn", *options, "server:create_app()"]
+
+
+def free_port():
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(port, seconds=60):
+    """Return once the server answers."""
+    for _ in range(10 * seconds):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit(f"The server does not answer after {seconds} s.")
+
+
 def ask(port, body, n_requests, seconds, errors):
     """Send requests one after the other."""
     for _ in range(n_requests):
@@ -58,30 +92,34 @@ def ask(port, body, n_requests, seconds, errors):
 
 
 def memory(pid):
-    """Resident memory of a process and its children, in MiB."""
+    """Memory of a process and its children in MiB, what they share counted once."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     kib = 0
     for one in (str(pid), *children):
-        for line in Path(f"/proc/{one}/status").read_text().splitlines():
-            kib += int(line.split()[1]) if line.startswith("VmRSS") else 0
+        for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
+            kib += int(line.split()[1]) if line.startswith("Pss:") else 0
     return kib / 1024
 
 
 def load(port, pid, body, n_clients, n_requests):
     """One row of the table."""
-    seconds, errors, before = [], [], memory(pid)
+    seconds, errors, used = [], [], [memory(pid)]
     given = (port, body, n_requests // n_clients, seconds, errors)
     clients = [Thread(target=ask, args=given) for _ in range(n_clients)]
     start = time.perf_counter()
     for client in clients:
         client.start()
+    while len(seconds) < n_requests // 10 and clients[0].is_alive():
+        time.sleep(0.1)
+    used += [memory(pid)]
     for client in clients:
         client.join()
     rate = len(seconds) / (time.perf_counter() - start)
+    used += [memory(pid)]
     p50, p99 = 1e3 * np.percentile(seconds, [50, 99])
     print(
         f"| {n_clients} | {len(seconds)} | {p50:.1f} | {p99:.1f} | {rate:.0f} "
-        f"| {len(errors)} | {before:.0f} | {memory(pid):.0f} |",
+        f"| {len(errors)} | {' | '.join(f'{m:.0f}' for m in used)} |",
         flush=True,
     )
     return errors
@@ -91,22 +129,29 @@ def main():
     """Start the server, and load it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--clients", type=int, nargs="+", default=CLIENTS)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--gunicorn", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/ranker.onnx"
         body = write_ranker(path)
-        command = [sys.executable, HERE / "server.py", path, "--port", "0"]
-        command += ["--workers", str(given.workers)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        port = free_port()
+        command = in_gunicorn if given.gunicorn else alone
+        with subprocess.Popen(
+            command(port, given.workers, path),
+            cwd=HERE,
+            env={**os.environ, "RANKER": path},
+            stdout=subprocess.DEVNULL,
+        ) as server:
             try:
-                port = int(server.stdout.readline().rpartition(":")[2])
+                wait_for(port)
                 print(
                     "| clients | requests | p50 ms | p99 ms | requests/s | errors "
-                    "| MiB before | MiB after |"
+                    "| MiB before | after a tenth | at the end |"
                 )
-                print("|" + " ---: |" * 8)
-                for n_clients in CLIENTS:
+                print("|" + " ---: |" * 9)
+                for n_clients in given.clients:
                     load(port, server.pid, body, n_clients, given.requests)
             finally:
                 server.terminate()
