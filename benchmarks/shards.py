@@ -5,7 +5,8 @@ files of whole lists in a temporary directory. One process fits the default rank
 all of them in memory; two processes of torchrun fit it on the files dealt to them. Each
 process has one thread, and the fits take turns: two cores must be free for the two.
 NDCG@10 is measured on day 6 and on 10,000 lists of the second week. Rows a second are
-those of training steps, without reading and held-out lists.
+those of training steps, without reading and held-out lists. Seconds of the CPU are
+those of whole fits, of both processes together.
 
 Then workers are killed at random moments under ``torchrun --max_restarts``, and what
 the last attempt ends with is compared with an undisturbed run.
@@ -116,7 +117,8 @@ def compare(folder, n_rows, tests, seeds, params):
         speeds = float(one["speed"]), float(two[0]["speed"])
         row = {"seed": seed, "one rows/s": speeds[0], "two rows/s": speeds[1]}
         row |= {"ratio": speeds[1] / speeds[0], "one s": float(one["seconds"])}
-        row |= {"two s": float(two[0]["seconds"])}
+        row |= {"two s": float(two[0]["seconds"]), "one CPU s": float(one["cpu"])}
+        row |= {"two CPU s": sum(float(r["cpu"]) for r in two)}
         for name, (y, groups) in tests.items():
             for result, values in zip((two[0], one), ndcg[name], strict=True):
                 values.append(per_list_ndcg(y, result[name], groups))
@@ -206,8 +208,9 @@ def main(argv=None):
     write_results(args, page, results)
 
 
+SECONDS = ["one s", "two s", "one CPU s", "two CPU s", "seconds"]
 FORMATS = dict.fromkeys(["one rows/s", "two rows/s"], ",.0f")
-FORMATS |= dict.fromkeys(["one s", "two s", "seconds"], ".1f") | {"ratio": ".2f"}
+FORMATS |= {"ratio": ".2f", **dict.fromkeys(SECONDS, ".1f")}
 
 if __name__ == "__main__":
     main()
