@@ -57,19 +57,15 @@ def usable_device(device: str | torch.device) -> torch.device:
 
 
 def pick_precision(precision: str, device: torch.device) -> str:
-    """Return "float32" or "bfloat16"; "auto" takes the latter where it is fast."""
+    """Return "float32" or "bfloat16"; "auto" takes the latter where it is fast.
+
+    No CPU counts as such: matrix units (AMX) gain in some shapes what they lose in
+    others, and with several threads they lose.
+    """
     if precision != "auto":
         return precision
-    fast = {"cuda": torch.cuda.is_bf16_supported, "cpu": _has_matrix_units}
-    is_fast = fast.get(device.type)
-    return "bfloat16" if is_fast is not None and is_fast() else "float32"
-
-
-def _has_matrix_units() -> bool:
-    """Whether the CPU multiplies matrices of bfloat16 in hardware (Intel's AMX)."""
-    # Not in each torch that setup.cfg allows; without it nothing is known.
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("amx_bf16") and capabilities.get("amx_tile"))
+    is_fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return "bfloat16" if is_fast else "float32"
 
 
 # Processes that were forked -----------------------------------------------------------

@@ -53,8 +53,8 @@ def fast_products(fast: bool) -> Iterator[None]:
     """Let networks run in this block multiply matrices in bfloat16, on a CPU.
 
     All else stays in float32. Where a CPU has matrix units (AMX) they do such products
-    several times as fast; what autocast gains by them it loses in attention, whose
-    backward pass is slow in bfloat16.
+    faster, wide ones with one thread above all; what autocast gains by them it loses in
+    attention, whose backward pass is slow in bfloat16.
     """
     token = _fast.set(fast)
     try:

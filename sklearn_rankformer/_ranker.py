@@ -114,7 +114,8 @@ class RankFormerRanker(NeuralRanker):
     device : str, default="auto"
         Where to run: "auto" takes CUDA, else MPS, else the CPU; or a torch device.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        "auto" takes bfloat16 where the device is fast at it.
+        "auto" takes bfloat16 on GPUs that are fast at it. On a CPU "bfloat16" is for
+        products in training alone, and worth a try on one with AMX.
     random_state : int, RandomState instance or None, default=None
         Seed of everything random. The same seed gives the same bits on a CPU with the
         same number of threads. torch's global generator is left untouched.

@@ -147,26 +147,13 @@ def test_what_a_cpu_predicts_does_not_depend_on_the_precision(name):
     assert np.corrcoef(exact, scores)[0, 1] > 0.95, "but to much the same"
 
 
-@pytest.mark.parametrize(
-    ("capabilities", "expected"),
-    [
-        ({"amx_bf16": True, "amx_tile": True}, "bfloat16"),
-        ({"amx_bf16": False, "amx_tile": True}, "float32"),
-        ({}, "float32"),
-    ],
-)
-def test_auto_takes_bfloat16_on_a_cpu_with_matrix_units(
-    capabilities, expected, monkeypatch
-):
-    # Not in each torch that setup.cfg allows.
-    monkeypatch.setattr(
-        torch.cpu, "get_capabilities", lambda: capabilities, raising=False
-    )
-    cpu = torch.device("cpu")
-    assert pick_precision("auto", cpu) == expected
-    assert pick_precision("float32", cpu) == "float32"
-    monkeypatch.delattr(torch.cpu, "get_capabilities")
-    assert pick_precision("auto", cpu) == "float32"
+@pytest.mark.parametrize("fast", [True, False])
+def test_auto_takes_bfloat16_on_gpus_that_are_fast_at_it(fast, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: fast)
+    found = pick_precision("auto", torch.device("cuda"))
+    assert found == ("bfloat16" if fast else "float32")
+    assert pick_precision("auto", torch.device("cpu")) == "float32"
+    assert pick_precision("bfloat16", torch.device("cpu")) == "bfloat16"
 
 
 @pytest.mark.gpu
