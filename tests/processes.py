@@ -46,7 +46,7 @@ def start(function, folder, n=2, **variables):
     ]
 
 
-def run_together(function, folder, n=2, timeout=120, **variables):
+def run_together(function, folder, n=2, timeout=600, **variables):
     """Return what ``function(folder)`` returned in each of n processes."""
     workers = start(function, folder, n, **variables)
     try:
