@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from typing import Any, TypeVar
 
@@ -150,6 +151,16 @@ def everyone() -> Peers:
     return Peers(*process_rank())
 
 
+@cache
+def _meet(*address: str) -> "tuple[dist.Store, int, int]":
+    """Where the processes of this address meet, this one's rank, and their number.
+
+    Kept as long as the process lives: if each fit had a store of its own, a process
+    that is early would find that of the fit before, which is about to be closed.
+    """
+    return next(dist.rendezvous("env://"))
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
     """Join the processes that torchrun started, unless the caller has done so."""
@@ -162,7 +173,7 @@ def joined(device: torch.device) -> Iterator[None]:
         # Each its own card for gradients; what is gathered lies in main memory.
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         backend = "cpu:gloo,cuda:nccl"
-    store, rank, n = next(dist.rendezvous("env://"))
+    store, rank, n = _meet(*(os.environ[name] for name in sorted(_VARIABLES)))
     # Under a name of its own: a later fit must not find the addresses of this one.
     store = dist.PrefixStore(f"fit {next(_n_joined)}", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=n)
