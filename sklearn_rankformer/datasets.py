@@ -490,7 +490,7 @@ def load_converted(directory):
 
 
 @dataclass(frozen=True)
-class ParquetLists:
+class ParquetLists:  # numpydoc ignore=PR02
     """Files of whole lists, for `fit` to read in place of X, y and groups.
 
     Where several processes train together, each opens files of its own only: see
