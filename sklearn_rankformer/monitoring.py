@@ -136,7 +136,9 @@ def drift_report(
     if ids is None:
         lists = lists_of(np.arange(lists.n_rows), lists.n_rows)
     elif hasattr(ranker, "predict_list_value"):
-        list_value = _mean(ranker.predict_list_value(X, groups).value)
+        # Not by predict_list_value, which would check and encode these rows again.
+        predictions = model.predict(numbers, lists, values=True)
+        list_value = _mean(model.list_proba(predictions, lists) @ model.levels.values)
     if lists.n_lists < 2:
         raise ValueError(
             f"drift_report needs at least two lists, got {lists.n_lists}: what chance "
