@@ -10,7 +10,8 @@ import math
 FEW_LISTS, MANY_LISTS = 300, 15_000
 MOST_DROPOUT = 0.3
 
-# The larger batches where an epoch has at least so many of them.
+# Batches double from the smallest, up to the largest share of a process, as long as an
+# epoch has so many of them.
 SMALL_BATCH, LARGE_BATCH = 512, 1024
 MIN_BATCHES = 60
 
@@ -26,9 +27,13 @@ def auto_dropout(n_lists: int) -> float:
     return round(MOST_DROPOUT * min(max(left, 0.0), 1.0), 3)
 
 
-def auto_batch_items(n_rows: int) -> int:
-    """Return the items of a batch for this many rows.
+def auto_batch_items(n_rows: int, n_processes: int = 1) -> int:
+    """Return the items of a batch for this many rows, of all processes together.
 
     Larger batches cost less a row, but an epoch of few steps learns little.
     """
-    return LARGE_BATCH if n_rows >= MIN_BATCHES * LARGE_BATCH else SMALL_BATCH
+    items = SMALL_BATCH
+    most = min(LARGE_BATCH * n_processes, n_rows / MIN_BATCHES)
+    while 2 * items <= most:
+        items *= 2
+    return items

@@ -6,9 +6,11 @@ vector and off what its items are worth (RankFormer paper, section 3, but for th
 `build` makes a network of a plain config. Bottom-up: random numbers, member layers,
 input map, transformer block, heads, the two networks.
 
-A network holds ``n_members`` independent copies of itself, trained side by side on the
-same batches and averaged at prediction: a small ensemble for the overhead of one. Every
-parameter therefore has a leading axis of members, and activations have the shape
+A network has ``n_members`` members, trained side by side on the same batches and
+averaged at prediction: a small ensemble for the overhead of one. They share the
+matrices of wide maps, and each scales their inputs and outputs in its own way
+(Gorishniy et al. 2025, "TabM"). Every parameter has a leading axis of members, of size
+1 where they share it, and activations have the shape
 ``(n_members, n_lists, list_size, width)``.
 """
 
@@ -123,45 +125,102 @@ class _FeedForward(torch.autograd.Function):
         return *(part.to(grad.dtype) for part in parts), None, None
 
 
+# Narrower maps give scores and logits: always exact, as there is nothing to gain.
+NARROW = 8
+
+
+def map_members(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Map the vectors of each member by a matrix of its own.
+
+    Shape
+    -----
+    x : (n_members or 1, ..., n_in); weight : (n_members, n_in, n_out)
+    bias : (n_members, 1, n_out), or None
+    returns : (n_members, ..., n_out)
+    """
+    n_members, n_in, n_out = weight.shape
+    flat = x.flatten(1, -2)
+    fast = _fast.get() and n_out > NARROW
+    if len(flat) != n_members:
+        # One input for all members: a single, wide product is the faster one.
+        wide = weight.transpose(0, 1).reshape(n_in, n_members * n_out)
+        x0 = flat[0]
+        product = _FastProduct.apply(x0, wide, None) if fast else x0 @ wide
+        out = product.view(-1, n_members, n_out).transpose(0, 1)
+        out = out if bias is None else out + bias
+    elif fast:
+        out = _FastProduct.apply(flat, weight, bias)
+    elif bias is None:
+        out = flat @ weight
+    else:
+        out = torch.baddbmm(bias, flat, weight)
+    return out.reshape(n_members, *x.shape[1:-1], n_out)
+
+
+def draw_matrices(n: int, n_in: int, n_out: int) -> nn.Parameter:
+    """Weights as a linear layer starts from: (n, n_in, n_out)."""
+    bound = 1 / math.sqrt(max(n_in, 1))
+    weight = torch.empty(n, n_in, n_out, dtype=FLOAT)
+    return nn.Parameter(weight.uniform_(-bound, bound, generator=_generator.get()))
+
+
 class MemberLinear(nn.Module):
-    """One linear map per member.
+    """One linear map per member, each of its own: for scores and logits.
 
     Shape
     -----
     (n_members or 1, ..., n_in) -> (n_members, ..., n_out)
     """
 
-    # Narrower maps give scores and logits: always exact, as there is nothing to gain.
-    NARROW = 8
-
     def __init__(self, n_members: int, n_in: int, n_out: int, bias: bool = True):
         super().__init__()
-        bound = 1 / math.sqrt(max(n_in, 1))
-        weight = torch.empty(n_members, n_in, n_out, dtype=FLOAT)
-        self.weight = nn.Parameter(
-            weight.uniform_(-bound, bound, generator=_generator.get())
-        )
-        bias_value = torch.zeros(n_members, 1, n_out, dtype=FLOAT)
-        self.bias = nn.Parameter(bias_value) if bias else None
+        self.weight = draw_matrices(n_members, n_in, n_out)
+        zeros = torch.zeros(n_members, 1, n_out, dtype=FLOAT)
+        self.bias = nn.Parameter(zeros) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        n_members, n_in, n_out = self.weight.shape
-        flat = x.flatten(1, -2)
-        fast = _fast.get() and n_out > self.NARROW
-        if len(flat) != n_members:
-            # One input for all members: a single, wide product is the faster one.
-            wide = self.weight.transpose(0, 1).reshape(n_in, n_members * n_out)
-            x0 = flat[0]
-            product = _FastProduct.apply(x0, wide, None) if fast else x0 @ wide
-            out = product.view(-1, n_members, n_out).transpose(0, 1)
-            out = out if self.bias is None else out + self.bias
-        elif fast:
-            out = _FastProduct.apply(flat, self.weight, self.bias)
-        elif self.bias is None:
-            out = flat @ self.weight
-        else:
-            out = torch.baddbmm(self.bias, flat, self.weight)
-        return out.reshape(n_members, *x.shape[1:-1], n_out)
+        return map_members(x, self.weight, self.bias)
+
+
+class SharedLinear(nn.Module):
+    """One linear map per member, of a common matrix: for all within the network.
+
+    Member m maps by ``diag(r_m) W diag(s_m)`` and adds a bias of its own (Wen et al.
+    2020, "BatchEnsemble"). The matrix is learnt from the errors of all members. They
+    differ as an ensemble should, because they have heads of their own and, with
+    `signs`, start from the inputs with other signs.
+
+    Shape
+    -----
+    (n_members or 1, ..., n_in) -> (n_members, ..., n_out)
+    """
+
+    def __init__(
+        self,
+        n_members: int,
+        n_in: int,
+        n_out: int,
+        bias: bool = True,
+        signs: bool = False,
+    ):
+        super().__init__()
+        of_inputs = torch.ones(n_members, n_in, 1, dtype=FLOAT)
+        if signs:
+            turned = torch.empty_like(of_inputs)
+            of_inputs -= 2 * turned.bernoulli_(0.5, generator=_generator.get())
+        self.of_inputs = nn.Parameter(of_inputs)
+        self.matrix = draw_matrices(1, n_in, n_out)
+        self.of_outputs = nn.Parameter(torch.ones(n_members, 1, n_out, dtype=FLOAT))
+        zeros = torch.zeros(n_members, 1, n_out, dtype=FLOAT)
+        self.bias = nn.Parameter(zeros) if bias else None
+
+    @property
+    def weight(self) -> Tensor:
+        """The members' matrices: (n_members, n_in, n_out)."""
+        return self.of_inputs * self.matrix * self.of_outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return map_members(x, self.weight, self.bias)
 
 
 class Dropout(nn.Module):
@@ -255,7 +314,7 @@ class InputMap(nn.Module):
         self.splits = (config.n_numeric, config.n_flags, len(config.cardinalities))
         n_views = 1 + config.n_bins + config.list_features
         width = config.n_numeric * n_views + config.n_flags
-        self.linear = MemberLinear(n_members, width, d_model)
+        self.linear = SharedLinear(n_members, width, d_model, signs=True)
         # The tails beyond the outermost bins saturate, as the leaves of a tree do.
         inner = torch.linspace(0, 1, config.n_bins + 1, dtype=torch.float64)[1:-1]
         edges = torch.special.ndtri(inner).to(FLOAT)
@@ -339,11 +398,11 @@ class Block(nn.Module):
         self.nhead = nhead
         self.norm = nn.LayerNorm(d_model, elementwise_affine=False)
         self.dropout = Dropout(dropout)
-        self.to_qkv = MemberLinear(n_members, d_model, 3 * d_model)
-        self.from_heads = MemberLinear(n_members, d_model, d_model)
+        self.to_qkv = SharedLinear(n_members, d_model, 3 * d_model)
+        self.from_heads = SharedLinear(n_members, d_model, d_model)
         self.gate = closed_gate(n_members, d_model)
-        self.widen = MemberLinear(n_members, d_model, dim_feedforward)
-        self.narrow = MemberLinear(n_members, dim_feedforward, d_model)
+        self.widen = SharedLinear(n_members, d_model, dim_feedforward)
+        self.narrow = SharedLinear(n_members, dim_feedforward, d_model)
 
     def forward(self, x: Tensor, attend: Tensor | None) -> Tensor:
         context = self.dropout(self.attention(self.norm(x), attend))
@@ -411,7 +470,7 @@ class Head(nn.Module):
         bias: bool = True,
     ):
         super().__init__()
-        self.hidden = MemberLinear(n_members, n_in, n_hidden)
+        self.hidden = SharedLinear(n_members, n_in, n_hidden)
         self.dropout = Dropout(dropout)
         self.out = MemberLinear(n_members, n_hidden, n_out, bias)
 
@@ -595,7 +654,7 @@ class RankFormer(nn.Module):
         self.cls_gate = closed_gate(n_members, d_model)
         # Joining the list's vector to each item's and mapping both is the same as
         # mapping each by itself and adding: once a list, not once an item.
-        self.from_cls = MemberLinear(n_members, d_model, d_model, bias=False)
+        self.from_cls = SharedLinear(n_members, d_model, d_model, bias=False)
         # No loss sees a constant added to all scores: a bias would only drift.
         self.item_head = Head(
             n_members, d_model, d_model, 1, config.dropout, bias=False
@@ -680,7 +739,7 @@ class MLP(nn.Module):
         self.input_map = InputMap(config.inputs, n_members, sizes[0])
         self.dropout = Dropout(config.dropout)
         self.hidden = nn.ModuleList(
-            MemberLinear(n_members, n_in, n_out) for n_in, n_out in pairwise(sizes)
+            SharedLinear(n_members, n_in, n_out) for n_in, n_out in pairwise(sizes)
         )
         self.out = MemberLinear(n_members, sizes[-1], 1, bias=False)
         self.position_bias = None

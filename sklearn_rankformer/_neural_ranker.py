@@ -412,7 +412,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             weight_decay=self.weight_decay,
             max_epochs=self.max_epochs,
             batch_items=(
-                auto_batch_items(rows.peers.total(len(rows.y)))
+                auto_batch_items(rows.peers.total(len(rows.y)), everyone().n)
                 if self.batch_items == "auto"
                 else int(self.batch_items)
             ),

@@ -27,6 +27,15 @@ def test_the_rules_are_those_of_the_docstring():
     assert [auto_dropout(n) for n in (0, 300, 15_000)] == [0.3, 0.3, 0.0]
     assert auto_dropout(round(np.sqrt(300 * 15_000))) == pytest.approx(0.15, abs=1e-3)
     assert [auto_batch_items(n) for n in (0, 61_439, 61_440)] == [512, 512, 1024]
+    assert auto_batch_items(10**9) == 1024
+
+
+@given(n=numbers, n_processes=st.integers(1, 100))
+def test_more_processes_take_larger_batches_while_an_epoch_has_enough(n, n_processes):
+    items = auto_batch_items(n, n_processes)
+    assert auto_batch_items(n) <= items <= max(512, 1024 * n_processes)
+    assert items == 512 or n >= 60 * items
+    assert items >= 512 * n_processes or n < 60 * 2 * items
 
 
 @both
