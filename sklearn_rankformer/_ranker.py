@@ -115,7 +115,8 @@ class RankFormerRanker(NeuralRanker):
         Where to run: "auto" takes CUDA, else MPS, else the CPU; or a torch device.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         "auto" takes bfloat16 on GPUs that are fast at it. On a CPU "bfloat16" is for
-        products in training alone, and worth a try on one with AMX.
+        products in training alone, and pays on few: those with AMX, for wide rows,
+        with one thread.
     random_state : int, RandomState instance or None, default=None
         Seed of everything random. The same seed gives the same bits on a CPU with the
         same number of threads. torch's global generator is left untouched.
@@ -136,7 +137,7 @@ class RankFormerRanker(NeuralRanker):
     device_ : torch.device
         Where the network runs.
     precision_ : {"float32", "bfloat16"}
-        In which precision it runs.
+        In which precision it trains; predictions on a CPU are in float32.
     dropout_, batch_items_ : float and int
         What "auto" came to, or what was given.
     positions_, position_bias_ : ndarray of shape (n_positions,)
