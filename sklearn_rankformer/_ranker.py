@@ -74,7 +74,8 @@ class RankFormerRanker(NeuralRanker):
     list_features : bool, default=True
         Whether each feature is also given standardised within its list.
     n_members : int, default=4
-        Independent copies of the network, trained together and averaged.
+        Networks that are trained together and averaged. They share their matrices, whose
+        rows and columns each scales for itself.
     input_transform : {"quantile"} or None, default="quantile"
         Built-in transform of numeric features to normal scores, with flags for missing
         values. None takes features as they are: then scale them yourself, and NaN is
