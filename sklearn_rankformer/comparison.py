@@ -47,7 +47,7 @@ __all__ = [
 
 # So many cells of a table of signs lie in memory at once.
 _BLOCK_CELLS = 2**23
-# Values nearer than that are equal, but for rounding.
+# Values nearer than that are equal, but for rounding: of 1, or of what exceeds 1.
 _ROUNDING = 1e-12
 
 
@@ -144,7 +144,7 @@ def _gaps(a, b):
             f"a has shape {a.shape} and b has shape {b.shape}. Give one value per "
             f"list to both, in the same order of lists, NaN where one does not count."
         )
-    gap = np.atleast_2d(a - b)
+    gap = np.atleast_2d(_lead(a, b))
     there = ~np.isnan(gap)
     if not there.any():
         raise ValueError(
@@ -152,6 +152,13 @@ def _gaps(a, b):
             "find."
         )
     return gap[there.any(axis=1)][:, there.any(axis=0)]
+
+
+def _lead(a, b):
+    """Values a - b, 0 where they are equal but for rounding."""
+    gap = a - b
+    size = np.maximum(np.maximum(np.abs(a), np.abs(b)), 1)
+    return np.where(np.abs(gap) <= _ROUNDING * size, 0.0, gap)
 
 
 def _list_values(values, name):
@@ -564,7 +571,7 @@ class RankerComparison:  # numpydoc ignore=PR02
         counts = self._counts(metric)
         rows = []
         for name, values in by_ranker.items():
-            gap = (values - by_ranker[self.reference])[counts]
+            gap = _lead(values, by_ranker[self.reference])[counts]
             interval = found.get(name, {})
             keys = ("difference", "low", "high", "p_value")
             row = Bunch(
@@ -573,9 +580,9 @@ class RankerComparison:  # numpydoc ignore=PR02
                 mean=float(values[counts].mean()),
                 **{key: interval.get(key, np.nan) for key in keys},
                 p_holm=p_holm.get(name, np.nan),
-                wins=int((gap > _ROUNDING).sum()),
-                ties=int((np.abs(gap) <= _ROUNDING).sum()),
-                losses=int((gap < -_ROUNDING).sum()),
+                wins=int((gap > 0).sum()),
+                ties=int((gap == 0).sum()),
+                losses=int((gap < 0).sum()),
                 n_lists=int(counts.sum()),
             )
             if self.seconds is not None:

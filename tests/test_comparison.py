@@ -96,6 +96,17 @@ def test_equal_values_differ_by_nothing():
     assert (found.difference, found.low, found.high, found.p_value) == (0, 0, 0, 1)
 
 
+@pytest.mark.parametrize("scale", [1, 1e6])
+def test_rounding_alone_is_no_difference(scale):
+    values = scale * np.linspace(0.1, 1, 60)
+    rounded = np.nextafter(values, 0)
+    found = paired_interval(rounded, values, random_state=0)
+    assert (found.difference, found.low, found.high, found.p_value) == (0, 0, 0, 1)
+    values = {"dcg": {"old": values, "new": rounded}}
+    row = RankerComparison(np.arange(60), values, "old").rows[1]
+    assert (row.wins, row.ties, row.losses) == (0, 60, 0)
+
+
 @pytest.mark.parametrize(("n_lists", "says_something"), [(1, 0), (5, 0), (6, 1)])
 def test_fewer_than_six_lists_say_nothing_at_95_percent(n_lists, says_something):
     found = paired_interval(np.ones(n_lists), np.zeros(n_lists), random_state=0)
@@ -369,6 +380,18 @@ def test_metric_of_ones_own_counts(lists):
     result = compare_rankers(rankers, *lists, cv=CV, metrics=[linear, "ndcg@3"])
     expected = by_hand(rankers["a"], *lists, ndcg_score, k=3, gain="linear")
     np.testing.assert_allclose(result.values["linear"]["a"], expected)
+
+
+def test_rankers_of_equal_recall_are_equal_where_one_ties_all_items():
+    # The mean over ties rounds: 5 of 30 items, 30 times over, come to less than 5.
+    groups, y = np.repeat(np.arange(40), 30), np.tile(np.arange(30) < 5, 40)
+    X = np.random.default_rng(0).normal(size=(len(y), 2))
+    rankers = {"ridge": Ridge(), "constant": DummyRegressor()}
+    result = compare_rankers(
+        rankers, X, y, groups, metrics=["recall@100", "precision@100"], random_state=0
+    )
+    for row in (result.rows[1], result.rows[3]):
+        assert (row.low, row.high, row.p_value, row.ties) == (0, 0, 1, 40)
 
 
 @pytest.mark.parametrize(
