@@ -79,7 +79,7 @@ class Rows:
         X = self.X
         parts = [X.indptr, X.indices, X.data] if hasattr(X, "indptr") else [X]
         given = [one for one in (self.weight, self.position) if one is not None]
-        return digest_arrays([*parts, self.y, self.lists.codes, *given])
+        return digest_arrays([*parts, self.y, self.gains, self.lists.codes, *given])
 
 
 def make_rows(

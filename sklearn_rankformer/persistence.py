@@ -30,6 +30,7 @@ from skorch.callbacks import Callback
 from . import __version__
 from ._device import check_device
 from ._files import decode, encode, prefixed, read_file, without, write_file
+from ._functions import digest_function
 from ._model import model_to_arrays
 from ._processes import everyone, process_rank
 from ._ranker import MLPRanker, RankFormerRanker
@@ -193,13 +194,18 @@ class Checkpoint(Callback):
     ValueError
         By `fit`: if the directory holds another fit (the message says what differs), or
         a damaged file, or if `random_state` is not an integer, without which no two
-        fits are the same. By `partial_fit`: always.
+        fits are the same, or if `loss` is an object other than a function. By
+        `partial_fit`: always.
 
     Notes
     -----
     What must be the same are all parameters but `callbacks`, `device` and `verbose`,
     the rows, labels, groups and weights, and the version of this package. Of processes
     that train together the first reads and writes, and their number must be the same.
+
+    A `loss` of your own is known by its code, and by the values and functions of the
+    same module that it reads, so that a changed one is another; of functions from
+    elsewhere only the name counts. A `gain` is known by the gains that it gives.
 
     Examples
     --------
@@ -407,8 +413,9 @@ def _fingerprint(origin: Origin, weights: dict[str, np.ndarray]) -> dict[str, st
         **{
             k: _show_parameter(v) for k, v in origin.parameters.items() if k not in free
         },
-        "training data": _digest_rows(origin.rows),
-        "validation data": _digest_rows(origin.held),
+        "loss": _show_loss(origin.parameters["loss"]),
+        "training data with gains": _digest_rows(origin.rows),
+        "validation data with gains": _digest_rows(origin.held),
         "starting weights": digest_arrays(weights[name] for name in sorted(weights)),
         "version of sklearn_rankformer": __version__,
     }
@@ -416,6 +423,20 @@ def _fingerprint(origin: Origin, weights: dict[str, np.ndarray]) -> dict[str, st
 
 def _digest_rows(rows: Rows | None) -> str:
     return "none" if rows is None else " ".join(rows.peers.gather(rows.digest()))
+
+
+def _show_loss(loss):
+    shown = _show_parameter(loss)
+    if not callable(loss):
+        return shown
+    try:
+        return f"{shown} {digest_function(loss)}"
+    except TypeError as error:
+        raise ValueError(
+            f"loss={loss!r} cannot be told from another loss, so no fit with it can be "
+            f"resumed from a checkpoint: {error}. Write it as a function of plain "
+            f"values and arrays, or fit without Checkpoint."
+        ) from error
 
 
 def _show_parameter(value):

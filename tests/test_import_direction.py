@@ -18,7 +18,7 @@ NAME = PACKAGE.name
 # Each layer imports from those above it here; within a layer, only from what is named.
 NOTHING = frozenset()
 GROUND = {"_warnings", "_lists", "_pairs", "_tables", "_figures"}
-GROUND |= {"_frames", "_tablefiles"}
+GROUND |= {"_frames", "_functions", "_tablefiles"}
 CHECKS = {"_checks", "_letor"}
 IDS = {"_groups"}
 BOTTOM = GROUND | CHECKS | IDS

@@ -27,6 +27,7 @@ from sklearn_rankformer import (
     persistence,
 )
 from sklearn_rankformer._files import read_file, write_file
+from sklearn_rankformer._losses import lambda_loss
 from sklearn_rankformer.metrics import ndcg_score
 
 from . import factories
@@ -936,6 +937,51 @@ def test_other_parameters_are_refused_by_name(name, value, lists, tmp_path):
     resume(rankformer(), lists, tmp_path)
     with pytest.raises(ValueError, match=rf"another fit.*{name} \("):
         resume(rankformer(**{name: value}), lists, tmp_path)
+
+
+def squared(power=2, gains_by=1.0):
+    def loss(scores, gains, mask, weights):
+        return ((scores - gains_by * gains).abs() ** power * mask * weights).sum(-1)
+
+    return loss
+
+
+def gain_by(factor):
+    def gain(y):
+        return factor * y
+
+    return gain
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "differs"),
+    [
+        ({"loss": squared(2)}, {"loss": squared(4)}, "loss"),
+        ({"loss": partial(lambda_loss, k=5)}, {"loss": partial(lambda_loss, k=2)}, 0),
+        ({"gain": gain_by(1)}, {"gain": gain_by(2)}, "training data with gains"),
+    ],
+    ids=["loss", "partial", "gain"],
+)
+def test_another_function_of_the_same_name_is_refused(
+    one, other, differs, lists, tmp_path
+):
+    resume(rankformer(**one), lists, tmp_path)
+    _, epochs = resume(rankformer(**one), lists, tmp_path)
+    assert epochs == []
+    with pytest.raises(ValueError, match=rf"What differs: {differs or 'loss'} \("):
+        resume(rankformer(**other), lists, tmp_path)
+
+
+class ObjectAsLoss:
+    """A loss that hides in its attributes what it does."""
+
+    def __call__(self, scores, gains, mask, weights):
+        return (scores * mask).sum(-1)
+
+
+def test_checkpoint_refuses_a_loss_that_it_cannot_compare(lists, tmp_path):
+    with pytest.raises(ValueError, match=r"is no function\. Write it as a function"):
+        resume(rankformer(loss=ObjectAsLoss()), lists, tmp_path)
 
 
 def test_other_starting_weights_are_refused(lists, tmp_path):
