@@ -299,11 +299,11 @@ def refuse_hidden_ranker(estimator: Any) -> None:
     ------
     TypeError
         If it is a regressor with a ranking objective, or a library's ranker lies
-        inside it, or a ranker that the ids do not reach.
+        inside it, or a ranker or transformer that the ids do not reach.
     """
     _refuse_regressor_that_ranks(estimator)
     name = type(estimator).__name__
-    for part in _parts_that_predict(estimator):
+    for part in _parts_that_learn(estimator):
         _refuse_regressor_that_ranks(part)
         if is_library_ranker(part):
             inner = type(part).__name__
@@ -331,7 +331,7 @@ def _refuse_regressor_that_ranks(estimator: Any) -> None:
         )
 
 
-def _parts_that_predict(estimator: Any) -> list[Any]:
+def _parts_that_learn(estimator: Any) -> list[Any]:
     """Estimators inside an estimator, at any depth, as ``get_params`` names them."""
     if isinstance(estimator, RankerMixin) or not hasattr(estimator, "get_params"):
         return []
@@ -345,7 +345,6 @@ def _parts_that_predict(estimator: Any) -> list[Any]:
         for name, part in params.items()
         if not name.startswith(closed)
         and hasattr(part, "fit")
-        and hasattr(part, "predict")
         and not isinstance(part, type)
     ]
 

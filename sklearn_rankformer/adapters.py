@@ -19,6 +19,7 @@ before one of its own estimators is fitted.
 
 import copy
 from dataclasses import dataclass
+from inspect import signature
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -345,17 +346,17 @@ def stops_on_lists(ranker):
 def fit_ranker(ranker, X, y, groups, *, sample_weight=None, val=None):
     """Fit a ranker, and have it stop on further lists if it can.
 
-    Metadata routing is to be on: what is given here reaches a ranker at the end of a
-    pipeline, too.
+    Weights and validation lists reach the last step of a pipeline, too. For list ids
+    to do so, metadata routing is to be on.
 
     Parameters
     ----------
-    ranker : ranker
-        As `as_ranker` returns it; is fitted itself.
+    ranker : ranker or regressor
+        As `as_ranker` returns it, or what lies in its adapter; is fitted itself.
     X, y, groups : of shape (n_rows, n_features), (n_rows,) and (n_rows,)
         Lists to learn.
     sample_weight : array-like of shape (n_rows,) or None, default=None
-        Weights.
+        Weights, refused if the ranker, or the last step of a pipeline, takes none.
     val : (X, y, groups) or None, default=None
         Lists to stop on, of no use to a ranker of which `stops_on_lists` is not true.
 
@@ -365,29 +366,42 @@ def fit_ranker(ranker, X, y, groups, *, sample_weight=None, val=None):
         The same.
     """
     val = val if val is not None and stops_on_lists(ranker) else None
-    options = {"groups": groups}
-    if sample_weight is not None:
-        options["sample_weight"] = sample_weight
-    # A pipeline would hand X_val to its last step as it is.
+    # A pipeline would hand X_val to its last step as it is, and weights to none.
     if isinstance(ranker, Pipeline) and (val is not None or sample_weight is not None):
-        return _fit_pipeline(ranker, X, y, options, val)
+        return _fit_pipeline(ranker, X, y, groups, sample_weight, val)
+    options = groups_for(ranker, "fit", groups) | _weight_for(ranker, sample_weight)
     if val is not None:
         options |= dict(zip(("X_val", "y_val", "groups_val"), val, strict=True))
     return ranker.fit(X, y, **options)
 
 
-def _fit_pipeline(pipeline, X, y, options, val):
+def _weight_for(estimator, weight):
+    """The weight as keyword argument of ``fit``, where that takes one."""
+    if weight is None:
+        return {}
+    # Searches take any keyword, and hand it on.
+    taken = signature(estimator.fit).parameters.values()
+    if not any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in taken):
+        raise ValueError(
+            f"{type(estimator).__name__} cannot use sample_weight. Leave it out."
+        )
+    return {"sample_weight": weight}
+
+
+def _fit_pipeline(pipeline, X, y, groups, weight, val):
     """Fit step by step: all is handed to the last one, to others what they ask for."""
     if len(pipeline) > 1:
         steps = pipeline[:-1]
-        asked = get_routing_for_object(steps).consumes("fit_transform", set(options))
+        options = {"groups": groups, "sample_weight": weight}
+        given = {name for name, one in options.items() if one is not None}
+        asked = get_routing_for_object(steps).consumes("fit_transform", given)
         X = steps.fit_transform(X, y, **{name: options[name] for name in asked})
         pipeline.steps[:-1] = steps.steps
         if val is not None:
             X_val, _, groups_val = val
             given = groups_for(steps, "transform", groups_val)
             val = (steps.transform(X_val, **given), *val[1:])
-    fit_ranker(pipeline[-1], X, y, **options, val=val)
+    fit_ranker(pipeline[-1], X, y, groups, sample_weight=weight, val=val)
     return pipeline
 
 
@@ -545,16 +559,11 @@ def _catboost_pool(ranker, rows):
 
 def _fit_other(estimator, train, val):
     """Fit a regressor, or whatever takes groups itself."""
-    options = groups_for(estimator, "fit", train.qid)
-    if train.weight is not None:
-        if not has_fit_parameter(estimator, "sample_weight"):
-            raise ValueError(
-                f"{type(estimator).__name__} cannot use sample_weight. Leave it out."
-            )
-        options["sample_weight"] = train.weight
-    if val is not None:
-        options |= _validation_options(estimator, val)
-    return estimator.fit(train.X, train.y, **options)
+    X, y, groups, weight = train.X, train.y, train.qid, train.weight
+    if val is None:
+        return fit_ranker(estimator, X, y, groups, sample_weight=weight)
+    options = groups_for(estimator, "fit", groups) | _weight_for(estimator, weight)
+    return estimator.fit(X, y, **options, **_validation_options(estimator, val))
 
 
 def _validation_options(estimator, val):

@@ -25,7 +25,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_rankformer import WithinListScaler
+from sklearn_rankformer import DistilledRanker, WithinListScaler
 from sklearn_rankformer._warnings import MissingGroupsWarning
 from sklearn_rankformer.adapters import RankerAdapter
 from sklearn_rankformer.metrics import ndcg_score
@@ -364,6 +364,27 @@ def test_weights_a_regressor_cannot_use_raise(data):
         RankerAdapter(KNeighborsRegressor()).fit(*data, sample_weight=weight)
 
 
+@pytest.mark.parametrize("routed", [True, False])
+def test_weights_reach_regressors_at_the_end_of_pipelines_and_searches(routed, data):
+    X, y, groups = data
+    weight = 1.0 + np.arange(len(y)) % 5
+    by_hand = Ridge().fit(StandardScaler().fit_transform(X), y, sample_weight=weight)
+    expected = by_hand.predict(StandardScaler().fit_transform(X))
+    pipeline = make_pipeline(StandardScaler(), Ridge())
+    with sklearn.config_context(enable_metadata_routing=routed):
+        ridge = Ridge()
+        if routed:
+            ridge.set_fit_request(sample_weight=True)
+            ridge.set_score_request(sample_weight=False)
+        for inner in (pipeline, make_pipeline(StandardScaler(), pipeline)):
+            adapter = RankerAdapter(inner).fit(X, y, groups, sample_weight=weight)
+            np.testing.assert_allclose(adapter.predict(X), expected)
+        search = RankerAdapter(GridSearchCV(ridge, {}))
+        search.fit(X, y, groups, sample_weight=weight)
+    plain = Ridge().fit(X, y, sample_weight=weight)
+    np.testing.assert_allclose(search.predict(X), plain.predict(X))
+
+
 def test_negative_weights_raise(data):
     weight = np.where(np.arange(len(data[1])) == 3, -1.0, 1.0)
     with pytest.raises(ValueError, match="contains the negative weight -1"):
@@ -599,6 +620,17 @@ def test_what_takes_ids_warns_without_them(data):
     X, y, _ = data
     with pytest.warns(MissingGroupsWarning, match=r"RankerAdapter\.fit got no groups"):
         RankerAdapter(OfLists()).fit(X, y)
+
+
+def test_a_transformer_that_ids_do_not_reach_is_refused(data):
+    inner = make_pipeline(WithinListScaler(), Ridge())
+    with pytest.raises(TypeError, match="keeps list ids from the WithinListScaler"):
+        RankerAdapter(inner).fit(*data)
+    with pytest.raises(TypeError, match="keeps list ids from the WithinListScaler"):
+        DistilledRanker(Ridge(), inner).fit(*data)
+    with sklearn.config_context(enable_metadata_routing=True):
+        fitted = RankerAdapter(inner).fit(*data)
+    assert fitted.estimator_[0].fitted_with_groups_
 
 
 @pytest.mark.usefixtures("routing")

@@ -15,6 +15,7 @@ from sklearn.dummy import DummyRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
@@ -29,6 +30,7 @@ from sklearn_rankformer import (
     VotingRanker,
     WithinListScaler,
 )
+from sklearn_rankformer._models import unwrap
 from sklearn_rankformer.comparison import compare_rankers
 from sklearn_rankformer.ensemble import rankformer_lightgbm
 from sklearn_rankformer.metrics import ndcg_score
@@ -188,6 +190,28 @@ def test_weights_reach_the_last_step_of_a_pipeline_and_others_that_ask(lists):
     ):
         np.testing.assert_allclose(scaler.mean_, expected)
         np.testing.assert_array_equal(last.estimator_.seen_["weight"], weight)
+
+
+@pytest.mark.parametrize("kind", [VotingRanker, StackingRanker])
+@pytest.mark.parametrize("scaler", [WithinListScaler(), StandardScaler()])
+def test_weights_reach_regressors_at_the_end_of_pipelines(kind, scaler, lists):
+    X, y, groups = lists
+    weight = 1.0 + groups
+    member = make_pipeline(scaler, Ridge())
+    ranker = kind([("a", member)]).fit(X, y, groups=groups, sample_weight=weight)
+    given = {"groups": groups} if isinstance(scaler, WithinListScaler) else {}
+    inside = clone(scaler).fit(X, **given).transform(X, **given)
+    by_hand = Ridge().fit(inside, y, sample_weight=weight)
+    fitted = unwrap(ranker.estimators_[0])[1]
+    fitted = fitted if isinstance(fitted, Ridge) else fitted.estimator_[-1]
+    np.testing.assert_allclose(fitted.coef_, by_hand.coef_)
+
+
+def test_a_last_step_that_takes_no_weights_is_named(lists):
+    X, y, groups = lists
+    member = make_pipeline(WithinListScaler(), KNeighborsRegressor())
+    with pytest.raises(ValueError, match="KNeighborsRegressor cannot use sample_we"):
+        VotingRanker([("a", member)]).fit(X, y, groups, sample_weight=1.0 + groups)
 
 
 def test_dropped_members_have_no_vote(lists):

@@ -214,15 +214,27 @@ def test_a_ranker_inside_is_refused_until_routing_reaches_it(routing):
         refuse_hidden_ranker(pipeline)
 
 
-def test_transformers_and_classes_inside_are_no_rankers():
+def test_a_transformer_inside_is_refused_until_routing_reaches_it(routing):
+    from sklearn import config_context
+
+    pipeline = make_pipeline(WithinListScaler(), Ridge())
+    refuse_hidden_ranker(pipeline)
+    with (
+        config_context(enable_metadata_routing=False),
+        pytest.raises(TypeError, match=r"ids from the WithinListScaler.*enable_meta"),
+    ):
+        refuse_hidden_ranker(pipeline)
+
+
+def test_transformers_without_ids_and_classes_inside_are_no_rankers():
     class Holds(TransformerMixin, BaseEstimator):
         def __init__(self, kind=ByList):
             self.kind = kind
 
-        def fit(self, X, y=None, groups=None):
+        def fit(self, X, y=None):
             return self
 
-    refuse_hidden_ranker(make_pipeline(Holds(), WithinListScaler(), Ridge()))
+    refuse_hidden_ranker(make_pipeline(Holds(), StandardScaler(), Ridge()))
 
 
 # -- copies ---------------------------------------------------------------------------
