@@ -56,6 +56,11 @@ class Columns:
     shifts: np.ndarray | None
 
     @property
+    def quantiles(self) -> bool:
+        """Whether numbers become normal scores, and may be missing."""
+        return self.knots is not None
+
+    @property
     def n_features(self) -> int:
         """Number of columns of X."""
         return len(self.categories.mask)

@@ -79,6 +79,11 @@ class Model:
     device: torch.device
     precision: str
 
+    @property
+    def has_list_value(self) -> bool:
+        """Whether the network knows the value of a list."""
+        return self.config.n_thresholds == len(self.levels.values) - 1
+
     def features(self, X: object) -> Features:
         """Rows as `Categories.encode` gives them, as the network's columns."""
         return Features(X, self.columns.transform, self.columns.n_columns, self.device)

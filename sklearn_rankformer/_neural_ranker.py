@@ -321,6 +321,8 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     def _check_rows(self, shard: Shard, again: bool) -> "_Given":
         """Rows to learn from; `again` holds them against the columns seen before."""
+        if again:
+            self._refuse_another_network()
         known = self._model.columns.categories if again else shard.categories
         known_positions = self._model.positions if again else shard.positions
         X, ids = resolve_groups(shard.X, shard.groups, shard.qid, self.group_column)
@@ -347,6 +349,26 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         )
         return _Given(rows, categories, positions, digest)
 
+    def _refuse_another_network(self):
+        """Refuse parameters that the network to be trained on was not made with."""
+        model = self._model
+        made = model.config
+        dropout = made.dropout if self.dropout == "auto" else float(self.dropout)
+        asked = _by_parameter(
+            self._network_config(model.columns, model.levels, dropout, made.n_positions)
+        )
+        same = _by_parameter(made)
+        changed = [name for name, value in asked.items() if value != same[name]]
+        if model.columns.quantiles != (self.input_transform is not None):
+            changed.append("input_transform")
+        if changed:
+            shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in changed)
+            raise ValueError(
+                f"The network was made with other values than {shown}, and training "
+                f"that goes on cannot change it. Set them back, or start again: fit "
+                f"with warm_start=False."
+            )
+
     def _check_held_rows(self, X_val, y_val, groups_val, categories) -> Rows | None:
         given = [X_val is not None, y_val is not None]
         if not any(given) and groups_val is None:
@@ -367,12 +389,14 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         return make_rows(X, y, lists_of(ids, X.shape[0]), None, self.gain)
 
     def _encode(
-        self, X, categories, *, name="X", first=False
+        self, X, categories, *, name="X", first=False, model=None
     ) -> tuple[Any, Categories]:
         """X as numbers, and its categories: those given, or found here if None.
 
-        Its columns are those of the ranker, which are set here at `first`.
+        Its columns are those of the ranker, which are set here at `first`. Numbers may
+        be missing where the model has a place for them, without one its parameter.
         """
+        quantiles = model.columns.quantiles if model else self.input_transform
         try:
             with reading(name):
                 X = _with_columns(X, self.categorical_features)
@@ -381,7 +405,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
                     categories = find_categories(X, self.categorical_features)
                 return categories.encode(
                     X,
-                    allow_nan=self.input_transform is not None,
+                    allow_nan=bool(quantiles),
                     owner=type(self).__name__,
                 ), categories
         except (TypeError, ValueError) as error:
@@ -491,7 +515,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         check_is_fitted(self)
         model = self._model
         X, ids = resolve_groups(X, groups, qid, self.group_column)
-        X, _ = self._encode(X, model.columns.categories)
+        X, _ = self._encode(X, model.columns.categories, model=model)
         if ids is None and self.fitted_with_groups_ and self._needs_groups:
             raise ValueError(
                 f"{type(self).__name__} was fitted with groups, so {method} needs "
@@ -531,6 +555,14 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         return model_from_arrays(
             config_from_dict(self._config_kind, config), arrays, device, precision
         )
+
+
+def _by_parameter(config: NetworkConfig) -> dict[str, Any]:
+    """What a network is made of, by the names of the ranker's parameters."""
+    values = asdict(config)
+    values |= values.pop("inputs")
+    names = {"hidden_sizes": "hidden_layer_sizes", "n_thresholds": "listwide_weight"}
+    return {names.get(name, name): value for name, value in values.items()}
 
 
 def _joined_digest(digest: np.ndarray | None, peers: Peers) -> np.ndarray | None:

@@ -19,7 +19,9 @@ from ._neural_ranker import NeuralRanker
 
 def _has_list_value(ranker):
     # Hides the methods, so that hasattr tells what scikit-learn's tools may call.
-    if ranker.listwide_weight == 0:
+    # Of a fitted ranker the network says it: parameters may have been set since.
+    model = getattr(ranker, "_model", None)
+    if not (ranker.listwide_weight if model is None else model.has_list_value):
         raise AttributeError(
             "predict_list_value needs the listwide head, which listwide_weight=0 "
             "leaves out. Fit with listwide_weight > 0."
@@ -74,8 +76,8 @@ class RankFormerRanker(NeuralRanker):
     list_features : bool, default=True
         Whether each feature is also given standardised within its list.
     n_members : int, default=4
-        Networks that are trained together and averaged. They share their matrices, whose
-        rows and columns each scales for itself.
+        Networks that are trained together and averaged. They share their matrices,
+        whose rows and columns each scales for itself.
     input_transform : {"quantile"} or None, default="quantile"
         Built-in transform of numeric features to normal scores, with flags for missing
         values. None takes features as they are: then scale them yourself, and NaN is
@@ -109,7 +111,8 @@ class RankFormerRanker(NeuralRanker):
         falls to zero only there, and on few held-out lists the best epoch of a
         training cut short is often the luckiest.
     warm_start : bool, default=False
-        Whether a further call of `fit` goes on from the weights reached.
+        Whether a further call of `fit` goes on from the weights reached. Parameters
+        that the network is made of, `input_transform` among them, must be as before.
     callbacks : list of skorch callbacks, default=None
         Run during training, after the ranker's own.
     device : str, default="auto"

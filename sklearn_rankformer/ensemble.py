@@ -383,6 +383,8 @@ class VotingRanker(_RankerEnsemble):
     estimators_ : list of estimators
         The fitted members, without dropped ones; those that take no list ids behind a
         `RankerAdapter`.
+    weights_ : ndarray of shape (n_kept,) or None
+        Their weights, None for equal ones.
     named_estimators_ : Bunch
         The same by name; ``"drop"`` for dropped ones.
     n_features_in_ : int
@@ -442,12 +444,13 @@ class VotingRanker(_RankerEnsemble):
         self.group_column = group_column
 
     def _fit(self, X, y, groups, weight, val):
-        self._member_weights()
+        weights = self._member_weights()
         self._keep(self._fit_members(X, y, groups, weight, val))
+        self.weights_ = weights
 
     def _predict(self, X, groups):
         relative = _relative_scores(self.estimators_, X, groups, self.scale)
-        return np.average(relative, axis=1, weights=self._member_weights())
+        return np.average(relative, axis=1, weights=self.weights_)
 
     def _member_weights(self):
         """Weights of the members that are not dropped, None for equal ones."""
@@ -640,7 +643,9 @@ class StackingRanker(_RankerEnsemble):
             return sparse.hstack([sparse.csr_matrix(scores), X], format="csr")
         if not hasattr(X, "columns"):
             return np.column_stack([scores, X])
-        columns = {f"score of {n}": scores[:, j] for j, n in enumerate(self._kept())}
+        members = self.named_estimators_.items()
+        kept = [name for name, one in members if not isinstance(one, str)]
+        columns = {f"score of {name}": scores[:, j] for j, name in enumerate(kept)}
         # By the frame's own methods: pandas and polars name them differently.
         if hasattr(X, "iloc"):
             return X.assign(**columns)

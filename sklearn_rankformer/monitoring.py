@@ -126,7 +126,7 @@ def drift_report(
     if n_training_lists is not None:
         check_count(n_training_lists, "n_training_lists")
     numbers, lists, model = ranker._check_new_rows(X, groups, None, "drift_report")
-    if model.columns.knots is None:
+    if not model.columns.quantiles:
         raise ValueError(
             "The ranker was fitted with input_transform=None, so it keeps no table of "
             "its features. Fit it with input_transform='quantile'."

@@ -812,6 +812,9 @@ BAD = [
 ]
 
 
+OF_NETWORK = ["n_members", "n_bins", "dropout", "input_transform"]
+
+
 class AnySequence(RuleBasedStateMachine):
     """Whatever is called in whatever order, a ranker keeps its promises."""
 
@@ -819,6 +822,7 @@ class AnySequence(RuleBasedStateMachine):
     def start(self, name):
         self.ranker = MAKERS[name]()
         self.scores = self.width = None
+        self.made = {}
 
     def remember(self, width):
         self.width = width
@@ -838,7 +842,16 @@ class AnySequence(RuleBasedStateMachine):
     def train(self, method, width, n_lists, seed):
         X, y, groups = make_lists(n_lists, width + (width < 2), seed=seed)
         before = [part.copy() for part in (X, y, groups)]
-        assert getattr(self.ranker, method)(X[:, :width], y, groups) is self.ranker
+        train = partial(getattr(self.ranker, method), X[:, :width], y, groups)
+        asked = {name: getattr(self.ranker, name) for name in OF_NETWORK}
+        goes_on = self.width and (method == "partial_fit" or self.ranker.warm_start)
+        if goes_on and asked != self.made:
+            with pytest.raises(ValueError, match="made with other values than"):
+                train()
+            self.ranker.set_params(**self.made)
+        else:
+            self.made = asked
+        assert train() is self.ranker
         for part, copied in zip((X, y, groups), before, strict=True):
             np.testing.assert_array_equal(part, copied)
         self.remember(width)

@@ -226,6 +226,26 @@ def test_dropped_members_have_no_vote(lists):
     )
 
 
+def test_a_fitted_vote_keeps_its_members_and_weights_whatever_is_set_since(lists):
+    X, y, groups = lists
+    ranker = VotingRanker(list(TWO), weights=[1, 3]).fit(X, y, groups=groups)
+    before = ranker.predict(X, groups=groups)
+    for params in ({"a": "drop"}, {"weights": [1, 0]}, {"weights": None}):
+        ranker.set_params(**params)
+        np.testing.assert_array_equal(ranker.predict(X, groups=groups), before)
+    assert not np.allclose(ranker.fit(X, y, groups).predict(X, groups), before)
+
+
+def test_a_fitted_stack_passes_the_scores_of_its_members_on_after_one_is_dropped(lists):
+    pd = pytest.importorskip("pandas")
+    X, y, groups = lists
+    X = pd.DataFrame(X).rename(columns="x{}".format)
+    ranker = StackingRanker(list(TWO), Ridge(), passthrough=True)
+    before = ranker.fit(X, y, groups=groups).predict(X, groups=groups)
+    ranker.set_params(a="drop")
+    np.testing.assert_array_equal(ranker.predict(X, groups=groups), before)
+
+
 @pytest.mark.parametrize("kind", [VotingRanker, StackingRanker])
 def test_same_scores_from_two_processes_and_after_a_pickle(kind, lists):
     X, y, groups = lists

@@ -16,7 +16,7 @@ from sklearn_rankformer._warnings import MissingGroupsWarning
 from sklearn_rankformer.metrics import ndcg_score
 
 from .conftest import make_lists
-from .factories import both, mlp, rankformer
+from .factories import TINY, both, mlp, rankformer
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +279,29 @@ def test_list_value_is_absent_without_its_head(lists):
     assert not hasattr(mlp(), "predict_list_value")
 
 
+@pytest.mark.parametrize(("fitted_with", "set_to"), [(0, 0.25), (0.25, 0)])
+def test_list_value_is_that_of_the_network_whatever_is_set_since(
+    fitted_with, set_to, lists
+):
+    X, y, groups = lists
+    ranker = rankformer(listwide_weight=fitted_with).fit(X, y, groups=groups)
+    assert hasattr(ranker.set_params(listwide_weight=set_to), "predict_all") == bool(
+        fitted_with
+    )
+    if fitted_with:
+        assert ranker.predict_all(X, groups).list_value.value.shape == (groups[-1] + 1,)
+
+
+def test_missing_numbers_are_refused_by_a_network_without_a_place_for_them(lists):
+    X, y, groups = lists
+    ranker = rankformer(input_transform=None).fit(X, y, groups=groups)
+    ranker.set_params(input_transform="quantile")
+    with pytest.raises(ValueError, match="NaN"):
+        ranker.predict(np.where(X > 0, X, np.nan), groups)
+    ranker = rankformer().fit(X, y, groups=groups).set_params(input_transform=None)
+    assert np.isfinite(ranker.predict(np.where(X > 0, X, np.nan), groups)).all()
+
+
 # Ranks and scores --------------------------------------------------------------------
 
 
@@ -455,6 +478,36 @@ def test_warm_start_goes_on(lists):
     first = ranker.history_[-1]["train_loss"]
     ranker.set_params(max_epochs=20).fit(X, y, groups=groups)
     assert ranker.history_[-1]["train_loss"] < first
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("make", "params"),
+    [
+        (rankformer, {"d_model": 8}),
+        (rankformer, {"num_layers": 2}),
+        (rankformer, {"list_features": False}),
+        (rankformer, {"listwide_weight": 0}),
+        (mlp, {"hidden_layer_sizes": (16,)}),
+        (mlp, {"n_members": 3}),
+        (mlp, {"n_bins": 0}),
+        (mlp, {"dropout": 0.5}),
+        (mlp, {"feature_dropout": 0.5}),
+        (mlp, {"input_transform": None}),
+    ],
+)
+def test_training_that_goes_on_refuses_another_network(make, params, method, lists):
+    X, y, groups = lists
+    ranker = make(**TINY, warm_start=True).fit(X, y, groups=groups)
+    before = ranker.predict(X, groups)
+    kept = ranker.get_params()
+    ranker.set_params(**params)
+    with pytest.raises(ValueError, match=f"other values than {next(iter(params))}="):
+        getattr(ranker, method)(X, y, groups=groups)
+    np.testing.assert_array_equal(ranker.predict(X, groups), before)
+    ranker.set_params(**kept)
+    getattr(ranker, method)(X, y, groups=groups)
+    assert clone(ranker).set_params(**params).fit(X, y, groups=groups)
 
 
 def test_partial_fit_learns_epoch_by_epoch(lists):
