@@ -60,7 +60,10 @@ def to_onnx(ranker, path):
       `predict_item_value` does, if the ranker has listwide heads.
 
     The metadata entries, all JSON, are ``categories`` (list of categories by column),
-    ``feature_names``, ``levels``, ``item_levels`` and ``version`` of this package.
+    ``feature_names``, ``levels``, ``item_levels``, ``allow_nan`` (whether numbers may
+    be missing), ``needs_groups`` (whether `predict` refuses rows without list ids) and
+    ``version`` of this package. The graph itself checks nothing: it takes NaN for 0
+    where ``allow_nan`` is false.
 
     Parameters
     ----------
@@ -441,7 +444,7 @@ def _quiet():
 
 
 def _metadata_of(ranker):
-    """What a client has to know about the columns."""
+    """What a client has to know about the columns, and what it may not leave out."""
     names = getattr(ranker, "feature_names_in_", None)
     columns = ranker._model.columns
     known = zip(columns.categorical.tolist(), columns.categories.known, strict=True)
@@ -451,6 +454,8 @@ def _metadata_of(ranker):
         "feature_names": None if names is None else names.tolist(),
         "levels": ranker._model.levels.values.tolist(),
         "item_levels": ranker._model.item_levels.values.tolist(),
+        "allow_nan": columns.quantiles,
+        "needs_groups": ranker._needs_groups and ranker.fitted_with_groups_,
         "version": __version__,
     }
 

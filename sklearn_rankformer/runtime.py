@@ -8,7 +8,7 @@ starts fast, as torch is never imported.
 
 >>> from sklearn_rankformer.runtime import OnnxRanker
 >>> ranker = OnnxRanker("ranker.onnx")  # doctest: +SKIP
->>> ranker.predict_all(frame).list_value.value  # doctest: +SKIP
+>>> ranker.predict_all(frame, groups).list_value.value  # doctest: +SKIP
 """
 
 import json
@@ -82,13 +82,14 @@ class OnnxRanker:
         self._session = _open(path, n_threads)
         self._outputs = [output.name for output in self._session.get_outputs()]
         texts = self._session.get_modelmeta().custom_metadata_map
-        if "item_levels" not in texts:
+        if "needs_groups" not in texts:
             raise ValueError(
                 f"{path} does not say what its columns are. Write it by "
-                f"sklearn_rankformer.export.to_onnx."
+                f"sklearn_rankformer.export.to_onnx of this version."
             )
-        names, categories = (
-            json.loads(texts[key]) for key in ("feature_names", "categories")
+        names, categories, self._allow_nan, self._needs_groups = (
+            json.loads(texts[key])
+            for key in ("feature_names", "categories", "allow_nan", "needs_groups")
         )
         self.feature_names_in_ = (
             None if names is None else np.array(names, dtype=object)
@@ -117,7 +118,8 @@ class OnnxRanker:
         Raises
         ------
         TypeError, ValueError
-            If a column is missing, or holds what it did not in `fit`.
+            If a column is missing, or holds what it did not in `fit`; if a number is
+            missing and the ranker was fitted with ``input_transform=None``.
         """
         return self._encode(as_table(X))
 
@@ -129,7 +131,8 @@ class OnnxRanker:
         X : array-like or frame of shape (n_rows, n_features)
             Features, as in `encode`.
         groups : array-like of shape (n_rows,), default=None
-            List id of each row, in any order. None takes all rows for one list.
+            List id of each row, in any order. None is refused where the ranker itself
+            would refuse it.
 
         Returns
         -------
@@ -147,7 +150,8 @@ class OnnxRanker:
         X : array-like or frame of shape (n_rows, n_features)
             Features, as in `encode`.
         groups : array-like of shape (n_rows,), default=None
-            List id of each row, in any order. None takes all rows for one list.
+            List id of each row, in any order. None is refused where the ranker itself
+            would refuse it.
 
         Returns
         -------
@@ -178,7 +182,7 @@ class OnnxRanker:
         with reading("X"):
             X = self._choose_columns(X)
             owner = type(self).__name__
-            numbers = self._categories.encode(X, allow_nan=True, owner=owner)
+            numbers = self._categories.encode(X, allow_nan=self._allow_nan, owner=owner)
             # A request may be an array of its own, which is not to be changed.
             numbers = np.array(numbers, dtype=np.float32)
         # The graph counts categories from 0.
@@ -208,6 +212,12 @@ class OnnxRanker:
         """The lists, and the graph's outputs in the order of rows or lists."""
         X, ids = resolve_groups(as_table(X), groups)
         X = self._encode(X)
+        if ids is None and self._needs_groups:
+            raise ValueError(
+                "The ranker was fitted with groups, and an item's score depends on its "
+                "list. Pass groups=... with one list id per row, or "
+                "groups=np.zeros(len(X)) to rank all rows as one list."
+            )
         lists = lists_of(ids, len(X))
         found: dict[str, np.ndarray] = {}
         for batch in cut_batches(lists.lengths, lists.lengths, BATCH_ITEMS):

@@ -91,14 +91,18 @@ def test_raw_categories_of_a_json_request_need_no_encoding(both):
         {"size": "6", "age": 0.5, "kind": "never seen", "price": 2.0, "id": "c"},
     ]
     frame = pd.DataFrame(items)
+    one_list = np.zeros(3)
     encoded = runs.encode(frame)
     np.testing.assert_array_equal(encoded[:, 1], [0, -1, -1])
     np.testing.assert_array_equal(encoded[:, 3], [1, 0, -1])
-    expected = ranker.predict(frame[list(ranker.feature_names_in_)], np.zeros(3))
-    np.testing.assert_allclose(runs.predict(frame), expected, atol=TOLERANCE)
+    expected = ranker.predict(frame[list(ranker.feature_names_in_)], one_list)
+    found = runs.predict(frame, one_list)
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE)
     polars = pytest.importorskip("polars").DataFrame(items[:2])
     np.testing.assert_allclose(
-        runs.predict(polars), runs.predict(frame[:2]), atol=TOLERANCE
+        runs.predict(polars, one_list[:2]),
+        runs.predict(frame[:2], one_list[:2]),
+        atol=TOLERANCE,
     )
 
 
@@ -124,6 +128,31 @@ def test_a_ranker_without_listwide_heads_only_scores(tmp_path):
     with pytest.raises(AttributeError) as caught:
         runs.predict_all(X)
     assert "listwide heads" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("make", [rankformer, mlp])
+@pytest.mark.parametrize("transform", ["quantile", None])
+@pytest.mark.parametrize("with_groups", [True, False])
+@pytest.mark.filterwarnings("ignore::sklearn_rankformer.MissingGroupsWarning")
+def test_what_the_ranker_refuses_its_file_refuses(
+    make, transform, with_groups, tmp_path
+):
+    X, y, groups = float32_lists()
+    X = np.nan_to_num(X)
+    ranker = make(input_transform=transform)
+    ranker.fit(X, y, groups=groups if with_groups else None)
+    to_onnx(ranker, tmp_path / "ranker.onnx")
+    runs = OnnxRanker(tmp_path / "ranker.onnx")
+    gaps = np.where(np.arange(X.size).reshape(X.shape) % 7, X, np.nan)
+    for request in ((X, groups), (X,), (gaps, groups)):
+        try:
+            expected = ranker.predict(*request)
+        except ValueError as error:
+            word = "NaN" if "NaN" in str(error) else "Pass groups="
+            with pytest.raises(ValueError, match=word):
+                runs.predict(*request)
+        else:
+            np.testing.assert_allclose(runs.predict(*request), expected, atol=TOLERANCE)
 
 
 def test_bad_requests_are_refused_by_name(both):

@@ -109,10 +109,11 @@ class App:
 
     def rank(self, frame):
         """Scores and values from one pass."""
+        one_list = np.zeros(len(frame), int)
         if not hasattr(self.ranker, "predict_all"):
-            scores, answer = self.ranker.predict(frame), {}
+            scores, answer = self.ranker.predict(frame, one_list), {}
         else:
-            result = self.ranker.predict_all(frame)
+            result = self.ranker.predict_all(frame, one_list)
             scores = result.scores
             answer = {
                 "list_value": float(result.list_value.value[0]),
