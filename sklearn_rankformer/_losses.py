@@ -177,18 +177,26 @@ def pick_loss(loss: str | ItemLoss) -> ItemLoss:
     Raises
     ------
     ValueError
-        When called, if the user's loss does not return one loss per list.
+        When called, if the user's loss does not return one loss per list as a tensor
+        through which gradients flow back to the scores.
     """
     if isinstance(loss, str):
         return LOSSES[loss]
 
     def checked(scores: Tensor, gains: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
         per_list = loss(scores, gains, mask, weights)
-        if getattr(per_list, "shape", None) != scores.shape[:1]:
-            got = getattr(per_list, "shape", None) or type(per_list).__name__
+        is_tensor = isinstance(per_list, Tensor)
+        if not is_tensor or per_list.shape != scores.shape[:1]:
+            got = tuple(per_list.shape) if is_tensor else type(per_list).__name__
             raise ValueError(
                 f"loss must return one loss per list, a tensor of shape "
                 f"({len(scores)},), got {got}."
+            )
+        if scores.requires_grad and not per_list.requires_grad:
+            raise ValueError(
+                "loss returned a tensor without a gradient, which teaches nothing. "
+                "Compute it from scores by operations of torch, without detach() and "
+                "NumPy."
             )
         return per_list
 

@@ -425,6 +425,14 @@ def one_number(scores, gains, mask, weights):
     return scores.sum()
 
 
+def detached(scores, gains, mask, weights):
+    return ((scores - gains) ** 2 * mask * weights).sum(-1).detach()
+
+
+def of_numpy(*tensors):
+    return detached(*tensors).numpy()
+
+
 def not_a_number(scores, gains, mask, weights):
     return (scores * np.nan).sum(-1)
 
@@ -449,6 +457,8 @@ MEANING_CASES = [
     ),
     ("loss of nothing", {"loss": nothing}, ValueError, "one loss per list.*None"),
     ("loss of one number", {"loss": one_number}, ValueError, "one loss per list"),
+    ("loss of NumPy", {"loss": of_numpy}, ValueError, "a tensor of .* got ndarray"),
+    ("loss detached", {"loss": detached}, ValueError, "without a gradient"),
     ("loss of NaN", {"loss": not_a_number}, ValueError, "diverged"),
     ("no callbacks", {"callbacks": [1]}, TypeError, "callbacks"),
     ("classes of callbacks", {"callbacks": [dict]}, TypeError, "callbacks"),
