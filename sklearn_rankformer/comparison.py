@@ -20,6 +20,7 @@ all differences that the same test would not refuse.
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from inspect import signature
 
 import numpy as np
 from sklearn import config_context
@@ -27,7 +28,7 @@ from sklearn.utils import Bunch, _safe_indexing, check_random_state, indexable
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
 
-from ._checks import check_count, check_real, check_weights, plain_array
+from ._checks import check_count, check_numbers, check_real, check_weights, plain_array
 from ._figures import axes_or_new
 from ._frames import results_frame
 from ._groups import check_groups
@@ -35,8 +36,9 @@ from ._lists import Lists, split_lists
 from ._models import predict_scores
 from .adapters import as_ranker, fit_ranker, stops_on_lists
 from .calibration import segment_codes, segment_of_lists
+from .metrics import expected_reciprocal_rank
 from .model_selection import ListKFold, check_group_cv, train_test_split
-from .scoring import RankingScorer, get_scorer
+from .scoring import RankingScorer, get_scorer, make_ranking_scorer, name_of
 
 __all__ = [
     "ComparisonDisplay",
@@ -237,7 +239,9 @@ def compare_rankers(
         None takes ``ListKFold(5, random_state=random_state)``. A splitter that cuts
         lists is refused. The value of a list that is tested more than once is the mean.
     metrics : str, RankingScorer, or list of these, default="ndcg@10"
-        Names that `get_scorer` knows, or scorers from `make_ranking_scorer`.
+        Names that `get_scorer` knows, or scorers from `make_ranking_scorer`, whose
+        metric must take ``reduction="none"``. ERR takes the largest of all labels for
+        the top of the scale, unless the scorer names one.
     reference : str or None, default=None
         Ranker that the others are compared with; None takes the first.
     sample_weight : array-like of shape (n_rows,), default=None
@@ -300,6 +304,7 @@ def compare_rankers(
     if cv is None:
         cv = ListKFold(5, random_state=rng.randint(2**31))
     data = _Data(X, y, groups, weight, lists)
+    scorers = {name: _on_one_scale(one, y) for name, one in scorers.items()}
     splits = _splits(check_group_cv(cv, X, y, groups), data, validation_fraction, rng)
     run = delayed(partial(_fit_and_score, data=data, scorers=scorers))
     # Settings travel with each task, also to other processes.
@@ -359,6 +364,9 @@ def _check_rankers(rankers):
             f"{{'ours': RankFormerRanker(), 'theirs': RankerAdapter(LGBMRanker())}}; "
             f"got {rankers!r}."
         )
+    wrong = [name for name in rankers if not isinstance(name, str)]
+    if wrong:
+        raise TypeError(f"rankers must be named by text, got the name {wrong[0]!r}.")
 
 
 def _check_reference(reference, names):
@@ -374,18 +382,50 @@ def _check_reference(reference, names):
 
 def _check_metrics(metrics):
     """Scorers by name."""
-    single = isinstance(metrics, str | RankingScorer)
-    scorers = [
-        one if isinstance(one, RankingScorer) else get_scorer(one)
-        for one in ([metrics] if single else metrics)
-    ]
-    named = {one.name or one.metric.__name__: one for one in scorers}
+    kinds = str | RankingScorer
+    given = [metrics] if isinstance(metrics, kinds) else metrics
+    if not isinstance(given, list | tuple) or not all(
+        isinstance(one, kinds) for one in given
+    ):
+        raise TypeError(
+            f"metrics must be a name such as 'ndcg@10', a scorer from "
+            f"make_ranking_scorer, or a list of these, got {metrics!r}."
+        )
+    scorers = [get_scorer(one) if isinstance(one, str) else one for one in given]
+    for one in scorers:
+        _check_metric_of_lists(one)
+    named = {one.name or name_of(one.metric): one for one in scorers}
     if not named or len(named) < len(scorers):
         raise ValueError(
             f"metrics must be one or more of different names, got {metrics!r}. Name "
             f"scorers by make_ranking_scorer(..., name=...)."
         )
     return named
+
+
+def _check_metric_of_lists(scorer):
+    try:
+        options = {**scorer.kwargs, "reduction": "none"}
+        signature(scorer.metric).bind("y_true", "y_score", "groups", **options)
+    except TypeError as error:
+        raise TypeError(_no_metric_of_lists(scorer)) from error
+
+
+def _no_metric_of_lists(scorer):
+    return (
+        f"Lists are compared one by one, which the metric {name_of(scorer.metric)} "
+        f"does not support: it must take reduction='none' and return a Bunch with "
+        f"groups and value, one value per list, as ndcg_score does."
+    )
+
+
+def _on_one_scale(scorer, y):
+    """The scorer, with the top label of all folds where it would take that of one."""
+    takes_top = scorer.metric is expected_reciprocal_rank
+    if not takes_top or scorer.kwargs.get("max_label") is not None:
+        return scorer
+    options = {**scorer.kwargs, "max_label": float(check_numbers(y, "y").max())}
+    return make_ranking_scorer(scorer.metric, name=scorer.name, **options)
 
 
 def _splits(cv, data, validation_fraction, rng):
@@ -418,6 +458,8 @@ def _fit_and_score(ranker, split, *, data, scorers):
     values = {}
     for name, scorer in scorers.items():
         found = scorer.metric(y_test, scores, codes, reduction="none", **scorer.kwargs)
+        if not (hasattr(found, "groups") and hasattr(found, "value")):
+            raise TypeError(_no_metric_of_lists(scorer))
         values[name] = np.full(data.lists.n_lists, np.nan)
         values[name][found.groups] = found.value
     return Bunch(per_list=values, seconds=(fitted - start, end - fitted))

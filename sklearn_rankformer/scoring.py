@@ -52,6 +52,12 @@ def get_scorer(name):
     ValueError
         If no metric has this name, or the metric has no cut-off.
 
+    Notes
+    -----
+    In a search or a cross-validation ``"err"`` takes the largest label of each fold for
+    the top of the scale, so that folds without the best label count more. Name the top:
+    ``make_ranking_scorer(expected_reciprocal_rank, max_label=4)``.
+
     Examples
     --------
     >>> from sklearn_rankformer.scoring import get_scorer
@@ -145,6 +151,22 @@ def make_ranking_scorer(metric, *, name=None, check_lists=True, **kwargs):
     return RankingScorer(metric, name, kwargs, check_lists=check_lists)
 
 
+def name_of(metric):
+    """Return the name of a metric, such as of a function.
+
+    Parameters
+    ----------
+    metric : callable
+        Any.
+
+    Returns
+    -------
+    name : str
+        Of a callable without a name what Python shows.
+    """
+    return getattr(metric, "__name__", repr(metric))
+
+
 class RankingScorer:
     """Scorer that knows about lists; made by `make_ranking_scorer` or `get_scorer`.
 
@@ -175,9 +197,8 @@ class RankingScorer:
         arguments = {"name": self.name} if self.name else {}
         arguments |= {} if self.check_lists else {"check_lists": False}
         arguments |= self.kwargs
-        metric = getattr(self.metric, "__name__", repr(self.metric))
         given = "".join(f", {key}={value!r}" for key, value in arguments.items())
-        return f"make_ranking_scorer({metric}{given})"
+        return f"make_ranking_scorer({name_of(self.metric)}{given})"
 
     def __call__(self, estimator, X, y, groups=None, sample_weight=None):
         """Score the estimator's ranking of X.
@@ -257,7 +278,7 @@ class RankingScorer:
         if group_column_of(model) is not None:
             return model.get_groups(X)
         raise ValueError(
-            f"{self.name or self.metric.__name__} got no groups, so it cannot tell one "
+            f"{self.name or name_of(self.metric)} got no groups, so it cannot tell one "
             f"list from another. Call sklearn.set_config(enable_metadata_routing=True) "
             f"and pass groups, as in search.fit(X, y, groups=groups) or "
             f"cross_validate(..., params={{'groups': groups}}); or keep the list ids "

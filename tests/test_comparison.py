@@ -1,5 +1,6 @@
 """Rankers compared list by list: the same folds, honest intervals, nothing lost."""
 
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import Ridge
+from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, GroupShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -22,7 +24,11 @@ from sklearn_rankformer.comparison import (
     compare_rankers,
     paired_interval,
 )
-from sklearn_rankformer.metrics import mean_reciprocal_rank, ndcg_score
+from sklearn_rankformer.metrics import (
+    expected_reciprocal_rank,
+    mean_reciprocal_rank,
+    ndcg_score,
+)
 from sklearn_rankformer.model_selection import ListKFold
 from sklearn_rankformer.scoring import make_ranking_scorer
 
@@ -394,6 +400,46 @@ def test_rankers_of_equal_recall_are_equal_where_one_ties_all_items():
         assert (row.low, row.high, row.p_value, row.ties) == (0, 0, 1, 40)
 
 
+@pytest.mark.parametrize("cut", [None, 3])
+def test_err_of_all_folds_is_on_one_scale(cut, lists):
+    X, y, groups = lists
+    y = (y > 0).astype(int)
+    y[groups == groups[0]] = np.arange((groups == groups[0]).sum()) % 2 * 4
+    rankers = {"a": RankerAdapter(Ridge()), "b": DummyRegressor()}
+    name = "err" if cut is None else f"err@{cut}"
+    found = compare_rankers(rankers, X, y, groups, cv=CV, metrics=name).values[name]
+    options = {"k": cut, "max_label": 4}
+    expected = by_hand(rankers["a"], X, y, groups, expected_reciprocal_rank, **options)
+    np.testing.assert_allclose(found["a"], expected)
+    wider = make_ranking_scorer(expected_reciprocal_rank, name="err", max_label=5)
+    found = compare_rankers(rankers, X, y, groups, cv=CV, metrics=wider).values["err"]
+    expected = by_hand(
+        rankers["a"], X, y, groups, expected_reciprocal_rank, max_label=5
+    )
+    np.testing.assert_allclose(found["a"], expected)
+
+
+def mean_alone(y_true, y_score, groups):
+    return 0.5
+
+
+def takes_anything(y_true, y_score, groups, **options):
+    return 0.5
+
+
+def of_lists(y_true, y_score, groups, *, reduction="mean"):
+    return ndcg_score(y_true, y_score, groups, k=2, reduction=reduction)
+
+
+def test_metric_of_the_users_counts_if_it_gives_one_value_per_list(lists):
+    rankers = {"a": Ridge(), "b": DummyRegressor()}
+    scorers = [make_ranking_scorer(of_lists), make_ranking_scorer(partial(of_lists))]
+    result = compare_rankers(rankers, *lists, cv=CV, metrics=[*scorers, "ndcg@2"])
+    own, unnamed, ours = result.values.values()
+    np.testing.assert_array_equal(own["a"], ours["a"])
+    np.testing.assert_array_equal(unnamed["a"], ours["a"])
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -403,6 +449,25 @@ def test_rankers_of_equal_recall_are_equal_where_one_ties_all_items():
         ({"metrics": "ncdg"}, ValueError, "Did you mean 'ndcg'"),
         ({"metrics": ["mrr", "mrr"]}, ValueError, "of different names"),
         ({"metrics": []}, ValueError, "one or more"),
+        ({"metrics": None}, TypeError, "metrics must be a name such as"),
+        ({"metrics": 5}, TypeError, "metrics must be a name such as .* got 5"),
+        ({"metrics": [ndcg_score]}, TypeError, "a scorer from make_ranking_scorer"),
+        ({"metrics": make_scorer(ndcg_score)}, TypeError, "a scorer from make_rank"),
+        (
+            {"metrics": make_ranking_scorer(mean_alone)},
+            TypeError,
+            "metric mean_alone does not support: it must take reduction='none'",
+        ),
+        (
+            {"metrics": make_ranking_scorer(takes_anything)},
+            TypeError,
+            "metric takes_anything does not support: .* return a Bunch",
+        ),
+        (
+            {"rankers": {1: Ridge(), "b": Ridge()}},
+            TypeError,
+            "must be named by text, got the name 1",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(options, error, message, lists):
