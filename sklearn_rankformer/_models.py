@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn import get_config
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -267,8 +268,53 @@ def group_column_of(estimator: Any) -> int | str | None:
     group_column : int, str or None
         None if there is no such ranker, or it takes ids from no column.
     """
+    ranker = ranker_of(estimator)
+    return None if ranker is None else ranker.group_column
+
+
+def ranker_of(estimator: Any) -> Any:
+    """Return the ranker at the bottom, also that of a `TransformedTargetRegressor`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A ranker, or a pipeline or search that may end in one.
+
+    Returns
+    -------
+    ranker : RankerMixin or None
+        None if there is none. It sees the X that the model at the bottom sees.
+    """
     model = unwrap(estimator)[1]
-    return model.group_column if isinstance(model, RankerMixin) else None
+    if isinstance(model, TransformedTargetRegressor):
+        model = getattr(model, "regressor_", model.regressor)
+    return model if isinstance(model, RankerMixin) else None
+
+
+def check_estimator_given(estimator: Any, name: str) -> None:
+    """Refuse what is no estimator, such as the class of one.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What the caller gave.
+    name : str
+        How the error message calls it.
+
+    Raises
+    ------
+    TypeError
+        If it has no ``fit`` and ``predict``, or is a class.
+    """
+    if isinstance(estimator, type):
+        raise TypeError(
+            f"{name} is the class {estimator.__name__}. Give an instance, such as "
+            f"{estimator.__name__}()."
+        )
+    if not (hasattr(estimator, "fit") and hasattr(estimator, "predict")):
+        raise TypeError(
+            f"{name} must be an estimator with fit and predict, got {estimator!r}."
+        )
 
 
 def learns_from_lists(estimator: Any) -> bool:

@@ -53,6 +53,7 @@ from ._groups import refuse_list_sizes, resolve_groups, resolve_other_rows
 from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
 from ._models import (
+    check_estimator_given,
     check_features,
     fresh,
     groups_for,
@@ -255,6 +256,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         return copied
 
     def _check_estimator(self):
+        check_estimator_given(self.estimator, "estimator")
         if is_classifier(self.estimator):
             raise TypeError(
                 f"estimator={self.estimator!r} predicts classes, which cannot be "

@@ -33,7 +33,7 @@ from ._figures import axes_or_new
 from ._frames import results_frame
 from ._groups import check_groups
 from ._lists import Lists, split_lists
-from ._models import predict_scores
+from ._models import check_estimator_given, predict_scores
 from .adapters import as_ranker, fit_ranker, stops_on_lists
 from .calibration import segment_codes, segment_of_lists
 from .metrics import expected_reciprocal_rank
@@ -367,6 +367,8 @@ def _check_rankers(rankers):
     wrong = [name for name in rankers if not isinstance(name, str)]
     if wrong:
         raise TypeError(f"rankers must be named by text, got the name {wrong[0]!r}.")
+    for name, ranker in rankers.items():
+        check_estimator_given(ranker, f"The ranker {name!r}")
 
 
 def _check_reference(reference, names):

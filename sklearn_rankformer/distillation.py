@@ -34,6 +34,7 @@ from ._groups import refuse_list_sizes, resolve_groups, resolve_other_rows
 from ._lists import Lists, digest_lists, lists_of, one_list
 from ._mixin import RankerMixin
 from ._models import (
+    check_estimator_given,
     check_features,
     group_column_of,
     is_library_ranker,
@@ -269,6 +270,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
     def _check_members(self, y, sample_weight):
         for role in ("teacher", "student"):
             member = getattr(self, role)
+            check_estimator_given(member, role)
             column = group_column_of(member)
             if column is not None:
                 raise ValueError(

@@ -42,6 +42,7 @@ from ._groups import refuse_list_sizes, resolve_groups, resolve_other_rows
 from ._lists import digest_lists, lists_of, one_list, split_lists
 from ._mixin import RankerMixin
 from ._models import (
+    check_estimator_given,
     check_features,
     group_column_of,
     model_and_its_input,
@@ -55,6 +56,8 @@ from .preprocessing import WithinListScaler, rank_in_lists, standardize_in_lists
 
 # Scores of a list that differ by less are equal but for the rounding of float32.
 _ROUNDING = 1e-6
+# Parts of the lists that a stack holds out in turn.
+_N_FOLDS = 5
 
 
 def _has_list_value(ensemble):
@@ -292,17 +295,20 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
             )
         self._validate_names([name for name, _ in given])
         for name, member in given:
-            if isinstance(member, str) and member != "drop":
-                raise ValueError(
-                    f"The member {name!r} is {member!r}. Give an estimator, or 'drop' "
-                    f"to leave it out."
-                )
+            if isinstance(member, str):
+                if member != "drop":
+                    raise ValueError(
+                        f"The member {name!r} is {member!r}. Give an estimator, or "
+                        f"'drop' to leave it out."
+                    )
+                continue
+            check_estimator_given(member, f"The member {name!r}")
             self._refuse_column(name, member)
         if not self._kept():
             raise ValueError("All members are dropped. Keep at least one.")
 
     def _refuse_column(self, name, member):
-        column = None if isinstance(member, str) else group_column_of(member)
+        column = group_column_of(member)
         if column is not None:
             raise ValueError(
                 f"The member {name!r} has group_column={column!r}, but it never sees "
@@ -578,6 +584,7 @@ class StackingRanker(_RankerEnsemble):
                     "MLPRanker()."
                 )
         else:
+            check_estimator_given(self.final_estimator, "final_estimator")
             self._refuse_column("final_estimator", self.final_estimator)
 
     def _go_without_groups(self):
@@ -608,7 +615,15 @@ class StackingRanker(_RankerEnsemble):
 
     def _held_out_scores(self, X, y, groups, weight, val):
         """Scores by members that were not fitted on the list: (n_rows, n_members)."""
-        cv = ListKFold(5, shuffle=False) if self.cv is None else self.cv
+        cv, n_lists = self.cv, split_lists(groups).n_lists
+        if cv is None:
+            cv = ListKFold(_N_FOLDS, shuffle=False)
+            if n_lists < _N_FOLDS:
+                raise ValueError(
+                    f"cv=None splits the lists into {_N_FOLDS} parts, and there are "
+                    f"only {n_lists}. Give more lists, or fewer parts such as "
+                    f"cv=ListKFold({max(n_lists, 2)})."
+                )
         splits = list(check_group_cv(cv, X, y, groups).split(X, y, groups))
         tests = np.concatenate([test for _, test in splits])
         if not np.array_equal(np.sort(tests), np.arange(len(y))):

@@ -28,7 +28,13 @@ import numpy as np
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ._attributions import explain_list
-from ._checks import check_count, check_labels, check_length, check_option
+from ._checks import (
+    check_count,
+    check_labels,
+    check_length,
+    check_option,
+    check_real,
+)
 from ._explanations import (
     attention_maps,
     explain_pair,
@@ -583,6 +589,7 @@ class ItemValueDisplay(_ReliabilityDisplay):  # numpydoc ignore=PR02
         display : ItemValueDisplay
             The display, drawn.
         """
+        min_label = check_real(min_label, "min_label", None)
         value = ranker.predict_item_value(X, groups=groups)
         y = check_labels(y)
         check_length(y, "y", _num_samples(X))
@@ -884,6 +891,7 @@ class ListExplanationDisplay:
 
 def _list_outcomes(ranker, X, y, groups, min_label):
     """Whether each list is good, the predicted chance of that, and the lists."""
+    min_label = check_real(min_label, "min_label", None)
     value = ranker.predict_list_value(X, groups=groups)
     y = check_labels(y)
     check_length(y, "y", _num_samples(X))

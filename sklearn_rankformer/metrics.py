@@ -37,6 +37,7 @@ from ._checks import (
     check_max_label,
     check_numbers,
     check_option,
+    check_real,
     refuse_empty,
     refuse_negative,
 )
@@ -541,7 +542,7 @@ def _exponential(labels: np.ndarray) -> np.ndarray:
 
 
 def _relevant(labels: np.ndarray, min_label) -> np.ndarray:
-    if not min_label > 0:
+    if not check_real(min_label, "min_label", None) > 0:
         raise ValueError(
             f"min_label must be above 0, got {min_label!r}: the label 0 means 'not "
             f"relevant'."

@@ -27,7 +27,12 @@ from sklearn.utils.metadata_routing import UNCHANGED, MetadataRequest
 
 from ._groups import check_groups
 from ._mixin import RankerMixin, warn_cut_lists
-from ._models import group_column_of, model_and_its_input, predict_with_groups
+from ._models import (
+    group_column_of,
+    model_and_its_input,
+    predict_with_groups,
+    ranker_of,
+)
 from .metrics import METRICS
 
 __all__ = ["RankingScorer", "get_scorer", "get_scorer_names", "make_ranking_scorer"]
@@ -276,7 +281,7 @@ class RankingScorer:
 
     def _groups_in(self, model, X):
         if group_column_of(model) is not None:
-            return model.get_groups(X)
+            return ranker_of(model).get_groups(X)
         raise ValueError(
             f"{self.name or name_of(self.metric)} got no groups, so it cannot tell one "
             f"list from another. Call sklearn.set_config(enable_metadata_routing=True) "

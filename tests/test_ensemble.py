@@ -622,12 +622,23 @@ def test_pipeline_hands_ids_and_weights_on(kind, lists, routing):
             ValueError,
             "'final_estimator' has group_column",
         ),
+        (VotingRanker([("a", Ridge)]), TypeError, r"'a' is the class Ridge.*Ridge\(\)"),
+        (VotingRanker([("a", None)]), TypeError, "'a' must be an estimator .* None"),
+        (StackingRanker(TWO, Ridge), TypeError, "final_estimator is the class Ridge"),
     ],
 )
 def test_what_cannot_be_an_ensemble_is_named(ranker, error, message, lists):
     X, y, groups = lists
     with pytest.raises(error, match=message):
         ranker.fit(X, y, groups=groups)
+
+
+def test_too_few_lists_for_the_folds_of_a_stack_name_its_cv(lists):
+    X, y, groups = lists
+    X, y, groups = X[groups < 3], y[groups < 3], groups[groups < 3]
+    with pytest.raises(ValueError, match=r"only 3\. .* such as cv=ListKFold\(3\)"):
+        StackingRanker(TWO).fit(X, y, groups)
+    assert StackingRanker(TWO, cv=ListKFold(3)).fit(X, y, groups)
 
 
 def test_infinite_scores_are_refused(lists):

@@ -378,6 +378,13 @@ def test_bad_option_raises(name, option, message):
         METRICS[name]([0, 1], [1, 0], [0, 0], **option)
 
 
+@pytest.mark.parametrize("min_label", [None, "1", [1], np.nan, np.inf])
+@pytest.mark.parametrize("name", ["map", "mrr", "precision", "recall"])
+def test_a_lowest_label_that_is_no_number_is_named(name, min_label):
+    with pytest.raises((TypeError, ValueError), match="min_label must be"):
+        METRICS[name]([0, 1], [1, 0], [0, 0], min_label=min_label)
+
+
 @pytest.mark.parametrize("values", [["a", "b"], [1j, 2], [object(), 1]])
 @pytest.mark.parametrize("argument", ["y_true", "y_score", "sample_weight"])
 def test_what_is_not_a_number_raises_and_names_the_argument(argument, values):

@@ -12,7 +12,12 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_rankformer import RankerAdapter, RankerMixin, WithinListScaler
+from sklearn_rankformer import (
+    DistilledRanker,
+    RankerAdapter,
+    RankerMixin,
+    WithinListScaler,
+)
 from sklearn_rankformer._models import (
     fresh,
     group_column_of,
@@ -25,6 +30,7 @@ from sklearn_rankformer._models import (
     takes_groups,
     unwrap,
 )
+from sklearn_rankformer.comparison import compare_rankers
 
 RANKERS = ["lightgbm.LGBMRanker", "xgboost.XGBRanker", "catboost.CatBoostRanker"]
 
@@ -212,6 +218,21 @@ def test_a_ranker_inside_is_refused_until_routing_reaches_it(routing):
         pytest.raises(TypeError, match=r"ids from the RankerAdapter.*enable_metadata"),
     ):
         refuse_hidden_ranker(pipeline)
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        lambda *data: RankerAdapter(Ridge).fit(*data),
+        lambda *data: DistilledRanker(Ridge, Ridge()).fit(*data),
+        lambda *data: DistilledRanker(Ridge(), Ridge).fit(*data),
+        lambda *data: compare_rankers({"a": Ridge, "b": Ridge()}, *data),
+    ],
+)
+def test_a_class_in_place_of_an_estimator_is_named(fit):
+    data = [[0.0], [1.0]], [0, 1], [0, 0]
+    with pytest.raises(TypeError, match=r"the class Ridge\. Give an instance"):
+        fit(*data)
 
 
 def test_a_transformer_inside_is_refused_until_routing_reaches_it(routing):

@@ -250,6 +250,15 @@ def test_group_column_works_unrouted(data):
     assert drop.importances_mean[0] > 0.05
 
 
+def test_group_column_is_found_below_a_transformed_target(data):
+    X, y, _ = data
+    ranker = ListCentred(group_column=1)
+    wrapped = TransformedTargetRegressor(ranker, func=np.log1p, inverse_func=np.expm1)
+    scorer = get_scorer("ndcg")
+    expected = scorer(ranker.fit(X, y), X, y)
+    assert scorer(wrapped.fit(X, y), X, y) == pytest.approx(expected)
+
+
 def test_group_column_through_nested_pipelines(data):
     X, y, _ = data
     inner = make_pipeline(FunctionTransformer(), ListCentred(group_column=1))
