@@ -78,7 +78,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
     estimator : LGBMRanker, XGBRanker, CatBoostRanker or any regressor
         What is fitted, as a clone. Regressors learn the labels row by row, without
         regard to lists. An estimator whose own ``fit`` takes ``groups`` is given them.
-        One that would keep list ids from a ranker inside it is refused.
+        One that would keep list ids from what learns from lists inside it is refused.
     early_stopping_rounds : int, default=None
         Stop a ranker once this many rounds have brought no better validation metric
         (LightGBM: NDCG@10; the others: the metric they are set to). It needs
