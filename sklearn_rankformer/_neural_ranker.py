@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback
 
-from ._auto import auto_batch_items, auto_dropout
+from ._auto import auto_batch_items, auto_dropout, longer_steps
 from ._categories import Categories, find_categories, odd_columns
 from ._checks import check_labels, check_length, check_weights, warn_no_order
 from ._columns import Columns, learn_columns
@@ -404,18 +404,19 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         device = pick_device(self.device)
         # One draw: a generator given as random_state moves on from fit to fit.
         seed = check_random_state(self.random_state).randint(2**31 - 1)
+        items, rate = self.batch_items, self.learning_rate
+        if items == "auto":
+            n_rows = rows.peers.total(len(rows.y))
+            items = auto_batch_items(n_rows, everyone().n)
+            rate *= longer_steps(items)
         return TrainingConfig(
             loss=pick_loss(self.loss),
             gain=self.gain,
             listwide_weight=0.0,
-            learning_rate=self.learning_rate,
+            learning_rate=rate,
             weight_decay=self.weight_decay,
             max_epochs=self.max_epochs,
-            batch_items=(
-                auto_batch_items(rows.peers.total(len(rows.y)), everyone().n)
-                if self.batch_items == "auto"
-                else int(self.batch_items)
-            ),
+            batch_items=int(items),
             validation_fraction=self.validation_fraction,
             n_iter_no_change=self.n_iter_no_change,
             calibration_folds=None,
