@@ -39,7 +39,8 @@ def test_more_processes_take_larger_batches_while_an_epoch_has_enough(n, n_proce
 
 
 def test_steps_grow_with_the_root_of_batches_that_processes_share():
-    assert [longer_steps(n) for n in (512, 1024, 4096)] == [1, 1, 2]
+    assert [longer_steps(n) for n in (512, 1024, 4096, 65_536)] == [1, 1, 2, 2]
+    assert longer_steps(2048) == pytest.approx(2**0.5)
 
 
 @both
