@@ -5,8 +5,8 @@ and chooses, the other three train. One metric for all: NDCG@5 and @10, gain
 ``2**label - 1``, tied scores averaged, lists without a positive label left out; the
 mean of the folds' means. Networks are single fits, averaged over seeds. GBDTs are tuned
 over the settings of `_rivals.GRIDS`, the best per fold by its validation lists; on the
-sets of `FEWER_GBDTS`, where that takes hours, LightGBM alone. The difference to the best
-GBDT is paired list by list. Over all sets, the differences of each network to the best
+sets of `FEWER_GBDTS`, where that takes hours, LightGBM alone. The difference to the
+best GBDT is paired list by list. Over all sets, the differences of each network to the best
 tuned GBDT with list features are averaged; models are ranked over the sets with all.
 
     python benchmarks/accuracy.py --quick                        # synthetic, seconds
