@@ -6,8 +6,8 @@ and chooses, the other three train. One metric for all: NDCG@5 and @10, gain
 mean of the folds' means. Networks are single fits, averaged over seeds. GBDTs are tuned
 over the settings of `_rivals.GRIDS`, the best per fold by its validation lists; on the
 sets of `FEWER_GBDTS`, where that takes hours, LightGBM alone. The difference to the
-best GBDT is paired list by list. Over all sets, the differences of each network to the best
-tuned GBDT with list features are averaged; models are ranked over the sets with all.
+best GBDT is paired list by list. Over all sets, the differences of each network to the
+best tuned GBDT with list features are averaged; models are ranked over sets with all.
 
     python benchmarks/accuracy.py --quick                        # synthetic, seconds
     python benchmarks/accuracy.py --data DIR --publish           # the table
