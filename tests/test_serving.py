@@ -226,6 +226,30 @@ def test_a_list_cut_by_two_streams_goes_unnoticed(rows, ranker):
     assert not np.allclose(np.concatenate(parts), whole)
 
 
+@kinds
+def test_list_ids_that_change_their_type_within_a_stream_are_refused(kind):
+    numbers, texts = pd.DataFrame({"qid": [6, 7]}), pd.DataFrame({"qid": ["7", "s8"]})
+    frames = [KINDS[kind](frame) for frame in (numbers, texts)]
+    with pytest.raises(TypeError, match=r"before row 2 .* and text from there"):
+        list(iter_lists(frames, group_column="qid"))
+
+
+def test_times_as_list_ids_in_two_units_are_refused():
+    days = pd.DataFrame({"qid": pd.to_datetime([0, 1], unit="D")})
+    frames = [days.astype(f"datetime64[{unit}]") for unit in ("s", "ns")]
+    with pytest.raises(TypeError, match=r"datetime64\[s\] before row 2"):
+        list(iter_lists(frames, group_column="qid"))
+
+
+def test_list_ids_may_be_whole_numbers_of_any_type():
+    frames = [
+        pd.DataFrame({"qid": np.array(ids, dtype)})
+        for ids, dtype in (([1, 2], "i4"), ([], "O"), ([2, 3], "f8"), ([3, 4], "u1"))
+    ]
+    pieces = iter_lists(frames, group_column="qid", chunk_rows=1)
+    assert [len(piece) for piece in pieces] == [1, 2, 2, 1]
+
+
 @given(st.lists(st.lists(st.integers(0, 40), max_size=12), max_size=12))
 def test_lists_seen_before_are_known_as_by_a_set(parts):
     seen, known = SeenLists(), set()
