@@ -244,7 +244,7 @@ def _refuse_split_lists(
 def _refuse(key: np.uint64, files: list[str], group: str, peers: Peers) -> None:
     found: dict[str, Any] = {}
     for path in files:
-        for batch in read_batches(path, [group]):
+        for batch in read_batches(path, [group], [group]):
             ids = check_groups(batch.column(group).to_pylist(), len(batch))
             for one in ids[id_keys(ids) == key][:1].tolist():
                 found[path] = one

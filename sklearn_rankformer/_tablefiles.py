@@ -23,17 +23,18 @@ class _Format(NamedTuple):
     Attributes
     ----------
     schema : callable
-        ``schema(path)``: pyarrow's schema of the columns.
+        ``schema(path, texts)``: pyarrow's schema of the columns.
     batches : callable
-        ``batches(path, columns)``: iterator of record batches; None reads all columns.
+        ``batches(path, columns, texts)``: iterator of record batches; None reads all
+        columns. `texts` are those that are text where the format has no types.
     n_rows : callable
         ``n_rows(path)``: how many there are, or None where only reading would tell.
     writer : callable
         ``writer(path, schema)``: context manager with ``write_batch``.
     """
 
-    schema: Callable[[str], Any]
-    batches: Callable[[str, list | None], Iterator]
+    schema: Callable[[str, Sequence], Any]
+    batches: Callable[[str, list | None, Sequence], Iterator]
     n_rows: Callable[[str], int | None]
     writer: Callable[[str, Any], Any]
 
@@ -66,7 +67,9 @@ def list_files(source: Any) -> list[str]:
     return files
 
 
-def read_batches(source: Any, columns: Sequence | None = None) -> Iterator:
+def read_batches(
+    source: Any, columns: Sequence | None = None, texts: Sequence = ()
+) -> Iterator:
     """Read files batch by batch.
 
     Parameters
@@ -75,6 +78,9 @@ def read_batches(source: Any, columns: Sequence | None = None) -> Iterator:
         As in `list_files`.
     columns : sequence of str, default=None
         Columns to read; None reads all.
+    texts : sequence of str, default=()
+        Columns to read from CSV as text, letter by letter. The types of others are
+        guessed there: of "007" and "7" the number 7 would be made.
 
     Yields
     ------
@@ -87,12 +93,12 @@ def read_batches(source: Any, columns: Sequence | None = None) -> Iterator:
     """
     for path in list_files(source):
         wanted = None if columns is None else list(columns)
-        schema = _schema(path)
+        schema = _schema(path, texts)
         missing = [name for name in wanted or () if name not in schema.names]
         if missing:
             raise ValueError(f"{path} has no column {', '.join(map(repr, missing))}.")
         with _naming(path):
-            yield from format_of(path).batches(path, wanted)
+            yield from format_of(path).batches(path, wanted, texts)
         # So that a file without rows has columns, too.
         yield _no_rows(schema, wanted)
 
@@ -164,9 +170,9 @@ def _endings() -> tuple[str, ...]:
     return tuple(ending for group in _FORMATS for ending in group)
 
 
-def _schema(path: str) -> Any:
+def _schema(path: str, texts: Sequence = ()) -> Any:
     with _naming(path):
-        return format_of(path).schema(path)
+        return format_of(path).schema(path, texts)
 
 
 @contextmanager
@@ -222,7 +228,7 @@ def _open_parquet(path: str) -> Any:
     return ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False)
 
 
-def _parquet_batches(path: str, columns: list | None) -> Iterator:
+def _parquet_batches(path: str, columns: list | None, texts: Sequence) -> Iterator:
     with _open_parquet(path) as file:
         # One thread: several hold a column chunk each.
         yield from file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
@@ -234,7 +240,7 @@ def _parquet_writer(path: str, schema: Any) -> Any:
     return ParquetWriter(path, schema)
 
 
-def _arrow_batches(path: str, columns: list | None) -> Iterator:
+def _arrow_batches(path: str, columns: list | None, texts: Sequence) -> Iterator:
     import pyarrow as pa
 
     with pa.memory_map(path) as file:
@@ -246,7 +252,7 @@ def _arrow_batches(path: str, columns: list | None) -> Iterator:
                 yield piece if columns is None else piece.select(columns)
 
 
-def _arrow_schema(path: str) -> Any:
+def _arrow_schema(path: str, texts: Sequence) -> Any:
     import pyarrow as pa
 
     with pa.memory_map(path) as file:
@@ -268,7 +274,8 @@ def _arrow_writer(path: str, schema: Any) -> Any:
     return pa.ipc.new_file(path, schema)
 
 
-def _open_csv(path: str, columns: list | None = None) -> Any:
+def _open_csv(path: str, columns: list | None, texts: Sequence) -> Any:
+    import pyarrow as pa
     from pyarrow import csv
 
     return csv.open_csv(
@@ -276,6 +283,7 @@ def _open_csv(path: str, columns: list | None = None) -> Any:
         csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
         convert_options=csv.ConvertOptions(
             include_columns=columns,
+            column_types=dict.fromkeys(texts, pa.string()),
             # An empty cell is missing; an empty text is quoted.
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
@@ -289,7 +297,7 @@ def _csv_writer(path: str, schema: Any) -> Any:
     return csv.CSVWriter(path, schema)
 
 
-def _parquet_schema(path: str) -> Any:
+def _parquet_schema(path: str, texts: Sequence) -> Any:
     with _open_parquet(path) as file:
         return file.schema_arrow
 
@@ -307,8 +315,8 @@ _FORMATS = {
         _arrow_schema, _arrow_batches, _count_arrow, _arrow_writer
     ),
     (".csv",): _Format(
-        lambda path: _open_csv(path).schema,
-        lambda path, columns: iter(_open_csv(path, columns)),
+        lambda path, texts: _open_csv(path, None, texts).schema,
+        lambda path, columns, texts: iter(_open_csv(path, columns, texts)),
         lambda path: None,
         _csv_writer,
     ),

@@ -89,8 +89,9 @@ def _run(args):
     )
     _check_output(args.input, args.output)
     needed = scorer.columns_needed(read_schema(args.input).names)
+    texts = scorer.columns_of_text()
     with _progress_bar(count_rows(args.input)) as bar:
-        scored = scorer(read_batches(args.input, needed))
+        scored = scorer(read_batches(args.input, needed, texts))
         return write_batches(_counted(scored, bar), args.output)
 
 

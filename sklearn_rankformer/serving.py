@@ -194,6 +194,18 @@ class ListScorer:
         """
         return self._columns(self._ranker(), names)
 
+    def columns_of_text(self):
+        """Say which columns to read as text from files without types, such as CSV.
+
+        Returns
+        -------
+        texts : list of str
+            Those handed on, letter by letter, and the ranker's categories of text.
+        """
+        return list(
+            dict.fromkeys([*self._handed_on(), *_text_categories(self._ranker())])
+        )
+
     def _columns(self, ranker, names):
         return list(dict.fromkeys([*self._handed_on(), *self._features(ranker, names)]))
 
@@ -293,7 +305,7 @@ def iter_lists(source, *, group_column, chunk_rows=2**16):
     -------
     frames : iterator of frames
         Of the kind that came in, pyarrow record batches from files. No list is in two
-        of them.
+        of them. Of CSV files, list ids are text.
 
     Raises
     ------
@@ -320,7 +332,7 @@ def iter_lists(source, *, group_column, chunk_rows=2**16):
     """
     check_count(chunk_rows, "chunk_rows")
     if _is_files(source):
-        source = read_batches(source)
+        source = read_batches(source, texts=[group_column])
     pieces = whole_lists(source, group_column, chunk_rows)
     return (library.finish(frame) for frame, library, _ in pieces)
 
@@ -328,6 +340,16 @@ def iter_lists(source, *, group_column, chunk_rows=2**16):
 def _is_files(source):
     one = source[0] if isinstance(source, list | tuple) and source else source
     return isinstance(one, str | os.PathLike)
+
+
+def _text_categories(ranker):
+    """Names of the columns in which a ranker knows categories of text alone."""
+    columns = getattr(getattr(ranker, "_model", None), "columns", None)
+    if columns is None or not hasattr(ranker, "feature_names_in_"):
+        return []
+    names = ranker.feature_names_in_[columns.categorical]
+    known = zip(names, columns.categories.known, strict=True)
+    return [name for name, values in known if all(isinstance(v, str) for v in values)]
 
 
 @lru_cache(maxsize=2)

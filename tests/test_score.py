@@ -120,6 +120,29 @@ def test_rows_of_files_come_as_whole_lists(ending, folder, table):
     assert len(frames) > 3
 
 
+def test_list_ids_of_csv_are_read_letter_by_letter(tmp_path):
+    (tmp_path / "in.csv").write_text("qid,a\n1,1\n1,2\n01,3\n1.0,4\n")
+    frames = iter_lists(tmp_path / "in.csv", group_column="qid", chunk_rows=1)
+    assert [frame["qid"].to_pylist() for frame in frames] == [
+        ["1", "1"],
+        ["01"],
+        ["1.0"],
+    ]
+
+
+def test_codes_and_ids_of_csv_that_look_like_numbers_stay_text(folder, table):
+    X, y, groups = (table.to_pandas()[part] for part in (NAMES, "y", "qid"))
+    X["c"] = pd.Categorical(np.array(["01", "02", "1"])[np.arange(len(y)) % 3])
+    ranker = rankformer().fit(X, y, groups=groups)
+    save(ranker, "ranker.safetensors")
+    ids = [f"{one:04}" for one in range(len(y))]
+    X.assign(qid=groups, item=ids).to_csv("codes.csv", index=False)
+    assert run("--group", "qid", "--keep", "item", source="codes.csv") == 0
+    scored = parquet.read_table("out.parquet").to_pandas()
+    assert scored["item"].tolist() == ids
+    assert_allclose(scored["score"], ranker.predict(X, groups=groups), **CLOSE)
+
+
 @formats
 def test_a_file_without_rows_gives_one_without_rows(ending, folder, table):
     if ending == ".csv":
@@ -218,9 +241,9 @@ def test_arguments_that_make_no_sense_are_answered_by_the_usage(arguments, capsy
 def test_only_the_columns_needed_are_read(folder, monkeypatch):
     asked = []
 
-    def noted(source, columns=None):
+    def noted(source, columns, texts):
         asked.append(columns)
-        return read(source, columns)
+        return read(source, columns, texts)
 
     read = score.read_batches
     monkeypatch.setattr(score, "read_batches", noted)
