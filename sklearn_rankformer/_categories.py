@@ -2,13 +2,17 @@
 
 A category is known by its value, never by the dtype of the column it came in: a request
 of a few rows may hold as text, object or float what was a category in training. So
-every column is read as plain Python values, and looked up in a table of its own.
+every column is read as plain Python values, which any file can hold, and looked up in a
+table of its own.
 """
 
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +24,8 @@ from ._tables import is_missing, refuse_times
 
 # How the names of the dtypes of categories begin, in pandas, polars and Arrow.
 CATEGORY_KINDS = ("categ", "enum", "dictionary")
-
+# Of which kinds a category can be written to a file and read again as the same.
+STORED = (bool, int, float, str)
 
 # The numbers of a frame with categories stay in memory up to this size, as float64.
 IN_MEMORY_BYTES = 2**30
@@ -151,7 +156,7 @@ def find_categories(X: Any, categorical_features: Any) -> Categories:
     Raises
     ------
     TypeError
-        If X is sparse and has categories, or a value cannot be looked up.
+        If X is sparse and has categories, or a value is of no kind that can be stored.
     ValueError
         If X has no such column.
     """
@@ -159,7 +164,9 @@ def find_categories(X: Any, categorical_features: Any) -> Categories:
     if mask.any():
         _refuse_sparse(X)
     columns = np.flatnonzero(mask).tolist()
-    return Categories(mask, tuple(distinct_values(_column(X, j)) for j in columns))
+    names = list(X.columns) if hasattr(X, "columns") else range(X.shape[1])
+    known = [distinct_values(_column(X, j), repr(names[j])) for j in columns]
+    return Categories(mask, tuple(known))
 
 
 def categorical_mask(X: Any, categorical_features: Any) -> np.ndarray:
@@ -267,19 +274,35 @@ def _column(X: Any, j: int) -> Any:
 # Values and codes ---------------------------------------------------------------------
 
 
-def distinct_values(column: Any) -> list:
-    """Distinct values of a column, missing ones left out, in a fixed order."""
-    try:
-        values = {v for v in set(_plain_values(column)) if not is_missing(v)}
-    except TypeError as error:
+def distinct_values(column: Any, name: str) -> list:
+    """Distinct values of a column, missing ones left out, in a fixed order.
+
+    Parameters
+    ----------
+    column : ndarray or column of a frame
+        Categories.
+    name : str
+        How the error message calls it.
+
+    Raises
+    ------
+    TypeError
+        If a value cannot be looked up or stored.
+    """
+    values = list(_plain_values(column))
+    kinds = {type(v) for v in values if not is_missing(v)}
+    odd = sorted(kind.__name__ for kind in kinds if not issubclass(kind, STORED))
+    if odd:
         raise TypeError(
-            f"A categorical column of X holds values that cannot be looked up: "
-            f"{error}. Turn them into text or numbers."
-        ) from error
+            f"The categorical column {name} of X holds values of type "
+            f"{', '.join(odd)}. Turn them into text or numbers, as by "
+            f"X[{name}].astype(str)."
+        )
+    found = {v for v in set(values) if not is_missing(v)}
     try:
-        return sorted(values)
+        return sorted(found)
     except TypeError:  # such as numbers beside text
-        return sorted(values, key=lambda v: (type(v).__name__, str(v)))
+        return sorted(found, key=lambda v: (type(v).__name__, str(v)))
 
 
 def _look_up(column: Any, codes: dict[Hashable, int]) -> np.ndarray:
@@ -299,15 +322,28 @@ def _look_up(column: Any, codes: dict[Hashable, int]) -> np.ndarray:
 
 
 def _plain_values(column: Any) -> Iterable:
-    """Values as Python objects, for which 1, 1.0 and True are the same key.
+    """Values as Python objects, for which 1, 1.0 and True are the same key."""
+    values = column.to_list() if hasattr(column, "to_list") else column.tolist()
+    if {*map(type, values)} <= {bool, int, str, type(None)}:
+        return values
+    return [_plain(value) for value in values]
+
+
+def _plain(value: Any) -> Any:
+    """A category as JSON has it, if it is of a kind that it can be made of.
 
     Fractions are rounded to the digits of float32: 0.1 in a float32 column is then
     equal to 0.1 in a float64 column or in JSON.
     """
-    values = column.to_list() if hasattr(column, "to_list") else column.tolist()
-    if not any(type(value) is float and value % 1 for value in values):
-        return values
-    return [
-        float(np.float32(value)) if type(value) is float and value % 1 else value
-        for value in values
-    ]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if is_missing(value):
+        return value
+    if isinstance(value, Decimal) and value.is_finite():
+        value = float(value) if value % 1 else int(value)
+    if isinstance(value, float):
+        if math.isinf(value):
+            return str(value)
+        return float(np.float32(value)) if value % 1 else value
+    as_text = isinstance(value, date) or type(value).__name__ in ("Interval", "Period")
+    return str(value) if as_text else value

@@ -126,12 +126,12 @@ def read_shard(lists: ParquetLists, categorical_features: Any, peers: Peers) -> 
     with peers.all_or_none():
         X, y, groups, weight, keys, found = _read(files, layout)
     _refuse_split_lists(keys, files, lists.group, peers)
-    known = {name: _merged(peers.gather(values)) for name, values in found.items()}
+    known = {name: _merged(peers.gather(v), name) for name, v in found.items()}
     position = positions = None
     if lists.position is not None:
         X, position = X.drop(columns=lists.position), X[lists.position].to_numpy()
         places = np.array(known.pop(lists.position), dtype=object)
-        ids = check_groups(places, len(places), name="position")
+        ids = check_groups(places, len(places), name="position", entry="position")
         positions = find_categories(ids[:, None], [0])
     mask = np.array([name in known for name in X], dtype=bool)
     return Shard(
@@ -218,8 +218,9 @@ def _read(files: list[str], layout: Layout) -> tuple:
     return X, y, groups, weight, keys, found
 
 
-def _merged(parts: list[list]) -> list:
-    return distinct_values(np.array([v for part in parts for v in part], dtype=object))
+def _merged(parts: list[list], name: str) -> list:
+    values = np.array([v for part in parts for v in part], dtype=object)
+    return distinct_values(values, repr(name))
 
 
 # Lists in two files -------------------------------------------------------------------

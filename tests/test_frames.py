@@ -298,6 +298,24 @@ def test_categories_survive_copies(data):
     equal(twin.predict(given, groups=groups), ranker.predict(given, groups=groups))
 
 
+@pytest.mark.parametrize(
+    "cut",
+    [
+        lambda x: pd.cut(x, 3),
+        lambda x: pd.to_datetime((x > 0).astype(int), unit="D").astype("category"),
+    ],
+)
+def test_categories_of_intervals_and_dates_survive_copies(cut, data):
+    X, y, groups, _ = data
+    frame = pd.DataFrame(X, columns=NAMES)
+    frame["e"] = cut(frame["a"])
+    ranker = rankformer().fit(frame, y, groups=groups)
+    twin = pickle.loads(pickle.dumps(ranker))
+    equal(twin.predict(frame, groups), ranker.predict(frame, groups))
+    unknown = frame.assign(e=None)
+    assert (ranker.predict(unknown, groups) != ranker.predict(frame, groups)).any()
+
+
 def test_categories_off_leave_numbers(data):
     X, y, groups, colour = data
     codes = frame("pandas", X).assign(colour=np.searchsorted(COLOURS, colour))
@@ -437,7 +455,7 @@ def test_ids_lost_in_the_pipeline_are_missed(data):
 def test_scaled_ids_are_refused(data):
     X, y, groups, _ = data
     model = make_pipeline(StandardScaler(), rankformer(group_column=-1))
-    with pytest.raises(ValueError, match="contains the fractional id"):
+    with pytest.raises(ValueError, match="contains the fractional list id"):
         model.fit(np.column_stack([X, groups]), y)
 
 

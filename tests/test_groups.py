@@ -54,7 +54,7 @@ def test_every_sortable_kind_of_id_is_accepted(given_ids, kind):
         (np.array([1, 2, Decimal("nan")]), ValueError, "NaN: row 2 has no list id"),
         (np.ma.masked_array([1, 2, 3], [0, 1, 0]), ValueError, "has 1 masked entries"),
         ([1, 2, np.inf], ValueError, "groups contains infinity"),
-        ([1, 2, 0.25], ValueError, "groups contains the fractional id 0.25"),
+        ([1, 2, 0.25], ValueError, "groups contains the fractional list id 0.25"),
         ([1, 2, 2.0**60], ValueError, r"float64 values beyond 2\*\*53"),
         (np.float32([1, 2, 2**25]), ValueError, r"float32 values beyond 2\*\*24"),
         (np.array([1, "a", 2], dtype=object), TypeError, "values of type int, str"),

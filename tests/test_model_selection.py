@@ -134,7 +134,7 @@ def test_split_gives_back_the_kind_it_was_given(kind):
     [
         ({"groups": None}, ValueError, "train_test_split needs groups="),
         ({"groups": np.arange(3)}, ValueError, "inconsistent numbers of samples"),
-        ({"groups": np.arange(10) + 0.5}, ValueError, "fractional id 0.5"),
+        ({"groups": np.arange(10) + 0.5}, ValueError, "fractional list id 0.5"),
         ({"test_size": 0.0}, ValueError, "share between 0 and 1 or a number of lists"),
         ({"test_size": 1.0}, ValueError, "share between 0 and 1 or a number of lists"),
         ({"test_size": True}, ValueError, "share between 0 and 1 or a number of lists"),
