@@ -236,11 +236,11 @@ def _as_numbers(X: Any, allow_nan: bool, owner: str) -> Any:
     """X as numbers, by scikit-learn's rules."""
     finite = "allow-nan" if allow_nan else True
     options = {"estimator": owner, "input_name": "X"}
+    refuse_times(X)  # of which polars would make numbers
     numbers = check_array(X, accept_sparse="csr", ensure_all_finite=finite, **options)
     if numbers.dtype == object:
         # In polars frames scikit-learn neither converts text nor refuses it.
         numbers = check_array(numbers, ensure_all_finite=finite, **options)
-    refuse_times(numbers)
     if numbers.dtype.kind not in "fiub":
         raise ValueError(f"X must hold real numbers, got dtype {numbers.dtype}.")
     if numbers.dtype.itemsize > 8:  # wider than what is computed with

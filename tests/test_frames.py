@@ -364,6 +364,19 @@ def test_columns_that_are_no_numbers_are_named(kind, column, shown, coloured, da
         rankformer().fit(given, y, groups=groups)
 
 
+@pytest.mark.parametrize("dtype", [pl.Datetime("ms"), pl.Date, pl.Duration("ns")])
+@both
+def test_times_of_polars_are_refused_by_name(make, dtype, data):
+    X, y, groups, _ = data
+    given = frame("polars", X)
+    times = pl.Series("d", np.arange(len(y))).cast(pl.Int32).cast(dtype)
+    with pytest.raises(ValueError, match=r"'d' \(D.*Give times as numbers"):
+        make().fit(given.with_columns(times), y, groups=groups)
+    ranker = make().fit(given, y, groups=groups)
+    with pytest.raises(TypeError, match=r"columns of times: 'd' \(D"):
+        ranker.predict(given.with_columns(times), groups=groups)
+
+
 def test_sparse_categories_are_refused(data):
     X, y, groups, _ = data
     with pytest.raises(TypeError, match="categorical_features needs a dense X"):
