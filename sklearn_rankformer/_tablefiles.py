@@ -157,9 +157,8 @@ def write_batches(batches: Iterable, path: str) -> int:
 
 def format_of(path: str) -> _Format:
     """Return how files of this ending are read and written."""
-    name = path.lower().removesuffix(".gz")
     for endings, one in _FORMATS.items():
-        if name.endswith(endings):
+        if path.lower().endswith(endings):
             return one
     raise ValueError(
         f"{path} is of no known format. Its name must end in {', '.join(_endings())}."
@@ -211,8 +210,7 @@ def _files_of(path: Path) -> list[Path]:
     found = sorted(
         one
         for one in path.rglob("*")
-        if one.name.lower().removesuffix(".gz").endswith(_endings())
-        and not one.name.startswith((".", "_"))
+        if one.name.lower().endswith(_endings()) and not one.name.startswith((".", "_"))
     )
     if not found:
         raise FileNotFoundError(f"{path} holds no file that ends in {_endings()}.")
@@ -291,10 +289,17 @@ def _open_csv(path: str, columns: list | None, texts: Sequence) -> Any:
     )
 
 
-def _csv_writer(path: str, schema: Any) -> Any:
+@contextmanager
+def _csv_writer(path: str, schema: Any) -> Iterator:
+    import pyarrow as pa
     from pyarrow import csv
 
-    return csv.CSVWriter(path, schema)
+    compression = "gzip" if path.lower().endswith(".gz") else None
+    with (
+        pa.output_stream(path, compression=compression) as file,
+        csv.CSVWriter(file, schema) as writer,
+    ):
+        yield writer
 
 
 def _parquet_schema(path: str, texts: Sequence) -> Any:
@@ -314,7 +319,7 @@ _FORMATS = {
     (".arrow", ".feather", ".ipc"): _Format(
         _arrow_schema, _arrow_batches, _count_arrow, _arrow_writer
     ),
-    (".csv",): _Format(
+    (".csv", ".csv.gz"): _Format(
         lambda path, texts: _open_csv(path, None, texts).schema,
         lambda path, columns, texts: iter(_open_csv(path, columns, texts)),
         lambda path: None,

@@ -60,7 +60,7 @@ def _parser():
     )
     parser.add_argument("ranker", help="file written by persistence.save")
     parser.add_argument(
-        "input", help="file or folder: .parquet, .arrow, .feather or .csv"
+        "input", help="file or folder: .parquet, .arrow, .feather, .csv, .csv.gz"
     )
     parser.add_argument("output", help="file to write, in any of these formats")
     parser.add_argument(

@@ -1,5 +1,6 @@
 """From file to file by the command line: all of it or nothing."""
 
+import gzip
 import os
 import subprocess
 import sys
@@ -109,6 +110,19 @@ def test_a_folder_is_read_file_by_file_with_lists_over_their_borders(folder, tab
     assert parts.equals(whole)
 
 
+def test_csv_is_compressed_if_its_name_says_so(folder):
+    assert run("--group", "qid", output="out.csv") == 0
+    assert run("--group", "qid", output="out.CSV.gz") == 0
+    assert (
+        gzip.decompress((folder / "out.CSV.gz").read_bytes())
+        == (folder / "out.csv").read_bytes()
+    )
+    (folder / "in.csv.gz").write_bytes(gzip.compress((folder / "in.csv").read_bytes()))
+    assert run("--group", "qid", source="in.csv.gz", output="again.csv") == 0
+    frames = [pd.read_csv(name) for name in ("out.csv", "again.csv")]
+    assert_allclose(*frames, **CLOSE)
+
+
 @formats
 def test_rows_of_files_come_as_whole_lists(ending, folder, table):
     frames = list(iter_lists(f"in{ending}", group_column="qid", chunk_rows=30))
@@ -185,6 +199,8 @@ def test_ctrl_c_leaves_what_was_there(folder, monkeypatch, capsys):
         ({"source": "no.parquet"}, "no.parquet does not exist"),
         ({"source": "ranker.safetensors"}, "of no known format"),
         ({"output": "out.xlsx"}, "of no known format"),
+        ({"output": "out.parquet.gz"}, "of no known format"),
+        ({"source": "in.arrow.gz"}, "of no known format"),
         ({"output": "in.parquet"}, "is read and cannot be written"),
         ({"output": "none/out.parquet"}, "The folder of none/out.parquet does not"),
         ({"source": "torn.parquet"}, "torn.parquet"),
@@ -195,6 +211,7 @@ def test_files_that_cannot_be_read_or_written_are_refused(
 ):
     whole = (folder / "in.parquet").read_bytes()
     (folder / "torn.parquet").write_bytes(whole[:-100])
+    (folder / "in.arrow.gz").write_bytes(gzip.compress(whole))
     before = sorted(folder.iterdir())
     assert run("--group", "qid", **change) == 1
     assert message in capsys.readouterr().err
