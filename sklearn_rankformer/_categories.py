@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -143,7 +144,9 @@ class Categories:
         return counts
 
 
-def find_categories(X: Any, categorical_features: Any) -> Categories:
+def find_categories(
+    X: Any, categorical_features: Any, counted: np.ndarray | None = None
+) -> Categories:
     """Find the categorical columns of X and the values that they hold.
 
     Parameters
@@ -152,6 +155,8 @@ def find_categories(X: Any, categorical_features: Any) -> Categories:
         Raw features.
     categorical_features : "from_dtype", array-like or None
         As in `RankFormerRanker`.
+    counted : ndarray of shape (n_rows,), bool, default=None
+        Rows to look at; None takes all.
 
     Raises
     ------
@@ -165,7 +170,7 @@ def find_categories(X: Any, categorical_features: Any) -> Categories:
         _refuse_sparse(X)
     columns = np.flatnonzero(mask).tolist()
     names = list(X.columns) if hasattr(X, "columns") else range(X.shape[1])
-    known = [distinct_values(_column(X, j), repr(names[j])) for j in columns]
+    known = [distinct_values(_column(X, j), repr(names[j]), counted) for j in columns]
     return Categories(mask, tuple(known))
 
 
@@ -274,7 +279,7 @@ def _column(X: Any, j: int) -> Any:
 # Values and codes ---------------------------------------------------------------------
 
 
-def distinct_values(column: Any, name: str) -> list:
+def distinct_values(column: Any, name: str, counted: np.ndarray | None = None) -> list:
     """Distinct values of a column, missing ones left out, in a fixed order.
 
     Parameters
@@ -283,6 +288,8 @@ def distinct_values(column: Any, name: str) -> list:
         Categories.
     name : str
         How the error message calls it.
+    counted : ndarray of shape (n_rows,), bool, default=None
+        Rows to look at; None takes all.
 
     Raises
     ------
@@ -290,6 +297,7 @@ def distinct_values(column: Any, name: str) -> list:
         If a value cannot be looked up or stored.
     """
     values = list(_plain_values(column))
+    values = values if counted is None else [*compress(values, counted)]
     kinds = {type(v) for v in values if not is_missing(v)}
     odd = sorted(kind.__name__ for kind in kinds if not issubclass(kind, STORED))
     if odd:

@@ -18,7 +18,11 @@ MAX_POSITIONS = 1000
 
 
 def read_positions(
-    position: Any, n_rows: int, known: Categories | None, again: bool
+    position: Any,
+    n_rows: int,
+    known: Categories | None,
+    again: bool,
+    counted: np.ndarray,
 ) -> tuple[Categories | None, np.ndarray | None]:
     """Find the positions of training rows, and the code of each row.
 
@@ -32,6 +36,8 @@ def read_positions(
         Positions found before.
     again : bool
         Whether training goes on, so that no others can be learned.
+    counted : ndarray of shape (n_rows,), bool
+        Rows in which positions are found.
 
     Returns
     -------
@@ -55,7 +61,7 @@ def read_positions(
         )
     check_length(position, "position", n_rows)
     column = _check(position, n_rows)[:, None]
-    positions = find_categories(column, [0]) if known is None else known
+    positions = find_categories(column, [0], counted) if known is None else known
     n_found = positions.cardinalities[0] - 1
     if n_found > MAX_POSITIONS:
         raise ValueError(
