@@ -22,6 +22,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array
 
 from ._tables import is_missing, refuse_times
+from ._warnings import warn_user
 
 # How the names of the dtypes of categories begin, in pandas, polars and Arrow.
 CATEGORY_KINDS = ("categ", "enum", "dictionary")
@@ -91,7 +92,9 @@ class Categories:
         dtype = _plain_dtype(X, np.flatnonzero(~self.mask))
         size = X.shape[0] * X.shape[1] * 8
         if dtype is None or size <= IN_MEMORY_BYTES:
-            return self._encode_rows(X, allow_nan, owner)
+            encoded = self._encode_rows(X, allow_nan, owner)
+            self._warn_of_types(X, encoded)
+            return encoded
         # Such a frame may itself lie on disk, and memory not suffice for its numbers.
         with tempfile.TemporaryFile() as file:
             encoded = np.memmap(file, dtype, "w+", shape=X.shape)
@@ -99,6 +102,7 @@ class Categories:
         for start in range(0, X.shape[0], step):
             rows = X.iloc[start : start + step]
             encoded[start : start + step] = self._encode_rows(rows, allow_nan, owner)
+        self._warn_of_types(X.iloc[:step], encoded[:step])
         return encoded
 
     def _encode_rows(self, X: Any, allow_nan: bool, owner: str) -> np.ndarray:
@@ -112,6 +116,26 @@ class Categories:
         for j, codes in zip(columns.tolist(), self._codes, strict=True):
             encoded[:, j] = _look_up(_column(X, j), codes)
         return encoded
+
+    def _warn_of_types(self, X: Any, encoded: np.ndarray) -> None:
+        """Warn of columns without any known value, whose texts would be known."""
+        names = list(X.columns) if hasattr(X, "columns") else range(X.shape[1])
+        columns = zip(np.flatnonzero(self.mask).tolist(), self.known, strict=True)
+        other = [
+            repr(names[j])
+            for j, known in columns
+            if not encoded[:, j].any()
+            and not _texts(_column(X, j)).isdisjoint(
+                _texts(np.array(known, dtype=object))
+            )
+        ]
+        if other:
+            warn_user(
+                f"No value of the categorical column {', '.join(other)} of X is known, "
+                f"as they are of another type than those that fit saw: the text '1' is "
+                f"not the number 1. Give the column as to fit, text as text and "
+                f"numbers as numbers."
+            )
 
     def unknown(self, X: Any) -> list[dict[Any, int]]:
         """Count the values of categorical columns that were not seen before.
@@ -335,6 +359,13 @@ def _plain_values(column: Any) -> Iterable:
     if {*map(type, values)} <= {bool, int, str, type(None)}:
         return values
     return [_plain(value) for value in values]
+
+
+def _texts(column: Any) -> set[str]:
+    """Values as text, missing ones left out, whole numbers without a fraction."""
+    values = [value for value in _plain_values(column) if not is_missing(value)]
+    whole = [isinstance(value, float) and value % 1 == 0 for value in values]
+    return {str(int(v) if w else v) for v, w in zip(values, whole, strict=True)}
 
 
 def _plain(value: Any) -> Any:

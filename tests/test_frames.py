@@ -2,6 +2,7 @@
 
 import pickle
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -258,6 +259,46 @@ def test_unknown_category_counts_as_missing(make, kind, data):
     scores = ranker.predict(unknown, groups=groups)
     equal(scores, ranker.predict(missing, groups=groups))
     assert not np.allclose(scores, known)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+@pytest.mark.parametrize(
+    ("seen", "new"),
+    [
+        (["1", "2"], [1, 2]),
+        (["1", "2"], [2.0, None]),
+        ([1, 2], ["1", "3"]),
+        ([0.5, 2.0], ["0.5", "x"]),
+        (["True", "False"], [True, False]),
+    ],
+)
+def test_categories_of_another_type_than_in_fit_warn_by_name(kind, seen, new, data):
+    X, y, groups, _ = data
+    which = np.arange(len(y)) % 2
+
+    def with_kind(values):
+        column = [values[i] for i in which]
+        one = frame(kind, X)
+        if kind == "pandas":
+            return one.assign(e=pd.Series(column))
+        return one.with_columns(pl.Series("e", column))
+
+    ranker = rankformer(categorical_features=["e"]).fit(with_kind(seen), y, groups)
+    with pytest.warns(UserWarning, match="column 'e' of X is known") as caught:
+        ranker.predict(with_kind(new), groups)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("new", [["3", "4"], [None, None], ["1", 2], [3, 4]])
+def test_categories_that_are_simply_unknown_do_not_warn(new, data):
+    X, y, groups, _ = data
+    given = pd.DataFrame(X, columns=NAMES)
+    which = np.arange(len(y)) % 2
+    seen = given.assign(e=np.array(["1", "2"], dtype=object)[which])
+    ranker = rankformer(categorical_features=["e"]).fit(seen, y, groups)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ranker.predict(given.assign(e=np.array(new, dtype=object)[which]), groups)
 
 
 @pytest.mark.parametrize("kind", ["pandas", "polars", "enum"])
