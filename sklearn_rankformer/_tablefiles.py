@@ -145,7 +145,8 @@ def write_batches(batches: Iterable, path: str) -> int:
         with format_of(path).writer(str(unready), first.schema) as writer:
             writer.write_batch(first)
             for batch in batches:
-                writer.write_batch(batch)
+                # Columns handed on may come in other types of numbers than at first.
+                writer.write_batch(batch.cast(first.schema))
                 n_rows += batch.num_rows
         with open(unready, "rb+") as file:
             os.fsync(file.fileno())

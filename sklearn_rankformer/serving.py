@@ -36,6 +36,7 @@ from ._checks import check_count
 from ._frames import as_rows, library_of, select_columns
 from ._groups import check_groups
 from ._lists import split_lists
+from ._models import predict_scores
 from ._neural_ranker import NeuralRanker
 from ._streams import whole_lists
 from ._tablefiles import read_batches
@@ -60,9 +61,10 @@ class ListScorer:
     Parameters
     ----------
     ranker_or_path : ranker, str or path-like
-        A fitted ranker, or a file written by `persistence.save`. A path is what
-        travels to other processes, each of which opens the file once; a ranker travels
-        itself, weights and all, with every task.
+        A fitted ranker, regressor, or pipeline or search that ends in one; or a file
+        written by `persistence.save`. A path is what travels to other processes, each
+        of which opens the file once; a ranker travels itself, weights and all, with
+        every task.
     group_column : str
         Column of the list ids.
     keep : sequence of str, default=()
@@ -252,7 +254,7 @@ class ListScorer:
             kind = np.float32 if isinstance(ranker, NeuralRanker) else np.float64
             return {"score": np.zeros(0, kind), **dict.fromkeys(wanted, np.zeros(0))}
         if not wanted:
-            return {"score": ranker.predict(X, groups=codes)}
+            return {"score": predict_scores(ranker, X, codes)}
         result = ranker.predict_all(X, groups=codes)
         values = {
             "list_value": result.list_value.value[codes],

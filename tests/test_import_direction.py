@@ -102,7 +102,7 @@ MAY_IMPORT = {
     "_conversion": BOTTOM | STREAMS,
     "datasets": BOTTOM | {"_conversion"},
     **dict.fromkeys(SHARDS, BOTTOM | PARTS | {"_conversion"}),
-    "serving": BOTTOM | STREAMS | {"_neural_ranker", "persistence"},
+    "serving": BOTTOM | STREAMS | MODELS | {"_neural_ranker", "persistence"},
     "score": BOTTOM | {"serving"},
     "monitoring": BOTTOM | {"_columns", "_variants", "_neural_ranker"},
     **dict.fromkeys(VARIANTS, BOTTOM | MODELS),

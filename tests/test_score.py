@@ -157,6 +157,29 @@ def test_codes_and_ids_of_csv_that_look_like_numbers_stay_text(folder, table):
     assert_allclose(scored["score"], ranker.predict(X, groups=groups), **CLOSE)
 
 
+def test_files_whose_numbers_differ_in_type_give_the_scores_of_predict(
+    folder, table, ranker
+):
+    frame = table.to_pandas()
+    frame["a"] = frame["a"].round()
+    first = frame["qid"] < 30
+    (folder / "parts").mkdir()
+    for ending, write in (
+        ("csv", lambda part, path: part.to_csv(path, index=False)),
+        ("parquet", lambda part, path: part.to_parquet(path)),
+    ):
+        frame[first].pipe(write, f"parts/1.{ending}")
+        whole = frame[~first].astype({"a": "int16", "y": "int32"})
+        whole.pipe(write, f"parts/2.{ending}")
+        assert run("--group", "qid", "--keep", "y", source="parts") == 0
+        scored = parquet.read_table("out.parquet").to_pandas()
+        expected = ranker.predict(frame[NAMES], groups=frame["qid"])
+        assert_allclose(scored["score"], expected, **CLOSE)
+        assert scored["y"].astype(int).tolist() == frame["y"].tolist()
+        for path in (folder / "parts").iterdir():
+            path.unlink()
+
+
 @formats
 def test_a_file_without_rows_gives_one_without_rows(ending, folder, table):
     if ending == ".csv":
