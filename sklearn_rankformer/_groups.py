@@ -45,9 +45,6 @@ def check_groups(
     """
     fix = _fix(entry)
     ids = plain_array(groups, name)
-    if ids.dtype.kind in "US" and not hasattr(groups, "dtype"):
-        # A list that mixes text with numbers or NaN has become text by now.
-        ids = np.asarray(groups, dtype=object)
     if ids.ndim == 2 and ids.shape[1] == 1:
         ids = ids[:, 0]
     if ids.ndim != 1:
@@ -120,11 +117,12 @@ def _from_floats(ids: np.ndarray, name: str, entry: str) -> np.ndarray:
         raise ValueError(
             f"{name} contains the fractional {entry} {example}. {_fix(entry)}"
         )
-    # Up to this power of two every whole number is a float of its own.
+    # Below this power of two every whole number is a float of its own. The power itself
+    # is also what the next number is rounded to.
     bits = np.finfo(ids.dtype).nmant + 1
-    if np.abs(ids).max(initial=0) > 2**bits:
+    if np.abs(ids).max(initial=0) >= 2**bits:
         raise ValueError(
-            f"{name} contains {ids.dtype} values beyond 2**{bits}, where neighbouring "
+            f"{name} contains {ids.dtype} values at or beyond 2**{bits}, where neighbouring "
             f"ids collapse into one. Give integers or strings."
         )
     return ids.astype(np.int64)
