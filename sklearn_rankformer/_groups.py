@@ -122,8 +122,8 @@ def _from_floats(ids: np.ndarray, name: str, entry: str) -> np.ndarray:
     bits = np.finfo(ids.dtype).nmant + 1
     if np.abs(ids).max(initial=0) >= 2**bits:
         raise ValueError(
-            f"{name} contains {ids.dtype} values at or beyond 2**{bits}, where neighbouring "
-            f"ids collapse into one. Give integers or strings."
+            f"{name} contains {ids.dtype} values at or beyond 2**{bits}, where "
+            f"neighbouring ids collapse into one. Give integers or strings."
         )
     return ids.astype(np.int64)
 

@@ -376,24 +376,30 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         They are found in the rows that are counted. The columns of X are those of the
         ranker, which are set here at `first`.
         """
+        with reading(name):
+            X = _with_columns(X, self.categorical_features)
+            validate_data(self, X, skip_check_array=True, reset=first)
+            if categories is None:
+                categories = find_categories(X, self.categorical_features, counted)
         try:
             with reading(name):
-                X = _with_columns(X, self.categorical_features)
-                validate_data(self, X, skip_check_array=True, reset=first)
-                if categories is None:
-                    categories = find_categories(X, self.categorical_features, counted)
                 return categories.encode(
                     X,
                     allow_nan=self.input_transform is not None,
                     owner=type(self).__name__,
                 ), categories
         except (TypeError, ValueError) as error:
-            odd = odd_columns(X, categories.mask) if first and categories else ""
+            odd = odd_columns(X, categories.mask)
             if not odd:
                 raise
+            way_out = (
+                "Name them in categorical_features, or leave them out."
+                if first
+                else "Give numbers where fit was given numbers."
+            )
             raise ValueError(
-                f"X has columns that hold neither numbers nor categories: {odd}. Name "
-                f"them in categorical_features, or leave them out. ({error})"
+                f"{name} has columns that hold neither numbers nor categories: {odd}. "
+                f"{way_out} ({error})"
             ) from error
 
     # Fitting ------------------------------------------------------------------------

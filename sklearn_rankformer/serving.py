@@ -333,6 +333,11 @@ def iter_lists(source, *, group_column, chunk_rows=2**16):
     [3, 3, 3]
     """
     check_count(chunk_rows, "chunk_rows")
+    if library_of(source) is not None:  # which gives its columns, if iterated over
+        raise TypeError(
+            f"source must be files or an iterable of frames, got one "
+            f"{type(source).__name__}. Give it in a list: iter_lists([frame], ...)."
+        )
     if _is_files(source):
         source = read_batches(source, texts=[group_column])
     pieces = whole_lists(source, group_column, chunk_rows)

@@ -405,6 +405,24 @@ def test_columns_that_are_no_numbers_are_named(kind, column, shown, coloured, da
         rankformer().fit(given, y, groups=groups)
 
 
+@frames
+@pytest.mark.parametrize("coloured", [False, True])
+def test_a_column_that_was_numbers_in_fit_is_named_later(kind, coloured, data):
+    X, y, groups, colour = data
+    given = frame(kind, X, colour if coloured else None)
+    ranker = rankformer().fit(given, y, groups=groups)
+    text = {"c": ["cheap"] * len(y)}
+    if kind == "pandas":
+        wrong = given.assign(**text)
+    else:
+        wrong = given.with_columns(pl.Series("c", text["c"]))
+    message = r"neither numbers nor categories: 'c' \(.*Give numbers where fit"
+    with pytest.raises(ValueError, match="^X has columns .*" + message):
+        ranker.predict(wrong, groups)
+    with pytest.raises(ValueError, match="^X_val has columns .*" + message):
+        rankformer().fit(given, y, groups, X_val=wrong, y_val=y, groups_val=groups)
+
+
 @pytest.mark.parametrize("dtype", [pl.Datetime("ms"), pl.Date, pl.Duration("ns")])
 @both
 def test_times_of_polars_are_refused_by_name(make, dtype, data):
@@ -414,7 +432,7 @@ def test_times_of_polars_are_refused_by_name(make, dtype, data):
     with pytest.raises(ValueError, match=r"'d' \(D.*Give times as numbers"):
         make().fit(given.with_columns(times), y, groups=groups)
     ranker = make().fit(given, y, groups=groups)
-    with pytest.raises(TypeError, match=r"columns of times: 'd' \(D"):
+    with pytest.raises(ValueError, match=r"'d' \(D.*Give times as numbers"):
         ranker.predict(given.with_columns(times), groups=groups)
 
 

@@ -530,6 +530,12 @@ def test_iter_lists_refuses_lengths_below_one(bad, rows):
         iter_lists([rows], group_column="qid", chunk_rows=bad)
 
 
+@kinds
+def test_iter_lists_asks_for_a_list_around_one_frame(kind, rows):
+    with pytest.raises(TypeError, match=r"got one .*iter_lists\(\[frame\]"):
+        iter_lists(KINDS[kind](rows), group_column="qid")
+
+
 def test_iter_lists_refuses_what_it_cannot_cut(rows):
     with pytest.raises(ValueError, match="no column 'list'"):
         list(iter_lists([rows], group_column="list"))
