@@ -322,15 +322,18 @@ def distinct_values(column: Any, name: str, counted: np.ndarray | None = None) -
     """
     values = list(_plain_values(column))
     values = values if counted is None else [*compress(values, counted)]
-    kinds = {type(v) for v in values if not is_missing(v)}
-    odd = sorted(kind.__name__ for kind in kinds if not issubclass(kind, STORED))
+    try:
+        values = list(set(values))
+    except TypeError:  # a value like a list, which is named below
+        pass
+    found = [value for value in values if not is_missing(value)]
+    odd = sorted({type(v).__name__ for v in found if not isinstance(v, STORED)})
     if odd:
         raise TypeError(
             f"The categorical column {name} of X holds values of type "
             f"{', '.join(odd)}. Turn them into text or numbers, as by "
             f"X[{name}].astype(str)."
         )
-    found = {v for v in set(values) if not is_missing(v)}
     try:
         return sorted(found)
     except TypeError:  # such as numbers beside text
