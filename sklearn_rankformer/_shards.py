@@ -24,8 +24,9 @@ from ._conversion import (
     write_tables,
 )
 from ._groups import check_groups
-from ._lists import id_keys
+from ._lists import id_keys, split_lists
 from ._processes import ALONE, Peers
+from ._rows import in_weighed_lists
 from ._tablefiles import list_files, read_batches
 from .datasets import ParquetLists, load_converted
 
@@ -214,8 +215,19 @@ def _read(files: list[str], layout: Layout) -> tuple:
         columns = read_columns(place / COLUMNS)
         weight = None if layout.weight is None else np.load(place / WEIGHT)
         keys = np.load(place / KEYS)
-    found = {name: values for name, values in columns if values is not None}
+    counted = in_weighed_lists(split_lists(groups), weight)
+    found = {
+        name: _values_in(X[name], values, counted)
+        for name, values in columns
+        if values is not None
+    }
     return X, y, groups, weight, keys, found
+
+
+def _values_in(column: Any, values: list, counted: np.ndarray) -> list:
+    """Those of the values of a column of codes that its counted rows hold."""
+    codes = np.unique(column.cat.codes.to_numpy()[counted])
+    return [values[code] for code in codes if code >= 0]
 
 
 def _merged(parts: list[list], name: str) -> list:

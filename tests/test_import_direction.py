@@ -101,7 +101,7 @@ MAY_IMPORT = {
     **dict.fromkeys(STREAMS, BOTTOM),
     "_conversion": BOTTOM | STREAMS,
     "datasets": BOTTOM | {"_conversion"},
-    **dict.fromkeys(SHARDS, BOTTOM | PARTS | {"_conversion"}),
+    **dict.fromkeys(SHARDS, BOTTOM | PARTS | {"_conversion", "_rows"}),
     "serving": BOTTOM | STREAMS | MODELS | {"_neural_ranker", "persistence"},
     "score": BOTTOM | {"serving"},
     "monitoring": BOTTOM | {"_columns", "_variants", "_neural_ranker"},
