@@ -14,7 +14,7 @@ import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 from skorch.callbacks import Callback
 
 from ._auto import auto_batch_items, auto_dropout, longer_steps
@@ -31,7 +31,7 @@ from ._mixin import RankerMixin
 from ._model import Model, model_from_arrays, model_to_arrays
 from ._positions import read_positions
 from ._processes import Peers, agreed, everyone, joined
-from ._rows import Levels, Rows, find_levels, make_rows
+from ._rows import Levels, Rows, find_levels, in_weighed_lists, make_rows
 from ._shards import Shard, read_shard, refuse_beside
 from ._tables import as_table, reading
 from ._warnings import warn_missing_groups, warn_user
@@ -324,16 +324,18 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         known = self._model.columns.categories if again else shard.categories
         known_positions = self._model.positions if again else shard.positions
         X, ids = resolve_groups(shard.X, shard.groups, shard.qid, self.group_column)
-        X, categories = self._encode(X, known, first=not again)
+        lists = lists_of(ids, _num_samples(X))
+        weight = check_weights(shard.sample_weight, lists)
+        # What occurs in lists of zero weight alone is as if it were not there.
+        counted = in_weighed_lists(lists, weight)
+        X, categories = self._encode(X, known, first=not again, counted=counted)
         y = check_labels(shard.y, "y")
         check_length(y, "y", X.shape[0])
         if ids is None:
             warn_missing_groups(f"{type(self).__name__}.fit")
-        lists = lists_of(ids, X.shape[0])
-        weight = check_weights(shard.sample_weight, lists)
         digest = None if ids is None else digest_lists(lists)
         positions, codes = read_positions(
-            shard.position, len(y), known_positions, again
+            shard.position, len(y), known_positions, again, counted
         )
         rows = make_rows(
             X,
@@ -367,30 +369,37 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         return make_rows(X, y, lists_of(ids, X.shape[0]), None, self.gain)
 
     def _encode(
-        self, X, categories, *, name="X", first=False
+        self, X, categories, *, name="X", first=False, counted=None
     ) -> tuple[Any, Categories]:
         """X as numbers, and its categories: those given, or found here if None.
 
-        Its columns are those of the ranker, which are set here at `first`.
+        They are found in the rows that are counted. The columns of X are those of the
+        ranker, which are set here at `first`.
         """
+        with reading(name):
+            X = _with_columns(X, self.categorical_features)
+            validate_data(self, X, skip_check_array=True, reset=first)
+            if categories is None:
+                categories = find_categories(X, self.categorical_features, counted)
         try:
             with reading(name):
-                X = _with_columns(X, self.categorical_features)
-                validate_data(self, X, skip_check_array=True, reset=first)
-                if categories is None:
-                    categories = find_categories(X, self.categorical_features)
                 return categories.encode(
                     X,
                     allow_nan=self.input_transform is not None,
                     owner=type(self).__name__,
                 ), categories
         except (TypeError, ValueError) as error:
-            odd = odd_columns(X, categories.mask) if first and categories else ""
+            odd = odd_columns(X, categories.mask)
             if not odd:
                 raise
+            way_out = (
+                "Name them in categorical_features, or leave them out."
+                if first
+                else "Give numbers where fit was given numbers."
+            )
             raise ValueError(
-                f"X has columns that hold neither numbers nor categories: {odd}. Name "
-                f"them in categorical_features, or leave them out. ({error})"
+                f"{name} has columns that hold neither numbers nor categories: {odd}. "
+                f"{way_out} ({error})"
             ) from error
 
     # Fitting ------------------------------------------------------------------------
