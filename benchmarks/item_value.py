@@ -94,7 +94,11 @@ def summarise(done):
         runs = by_seed([one for one in done if one[0]["name"] == name])
         weight = np.ones(len(runs[0]["positive"]))
         for model in runs[0]["probability"]:
-            row = {"data": name, "model": model, "runs": len(runs) if model == OURS else 1}
+            row = {
+                "data": name,
+                "model": model,
+                "runs": len(runs) if model == OURS else 1,
+            }
             row |= {"items": len(weight), "share": runs[0]["positive"].mean()}
             row["mean"] = np.mean([r["probability"][model].mean() for r in runs])
             ranks = model != "base rate"

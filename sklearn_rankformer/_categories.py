@@ -2,14 +2,19 @@
 
 A category is known by its value, never by the dtype of the column it came in: a request
 of a few rows may hold as text, object or float what was a category in training. So
-every column is read as plain Python values, and looked up in a table of its own.
+every column is read as plain Python values, which any file can hold, and looked up in a
+table of its own.
 """
 
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -17,10 +22,12 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array
 
 from ._tables import is_missing, refuse_times
+from ._warnings import warn_user
 
 # How the names of the dtypes of categories begin, in pandas, polars and Arrow.
 CATEGORY_KINDS = ("categ", "enum", "dictionary")
-
+# Of which kinds a category can be written to a file and read again as the same.
+STORED = (bool, int, float, str)
 
 # The numbers of a frame with categories stay in memory up to this size, as float64.
 IN_MEMORY_BYTES = 2**30
@@ -85,7 +92,9 @@ class Categories:
         dtype = _plain_dtype(X, np.flatnonzero(~self.mask))
         size = X.shape[0] * X.shape[1] * 8
         if dtype is None or size <= IN_MEMORY_BYTES:
-            return self._encode_rows(X, allow_nan, owner)
+            encoded = self._encode_rows(X, allow_nan, owner)
+            self._warn_of_types(X, encoded)
+            return encoded
         # Such a frame may itself lie on disk, and memory not suffice for its numbers.
         with tempfile.TemporaryFile() as file:
             encoded = np.memmap(file, dtype, "w+", shape=X.shape)
@@ -93,6 +102,7 @@ class Categories:
         for start in range(0, X.shape[0], step):
             rows = X.iloc[start : start + step]
             encoded[start : start + step] = self._encode_rows(rows, allow_nan, owner)
+        self._warn_of_types(X.iloc[:step], encoded[:step])
         return encoded
 
     def _encode_rows(self, X: Any, allow_nan: bool, owner: str) -> np.ndarray:
@@ -106,6 +116,26 @@ class Categories:
         for j, codes in zip(columns.tolist(), self._codes, strict=True):
             encoded[:, j] = _look_up(_column(X, j), codes)
         return encoded
+
+    def _warn_of_types(self, X: Any, encoded: np.ndarray) -> None:
+        """Warn of columns without any known value, whose texts would be known."""
+        names = list(X.columns) if hasattr(X, "columns") else range(X.shape[1])
+        columns = zip(np.flatnonzero(self.mask).tolist(), self.known, strict=True)
+        other = [
+            repr(names[j])
+            for j, known in columns
+            if not encoded[:, j].any()
+            and not _texts(_column(X, j)).isdisjoint(
+                _texts(np.array(known, dtype=object))
+            )
+        ]
+        if other:
+            warn_user(
+                f"No value of the categorical column {', '.join(other)} of X is known, "
+                f"as they are of another type than those that fit saw: the text '1' is "
+                f"not the number 1. Give the column as to fit, text as text and "
+                f"numbers as numbers."
+            )
 
     def unknown(self, X: Any) -> list[dict[Any, int]]:
         """Count the values of categorical columns that were not seen before.
@@ -138,7 +168,9 @@ class Categories:
         return counts
 
 
-def find_categories(X: Any, categorical_features: Any) -> Categories:
+def find_categories(
+    X: Any, categorical_features: Any, counted: np.ndarray | None = None
+) -> Categories:
     """Find the categorical columns of X and the values that they hold.
 
     Parameters
@@ -147,11 +179,13 @@ def find_categories(X: Any, categorical_features: Any) -> Categories:
         Raw features.
     categorical_features : "from_dtype", array-like or None
         As in `RankFormerRanker`.
+    counted : ndarray of shape (n_rows,), bool, default=None
+        Rows to look at; None takes all.
 
     Raises
     ------
     TypeError
-        If X is sparse and has categories, or a value cannot be looked up.
+        If X is sparse and has categories, or a value is of no kind that can be stored.
     ValueError
         If X has no such column.
     """
@@ -159,7 +193,9 @@ def find_categories(X: Any, categorical_features: Any) -> Categories:
     if mask.any():
         _refuse_sparse(X)
     columns = np.flatnonzero(mask).tolist()
-    return Categories(mask, tuple(distinct_values(_column(X, j)) for j in columns))
+    names = list(X.columns) if hasattr(X, "columns") else range(X.shape[1])
+    known = [distinct_values(_column(X, j), repr(names[j]), counted) for j in columns]
+    return Categories(mask, tuple(known))
 
 
 def categorical_mask(X: Any, categorical_features: Any) -> np.ndarray:
@@ -229,11 +265,11 @@ def _as_numbers(X: Any, allow_nan: bool, owner: str) -> Any:
     """X as numbers, by scikit-learn's rules."""
     finite = "allow-nan" if allow_nan else True
     options = {"estimator": owner, "input_name": "X"}
+    refuse_times(X)  # of which polars would make numbers
     numbers = check_array(X, accept_sparse="csr", ensure_all_finite=finite, **options)
     if numbers.dtype == object:
         # In polars frames scikit-learn neither converts text nor refuses it.
         numbers = check_array(numbers, ensure_all_finite=finite, **options)
-    refuse_times(numbers)
     if numbers.dtype.kind not in "fiub":
         raise ValueError(f"X must hold real numbers, got dtype {numbers.dtype}.")
     if numbers.dtype.itemsize > 8:  # wider than what is computed with
@@ -267,19 +303,41 @@ def _column(X: Any, j: int) -> Any:
 # Values and codes ---------------------------------------------------------------------
 
 
-def distinct_values(column: Any) -> list:
-    """Distinct values of a column, missing ones left out, in a fixed order."""
+def distinct_values(column: Any, name: str, counted: np.ndarray | None = None) -> list:
+    """Distinct values of a column, missing ones left out, in a fixed order.
+
+    Parameters
+    ----------
+    column : ndarray or column of a frame
+        Categories.
+    name : str
+        How the error message calls it.
+    counted : ndarray of shape (n_rows,), bool, default=None
+        Rows to look at; None takes all.
+
+    Raises
+    ------
+    TypeError
+        If a value cannot be looked up or stored.
+    """
+    values = list(_plain_values(column))
+    values = values if counted is None else [*compress(values, counted)]
     try:
-        values = {v for v in set(_plain_values(column)) if not is_missing(v)}
-    except TypeError as error:
+        values = list(set(values))
+    except TypeError:  # a value like a list, which is named below
+        pass
+    found = [value for value in values if not is_missing(value)]
+    odd = sorted({type(v).__name__ for v in found if not isinstance(v, STORED)})
+    if odd:
         raise TypeError(
-            f"A categorical column of X holds values that cannot be looked up: "
-            f"{error}. Turn them into text or numbers."
-        ) from error
+            f"The categorical column {name} of X holds values of type "
+            f"{', '.join(odd)}. Turn them into text or numbers, as by "
+            f"X[{name}].astype(str)."
+        )
     try:
-        return sorted(values)
+        return sorted(found)
     except TypeError:  # such as numbers beside text
-        return sorted(values, key=lambda v: (type(v).__name__, str(v)))
+        return sorted(found, key=lambda v: (type(v).__name__, str(v)))
 
 
 def _look_up(column: Any, codes: dict[Hashable, int]) -> np.ndarray:
@@ -299,15 +357,35 @@ def _look_up(column: Any, codes: dict[Hashable, int]) -> np.ndarray:
 
 
 def _plain_values(column: Any) -> Iterable:
-    """Values as Python objects, for which 1, 1.0 and True are the same key.
+    """Values as Python objects, for which 1, 1.0 and True are the same key."""
+    values = column.to_list() if hasattr(column, "to_list") else column.tolist()
+    if {*map(type, values)} <= {bool, int, str, type(None)}:
+        return values
+    return [_plain(value) for value in values]
+
+
+def _texts(column: Any) -> set[str]:
+    """Values as text, missing ones left out, whole numbers without a fraction."""
+    values = [value for value in _plain_values(column) if not is_missing(value)]
+    whole = [isinstance(value, float) and value % 1 == 0 for value in values]
+    return {str(int(v) if w else v) for v, w in zip(values, whole, strict=True)}
+
+
+def _plain(value: Any) -> Any:
+    """A category as JSON has it, if it is of a kind that it can be made of.
 
     Fractions are rounded to the digits of float32: 0.1 in a float32 column is then
     equal to 0.1 in a float64 column or in JSON.
     """
-    values = column.to_list() if hasattr(column, "to_list") else column.tolist()
-    if not any(type(value) is float and value % 1 for value in values):
-        return values
-    return [
-        float(np.float32(value)) if type(value) is float and value % 1 else value
-        for value in values
-    ]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if is_missing(value):
+        return value
+    if isinstance(value, Decimal) and value.is_finite():
+        value = float(value) if value % 1 else int(value)
+    if isinstance(value, float):
+        if math.isinf(value):
+            return str(value)
+        return float(np.float32(value)) if value % 1 else value
+    as_text = isinstance(value, date) or type(value).__name__ in ("Interval", "Period")
+    return str(value) if as_text else value

@@ -166,7 +166,8 @@ def plain_array(values: Any, name: str) -> np.ndarray:
     Returns
     -------
     values : ndarray
-        The same values.
+        The same values; objects where a list mixes text with others, of which
+        `numpy.asarray` makes text.
 
     Raises
     ------
@@ -180,7 +181,11 @@ def plain_array(values: Any, name: str) -> np.ndarray:
     if is_tensor(values):
         return tensor_to_array(values, name)
     with reading(name):
-        return np.asarray(values)
+        array = np.asarray(values)
+        if array.dtype.kind not in "US" or hasattr(values, "dtype"):
+            return array
+        objects = np.asarray(values, dtype=object)
+    return array if len({*map(type, objects.flat)}) == 1 else objects
 
 
 def refuse_empty(values: np.ndarray, name: str) -> None:

@@ -50,6 +50,8 @@ class Layout:
         Those of them that hold categories.
     weight : str or None
         Column of weights.
+    guessed : bool
+        Whether ids that are read as text look like integers.
     keyed : bool
         Whether lists are known by `id_keys`, which are kept. If not, ids that are no
         integers become numbers from 0.
@@ -60,6 +62,7 @@ class Layout:
     features: tuple[str, ...]
     categorical: frozenset[str]
     weight: str | None = None
+    guessed: bool = False
     keyed: bool = False
 
     @property
@@ -125,7 +128,8 @@ def find_layout(
             f"Columns that hold neither numbers nor categories: {shown}. Name them in "
             f"categorical_features, or give the features without them."
         )
-    return Layout(group, label, tuple(features), frozenset(named))
+    guessed = _holds_numbers(schema.field(group).type)
+    return Layout(group, label, tuple(features), frozenset(named), guessed=guessed)
 
 
 def write_tables(sources: list, folder: Path, layout: Layout) -> None:
@@ -173,7 +177,7 @@ def _write(sources: list, read: Callable, folder: Path, layout: Layout) -> None:
 
 
 def _batches(source: Any, layout: Layout) -> Iterator:
-    return read_batches(source, layout.columns)
+    return read_batches(source, layout.columns, [layout.group])
 
 
 class _Found:
@@ -246,13 +250,15 @@ class _Found:
         (self.folder / COLUMNS).write_text(text, encoding="utf-8")
 
     def _groups(self) -> np.ndarray:
-        lengths = np.concatenate(self.lengths)
+        lengths, parts = np.concatenate(self.lengths), self.ids
         if self.layout.keyed:
-            keys = np.concatenate([id_keys(ids) for ids in self.ids])
+            keys = np.concatenate([id_keys(ids) for ids in parts])
             np.save(self.folder / KEYS, keys)
-            ids = keys.view(np.int64)
-        elif all(ids.dtype.kind == "i" for ids in self.ids):
-            ids = np.concatenate(self.ids).astype(np.int64)
+            return np.repeat(keys.view(np.int64), lengths)
+        if self.layout.guessed:
+            parts = [_integers(ids) for ids in parts]
+        if all(ids.dtype.kind == "i" for ids in parts):
+            ids = np.concatenate(parts).astype(np.int64)
         else:  # texts, row by row, would take more memory than all else
             ids = np.arange(len(lengths))
         return np.repeat(ids, lengths)
@@ -271,6 +277,16 @@ class _Found:
 
     def _raw(self, name: str) -> Path:
         return self.folder / f"codes-{self.layout.features.index(name)}.raw"
+
+
+def _integers(ids: np.ndarray) -> np.ndarray:
+    """Texts as the integers that they are, if all are written as plainly as "7"."""
+    try:
+        numbers = ids.astype(np.int64)
+    except (ValueError, OverflowError):
+        return ids
+    # Of "7" and "007" one number would be made, and of two lists one.
+    return numbers if np.array_equal(numbers.astype(str), ids.astype(str)) else ids
 
 
 def read_columns(path: Path) -> list[tuple[str, list | None]]:
@@ -395,7 +411,7 @@ def _numbered(source: Any, layout: Layout) -> Any:
 
     def batches() -> Iterator:
         place = 0
-        for batch in read_batches(source, layout.columns):
+        for batch in _batches(source, layout):
             plain = [_decoded(batch[name]) for name in layout.columns]
             places = pa.array(np.arange(place, place + len(batch)))
             place += len(batch)

@@ -4,7 +4,8 @@ A `Library` says how its frames are taken apart, joined and given new columns. A
 record batches are tables while they are worked on, and come out as batches again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +27,8 @@ class Library:
     rows : callable
         ``rows(frame, start, stop)``: a slice, without a copy where that can be.
     join : callable
-        ``join(frames)``: one frame of the rows of several.
+        ``join(frames)``: one frame of the rows of several; where their numbers are of
+        several types, of the type that holds all.
     column : callable
         ``column(frame, name)``: its values as an array.
     n_missing : callable
@@ -98,7 +100,20 @@ def _join_pandas(frames: list) -> Any:
 def _join_polars(frames: list) -> Any:
     import polars as pl
 
-    return pl.concat(frames)
+    with _joining(pl.exceptions.PolarsError):
+        return pl.concat(frames, how="vertical_relaxed")
+
+
+@contextmanager
+def _joining(*errors: type[Exception]) -> Iterator[None]:
+    """Have errors of types that do not go together say what to do about them."""
+    try:
+        yield
+    except errors as error:
+        raise TypeError(
+            f"Two frames or files hold a column in types that do not go together: "
+            f"{error}. Give the column one type in all of them."
+        ) from error
 
 
 def _add_polars(frame: Any, columns: Mapping[str, np.ndarray]) -> Any:
@@ -110,8 +125,8 @@ def _add_polars(frame: Any, columns: Mapping[str, np.ndarray]) -> Any:
 def _join_tables(tables: list) -> Any:
     import pyarrow as pa
 
-    # "default": a batch whose values are all missing may be of type null.
-    return pa.concat_tables(tables, promote_options="default")
+    with _joining(pa.ArrowException):
+        return pa.concat_tables(tables, promote_options="permissive")
 
 
 def _add_to_table(table: Any, columns: Mapping[str, np.ndarray]) -> Any:

@@ -12,10 +12,10 @@ from ._tables import as_table, is_missing
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-_FIX = "Give one list id per row, integers or strings."
 
-
-def check_groups(groups: object, n_rows: int, *, name: str = "groups") -> np.ndarray:
+def check_groups(
+    groups: object, n_rows: int, *, name: str = "groups", entry: str = "list id"
+) -> np.ndarray:
     """Return list ids as a 1-D array that can be compared and sorted.
 
     Parameters
@@ -26,6 +26,8 @@ def check_groups(groups: object, n_rows: int, *, name: str = "groups") -> np.nda
         How many rows there are to be grouped.
     name : str, default="groups"
         How error messages call the argument.
+    entry : str, default="list id"
+        How error messages call what it holds.
 
     Returns
     -------
@@ -41,14 +43,12 @@ def check_groups(groups: object, n_rows: int, *, name: str = "groups") -> np.nda
         If the shape or the length is wrong, or an id is missing, masked or
         fractional.
     """
+    fix = _fix(entry)
     ids = plain_array(groups, name)
-    if ids.dtype.kind in "US" and not hasattr(groups, "dtype"):
-        # A list that mixes text with numbers or NaN has become text by now.
-        ids = np.asarray(groups, dtype=object)
     if ids.ndim == 2 and ids.shape[1] == 1:
         ids = ids[:, 0]
     if ids.ndim != 1:
-        raise ValueError(f"{name} must be 1-D, got shape {ids.shape}. {_FIX}")
+        raise ValueError(f"{name} must be 1-D, got shape {ids.shape}. {fix}")
     if len(ids) != n_rows:
         # What LightGBM and XGBoost take as `group`.
         sizes = ids.dtype.kind in "iu" and len(ids) and ids.sum() == n_rows
@@ -59,20 +59,24 @@ def check_groups(groups: object, n_rows: int, *, name: str = "groups") -> np.nda
             else ""
         )
         raise ValueError(
-            f"{name} has {len(ids)} entries for {n_rows} rows. {_FIX}{hint}"
+            f"{name} has {len(ids)} entries for {n_rows} rows. {fix}{hint}"
         )
     if ids.dtype.kind in "OT":
-        ids = _from_objects(ids.astype(object), name)
+        ids = _from_objects(ids.astype(object), name, entry)
     if ids.dtype.kind == "f":
-        ids = _from_floats(ids, name)
+        ids = _from_floats(ids, name, entry)
     if ids.dtype.kind not in "biuUSMmT":
-        raise TypeError(f"{name} has dtype {ids.dtype}. {_FIX}")
+        raise TypeError(f"{name} has dtype {ids.dtype}. {fix}")
     if ids.dtype.kind in "Mm":
-        _refuse_missing(np.isnat(ids), ids, name)
+        _refuse_missing(np.isnat(ids), ids, name, entry)
     return ids
 
 
-def _from_objects(ids: np.ndarray, name: str) -> np.ndarray:
+def _fix(entry: str) -> str:
+    return f"Give one {entry} per row, integers or strings."
+
+
+def _from_objects(ids: np.ndarray, name: str, entry: str) -> np.ndarray:
     values = [v.item() if isinstance(v, np.generic) else v for v in ids]
     kinds = {type(value) for value in values}
     if kinds <= {int, bool} and kinds:
@@ -85,35 +89,41 @@ def _from_objects(ids: np.ndarray, name: str) -> np.ndarray:
         return ids.astype(np.float64)
     if len(kinds) == 1 and kinds <= {str, bytes}:
         return ids.astype(kinds.pop())
-    _refuse_missing(np.array([is_missing(value) for value in values]), ids, name)
+    missing = np.array([is_missing(value) for value in values])
+    _refuse_missing(missing, ids, name, entry)
     names = ", ".join(sorted(kind.__name__ for kind in kinds))
-    raise TypeError(f"{name} mixes or holds values of type {names}. {_FIX}")
+    raise TypeError(f"{name} mixes or holds values of type {names}. {_fix(entry)}")
 
 
-def _refuse_missing(missing: np.ndarray, ids: np.ndarray, name: str) -> None:
+def _refuse_missing(
+    missing: np.ndarray, ids: np.ndarray, name: str, entry: str
+) -> None:
     if missing.any():
         row = int(missing.argmax())
         shown = str(ids[row]).replace("nan", "NaN")
         raise ValueError(
-            f"{name} contains {shown}: row {row} has no list id. Drop rows without "
+            f"{name} contains {shown}: row {row} has no {entry}. Drop rows without "
             f"one, or give them one."
         )
 
 
-def _from_floats(ids: np.ndarray, name: str) -> np.ndarray:
-    _refuse_missing(np.isnan(ids), ids, name)
+def _from_floats(ids: np.ndarray, name: str, entry: str) -> np.ndarray:
+    _refuse_missing(np.isnan(ids), ids, name, entry)
     if np.isinf(ids).any():
-        raise ValueError(f"{name} contains infinity. {_FIX}")
+        raise ValueError(f"{name} contains infinity. {_fix(entry)}")
     whole = np.rint(ids)
     if (whole != ids).any():
         example = ids[whole != ids][0]
-        raise ValueError(f"{name} contains the fractional id {example}. {_FIX}")
-    # Up to this power of two every whole number is a float of its own.
-    bits = np.finfo(ids.dtype).nmant + 1
-    if np.abs(ids).max(initial=0) > 2**bits:
         raise ValueError(
-            f"{name} contains {ids.dtype} values beyond 2**{bits}, where neighbouring "
-            f"ids collapse into one. Give integers or strings."
+            f"{name} contains the fractional {entry} {example}. {_fix(entry)}"
+        )
+    # Below this power of two every whole number is a float of its own. The power itself
+    # is also what the next number is rounded to.
+    bits = np.finfo(ids.dtype).nmant + 1
+    if np.abs(ids).max(initial=0) >= 2**bits:
+        raise ValueError(
+            f"{name} contains {ids.dtype} values at or beyond 2**{bits}, where "
+            f"neighbouring ids collapse into one. Give integers or strings."
         )
     return ids.astype(np.int64)
 

@@ -14,10 +14,10 @@ import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 from skorch.callbacks import Callback
 
-from ._auto import auto_batch_items, auto_dropout
+from ._auto import auto_batch_items, auto_dropout, longer_steps
 from ._categories import Categories, find_categories, odd_columns
 from ._checks import check_labels, check_length, check_weights, warn_no_order
 from ._columns import Columns, learn_columns
@@ -31,7 +31,7 @@ from ._mixin import RankerMixin
 from ._model import Model, model_from_arrays, model_to_arrays
 from ._positions import read_positions
 from ._processes import Peers, agreed, everyone, joined
-from ._rows import Levels, Rows, find_levels, make_rows
+from ._rows import Levels, Rows, find_levels, in_weighed_lists, make_rows
 from ._shards import Shard, read_shard, refuse_beside
 from ._tables import as_table, reading
 from ._warnings import warn_missing_groups, warn_user
@@ -326,16 +326,18 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         known = self._model.columns.categories if again else shard.categories
         known_positions = self._model.positions if again else shard.positions
         X, ids = resolve_groups(shard.X, shard.groups, shard.qid, self.group_column)
-        X, categories = self._encode(X, known, first=not again)
+        lists = lists_of(ids, _num_samples(X))
+        weight = check_weights(shard.sample_weight, lists)
+        # What occurs in lists of zero weight alone is as if it were not there.
+        counted = in_weighed_lists(lists, weight)
+        X, categories = self._encode(X, known, first=not again, counted=counted)
         y = check_labels(shard.y, "y")
         check_length(y, "y", X.shape[0])
         if ids is None:
             warn_missing_groups(f"{type(self).__name__}.fit")
-        lists = lists_of(ids, X.shape[0])
-        weight = check_weights(shard.sample_weight, lists)
         digest = None if ids is None else digest_lists(lists)
         positions, codes = read_positions(
-            shard.position, len(y), known_positions, again
+            shard.position, len(y), known_positions, again, counted
         )
         rows = make_rows(
             X,
@@ -389,32 +391,39 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         return make_rows(X, y, lists_of(ids, X.shape[0]), None, self.gain)
 
     def _encode(
-        self, X, categories, *, name="X", first=False, model=None
+        self, X, categories, *, name="X", first=False, counted=None, model=None
     ) -> tuple[Any, Categories]:
         """X as numbers, and its categories: those given, or found here if None.
 
-        Its columns are those of the ranker, which are set here at `first`. Numbers may
-        be missing where the model has a place for them, without one its parameter.
+        They are found in the rows that are counted. The columns of X are those of the
+        ranker, which are set here at `first`. Numbers may be missing where the model
+        has a place for them, or else the parameter.
         """
         quantiles = model.columns.quantiles if model else self.input_transform
+        with reading(name):
+            X = _with_columns(X, self.categorical_features)
+            validate_data(self, X, skip_check_array=True, reset=first)
+            if categories is None:
+                categories = find_categories(X, self.categorical_features, counted)
         try:
             with reading(name):
-                X = _with_columns(X, self.categorical_features)
-                validate_data(self, X, skip_check_array=True, reset=first)
-                if categories is None:
-                    categories = find_categories(X, self.categorical_features)
                 return categories.encode(
                     X,
                     allow_nan=bool(quantiles),
                     owner=type(self).__name__,
                 ), categories
         except (TypeError, ValueError) as error:
-            odd = odd_columns(X, categories.mask) if first and categories else ""
+            odd = odd_columns(X, categories.mask)
             if not odd:
                 raise
+            way_out = (
+                "Name them in categorical_features, or leave them out."
+                if first
+                else "Give numbers where fit was given numbers."
+            )
             raise ValueError(
-                f"X has columns that hold neither numbers nor categories: {odd}. Name "
-                f"them in categorical_features, or leave them out. ({error})"
+                f"{name} has columns that hold neither numbers nor categories: {odd}. "
+                f"{way_out} ({error})"
             ) from error
 
     # Fitting ------------------------------------------------------------------------
@@ -428,18 +437,19 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         device = pick_device(self.device)
         # One draw: a generator given as random_state moves on from fit to fit.
         seed = check_random_state(self.random_state).randint(2**31 - 1)
+        items, rate = self.batch_items, self.learning_rate
+        if items == "auto":
+            n_rows = rows.peers.total(len(rows.y))
+            items = auto_batch_items(n_rows, everyone().n)
+            rate *= longer_steps(items)
         return TrainingConfig(
             loss=pick_loss(self.loss),
             gain=self.gain,
             listwide_weight=0.0,
-            learning_rate=self.learning_rate,
+            learning_rate=rate,
             weight_decay=self.weight_decay,
             max_epochs=self.max_epochs,
-            batch_items=(
-                auto_batch_items(rows.peers.total(len(rows.y)), everyone().n)
-                if self.batch_items == "auto"
-                else int(self.batch_items)
-            ),
+            batch_items=int(items),
             validation_fraction=self.validation_fraction,
             n_iter_no_change=self.n_iter_no_change,
             calibration_folds=None,

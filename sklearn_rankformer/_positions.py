@@ -18,7 +18,11 @@ MAX_POSITIONS = 1000
 
 
 def read_positions(
-    position: Any, n_rows: int, known: Categories | None, again: bool
+    position: Any,
+    n_rows: int,
+    known: Categories | None,
+    again: bool,
+    counted: np.ndarray,
 ) -> tuple[Categories | None, np.ndarray | None]:
     """Find the positions of training rows, and the code of each row.
 
@@ -32,6 +36,8 @@ def read_positions(
         Positions found before.
     again : bool
         Whether training goes on, so that no others can be learned.
+    counted : ndarray of shape (n_rows,), bool
+        Rows in which positions are found.
 
     Returns
     -------
@@ -41,9 +47,10 @@ def read_positions(
 
     Raises
     ------
-    ValueError
-        If there is not one for each row, one is missing, there are more than
-        `MAX_POSITIONS`, or training goes on of a ranker that knows none.
+    TypeError, ValueError
+        If they are of another type, there is not one for each row, one is missing,
+        there are more than `MAX_POSITIONS`, or training goes on of a ranker that knows
+        none.
     """
     if position is None:
         return known, None
@@ -53,8 +60,8 @@ def read_positions(
             "first fit, or start again with warm_start=False."
         )
     check_length(position, "position", n_rows)
-    column = check_groups(position, n_rows, name="position")[:, None]
-    positions = find_categories(column, [0]) if known is None else known
+    column = _check(position, n_rows)[:, None]
+    positions = find_categories(column, [0], counted) if known is None else known
     n_found = positions.cardinalities[0] - 1
     if n_found > MAX_POSITIONS:
         raise ValueError(
@@ -63,6 +70,17 @@ def read_positions(
         )
     codes = positions.encode(column, allow_nan=False, owner="position")
     return positions, codes[:, 0].astype(np.int64)
+
+
+def _check(position: Any, n_rows: int) -> np.ndarray:
+    """Integers, booleans or text: other types would be lost in a file."""
+    found = check_groups(position, n_rows, name="position", entry="position")
+    if found.dtype.kind not in "biuUT":
+        raise TypeError(
+            f"position has dtype {found.dtype}. Give one position per row, integers or "
+            f"strings."
+        )
+    return found
 
 
 def positions_to_arrays(positions: Categories | None) -> dict[str, np.ndarray]:

@@ -98,7 +98,9 @@ class RankFormerRanker(NeuralRanker):
         Planned number of passes over the lists.
     batch_items : int or "auto", default="auto"
         Most items, padding included, in a batch of lists of similar length. "auto"
-        takes 512, and 1,024 where an epoch has 60 or more of such batches.
+        takes 512, and 1,024 where an epoch has 60 or more of such batches. In several
+        processes it goes up to 1,024 for each, and beyond 1,024 in all the learning
+        rate grows with the square root, up to twice what is given.
     validation_fraction : float or None, default=0.1
         Share of the lists to hold out (none if there are fewer than 10), unless `fit`
         is given `X_val`; None trains on all. NDCG@10 is measured on held-out lists

@@ -114,12 +114,11 @@ def make_rows(
         If no row has weight, or the gains of a list overflow float32.
     """
     if weight is not None:
-        # A list of zero weight throughout is the same as no list.
-        weighty = lists.reduce(np.maximum, weight)[lists.codes] > 0
-        if not weighty.all():
-            X, y, weight = X[weighty], y[weighty], weight[weighty]
-            position = None if position is None else position[weighty]
-            kept = split_lists(lists.codes[weighty])
+        weighed = in_weighed_lists(lists, weight)
+        if not weighed.all():
+            X, y, weight = X[weighed], y[weighed], weight[weighed]
+            position = None if position is None else position[weighed]
+            kept = split_lists(lists.codes[weighed])
             lists = replace(kept, ids=lists.ids[kept.ids])
         # By a power of two, which changes no share: next to 0 floats lose digits.
         largest = weight.max() if heaviest is None else heaviest
@@ -135,6 +134,25 @@ def make_rows(
             f"smaller ones."
         )
     return Rows(X, y, lists, weight, gains, position, peers)
+
+
+def in_weighed_lists(lists: Lists, weight: np.ndarray | None) -> np.ndarray:
+    """Which rows lie in a list that has weight; one of zero weight throughout is none.
+
+    Parameters
+    ----------
+    lists : Lists
+        Where the rows of each list lie.
+    weight : ndarray of shape (n_rows,), or None
+        Weight of each row.
+
+    Returns
+    -------
+    weighed : ndarray of shape (n_rows,), bool
+    """
+    if weight is None:
+        return np.ones(lists.n_rows, dtype=bool)
+    return lists.reduce(np.maximum, weight)[lists.codes] > 0
 
 
 @dataclass(frozen=True)

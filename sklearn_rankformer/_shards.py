@@ -24,8 +24,9 @@ from ._conversion import (
     write_tables,
 )
 from ._groups import check_groups
-from ._lists import id_keys
+from ._lists import id_keys, split_lists
 from ._processes import ALONE, Peers
+from ._rows import in_weighed_lists
 from ._tablefiles import list_files, read_batches
 from .datasets import ParquetLists, load_converted
 
@@ -126,12 +127,12 @@ def read_shard(lists: ParquetLists, categorical_features: Any, peers: Peers) -> 
     with peers.all_or_none():
         X, y, groups, weight, keys, found = _read(files, layout)
     _refuse_split_lists(keys, files, lists.group, peers)
-    known = {name: _merged(peers.gather(values)) for name, values in found.items()}
+    known = {name: _merged(peers.gather(v), name) for name, v in found.items()}
     position = positions = None
     if lists.position is not None:
         X, position = X.drop(columns=lists.position), X[lists.position].to_numpy()
         places = np.array(known.pop(lists.position), dtype=object)
-        ids = check_groups(places, len(places), name="position")
+        ids = check_groups(places, len(places), name="position", entry="position")
         positions = find_categories(ids[:, None], [0])
     mask = np.array([name in known for name in X], dtype=bool)
     return Shard(
@@ -214,12 +215,24 @@ def _read(files: list[str], layout: Layout) -> tuple:
         columns = read_columns(place / COLUMNS)
         weight = None if layout.weight is None else np.load(place / WEIGHT)
         keys = np.load(place / KEYS)
-    found = {name: values for name, values in columns if values is not None}
+    counted = in_weighed_lists(split_lists(groups), weight)
+    found = {
+        name: _values_in(X[name], values, counted)
+        for name, values in columns
+        if values is not None
+    }
     return X, y, groups, weight, keys, found
 
 
-def _merged(parts: list[list]) -> list:
-    return distinct_values(np.array([v for part in parts for v in part], dtype=object))
+def _values_in(column: Any, values: list, counted: np.ndarray) -> list:
+    """Those of the values of a column of codes that its counted rows hold."""
+    codes = np.unique(column.cat.codes.to_numpy()[counted])
+    return [values[code] for code in codes if code >= 0]
+
+
+def _merged(parts: list[list], name: str) -> list:
+    values = np.array([v for part in parts for v in part], dtype=object)
+    return distinct_values(values, repr(name))
 
 
 # Lists in two files -------------------------------------------------------------------
@@ -244,7 +257,7 @@ def _refuse_split_lists(
 def _refuse(key: np.uint64, files: list[str], group: str, peers: Peers) -> None:
     found: dict[str, Any] = {}
     for path in files:
-        for batch in read_batches(path, [group]):
+        for batch in read_batches(path, [group], [group]):
             ids = check_groups(batch.column(group).to_pylist(), len(batch))
             for one in ids[id_keys(ids) == key][:1].tolist():
                 found[path] = one

@@ -112,8 +112,8 @@ def whole_lists(
     ReturningListError
         If a list comes again after another: it is never given in parts.
     TypeError, ValueError
-        If something is no frame, frames are of several kinds, a column is missing, or
-        a list id is.
+        If something is no frame, frames or list ids are of several kinds, a column is
+        missing, or a list id is.
     """
     stream: _Stream | None = None
     for frame in frames:
@@ -140,6 +140,7 @@ class _Stream:
         self.length = length
         self.seen = SeenLists()
         self.last: Any = None  # id of the list that is open
+        self.kind_of_ids = ""  # of all frames so far; "" before the first row
         self.held: list = []
         # Counted in rows of the stream: the first row held, the end of all, and where
         # each list starts that is held in whole or in part.
@@ -207,6 +208,7 @@ class _Stream:
         rows = np.flatnonzero(new)
         # One id per list: texts are checked one by one, and rows are many.
         ids = check_groups(values[rows], len(rows), name=name)
+        self._check_kind(ids)
         if len(ids) and self.last is not None and ids[0] == self.last:
             rows, ids = rows[1:], ids[1:]
         again = self.seen.add(id_keys(ids))
@@ -217,6 +219,21 @@ class _Stream:
         self.starts = np.append(self.starts, rows + self.end)
         self.end += len(values)
 
+    def _check_kind(self, ids: np.ndarray) -> None:
+        """Refuse ids of another kind than before: the list 7 would not be known as "7".
+
+        Readers that guess types batch by batch, as pandas does, change it midway.
+        """
+        kind = _kind_of(ids) if len(ids) else self.kind_of_ids
+        if self.kind_of_ids and kind != self.kind_of_ids:
+            raise TypeError(
+                f"group_column={self.group_column!r} holds {self.kind_of_ids} before "
+                f"row {self.end} of the stream (from 0), and {kind} from there on. "
+                f"Read the column as one type, such as text: in pandas "
+                f"dtype={{{self.group_column!r}: str}}, in polars schema_overrides."
+            )
+        self.kind_of_ids = kind
+
     def _refuse(self, list_id: Any, row: int) -> None:
         raise ReturningListError(
             f"List {list_id} of group_column={self.group_column!r} comes again in row "
@@ -224,6 +241,14 @@ class _Stream:
             f"follow one another, as its scores depend on all of them: sort by "
             f"{self.group_column!r} first."
         )
+
+
+def _kind_of(ids: np.ndarray) -> str:
+    """What `check_groups` made of ids; only ids of one kind can be equal."""
+    kind = ids.dtype.kind
+    if kind in "Mm":  # counts of a unit, which may differ from frame to frame
+        return str(ids.dtype)
+    return {"U": "text", "T": "text", "S": "bytes"}.get(kind, "integers")
 
 
 def _library(frame: Any) -> Library:

@@ -23,17 +23,18 @@ class _Format(NamedTuple):
     Attributes
     ----------
     schema : callable
-        ``schema(path)``: pyarrow's schema of the columns.
+        ``schema(path, texts)``: pyarrow's schema of the columns.
     batches : callable
-        ``batches(path, columns)``: iterator of record batches; None reads all columns.
+        ``batches(path, columns, texts)``: iterator of record batches; None reads all
+        columns. `texts` are those that are text where the format has no types.
     n_rows : callable
         ``n_rows(path)``: how many there are, or None where only reading would tell.
     writer : callable
         ``writer(path, schema)``: context manager with ``write_batch``.
     """
 
-    schema: Callable[[str], Any]
-    batches: Callable[[str, list | None], Iterator]
+    schema: Callable[[str, Sequence], Any]
+    batches: Callable[[str, list | None, Sequence], Iterator]
     n_rows: Callable[[str], int | None]
     writer: Callable[[str, Any], Any]
 
@@ -66,7 +67,9 @@ def list_files(source: Any) -> list[str]:
     return files
 
 
-def read_batches(source: Any, columns: Sequence | None = None) -> Iterator:
+def read_batches(
+    source: Any, columns: Sequence | None = None, texts: Sequence = ()
+) -> Iterator:
     """Read files batch by batch.
 
     Parameters
@@ -75,6 +78,9 @@ def read_batches(source: Any, columns: Sequence | None = None) -> Iterator:
         As in `list_files`.
     columns : sequence of str, default=None
         Columns to read; None reads all.
+    texts : sequence of str, default=()
+        Columns to read from CSV as text, letter by letter. The types of others are
+        guessed there: of "007" and "7" the number 7 would be made.
 
     Yields
     ------
@@ -87,12 +93,12 @@ def read_batches(source: Any, columns: Sequence | None = None) -> Iterator:
     """
     for path in list_files(source):
         wanted = None if columns is None else list(columns)
-        schema = _schema(path)
+        schema = _schema(path, texts)
         missing = [name for name in wanted or () if name not in schema.names]
         if missing:
             raise ValueError(f"{path} has no column {', '.join(map(repr, missing))}.")
         with _naming(path):
-            yield from format_of(path).batches(path, wanted)
+            yield from format_of(path).batches(path, wanted, texts)
         # So that a file without rows has columns, too.
         yield _no_rows(schema, wanted)
 
@@ -139,7 +145,8 @@ def write_batches(batches: Iterable, path: str) -> int:
         with format_of(path).writer(str(unready), first.schema) as writer:
             writer.write_batch(first)
             for batch in batches:
-                writer.write_batch(batch)
+                # Columns handed on may come in other types of numbers than at first.
+                writer.write_batch(batch.cast(first.schema))
                 n_rows += batch.num_rows
         with open(unready, "rb+") as file:
             os.fsync(file.fileno())
@@ -151,9 +158,8 @@ def write_batches(batches: Iterable, path: str) -> int:
 
 def format_of(path: str) -> _Format:
     """Return how files of this ending are read and written."""
-    name = path.lower().removesuffix(".gz")
     for endings, one in _FORMATS.items():
-        if name.endswith(endings):
+        if path.lower().endswith(endings):
             return one
     raise ValueError(
         f"{path} is of no known format. Its name must end in {', '.join(_endings())}."
@@ -164,9 +170,9 @@ def _endings() -> tuple[str, ...]:
     return tuple(ending for group in _FORMATS for ending in group)
 
 
-def _schema(path: str) -> Any:
+def _schema(path: str, texts: Sequence = ()) -> Any:
     with _naming(path):
-        return format_of(path).schema(path)
+        return format_of(path).schema(path, texts)
 
 
 @contextmanager
@@ -205,8 +211,7 @@ def _files_of(path: Path) -> list[Path]:
     found = sorted(
         one
         for one in path.rglob("*")
-        if one.name.lower().removesuffix(".gz").endswith(_endings())
-        and not one.name.startswith((".", "_"))
+        if one.name.lower().endswith(_endings()) and not one.name.startswith((".", "_"))
     )
     if not found:
         raise FileNotFoundError(f"{path} holds no file that ends in {_endings()}.")
@@ -222,7 +227,7 @@ def _open_parquet(path: str) -> Any:
     return ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False)
 
 
-def _parquet_batches(path: str, columns: list | None) -> Iterator:
+def _parquet_batches(path: str, columns: list | None, texts: Sequence) -> Iterator:
     with _open_parquet(path) as file:
         # One thread: several hold a column chunk each.
         yield from file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
@@ -234,7 +239,7 @@ def _parquet_writer(path: str, schema: Any) -> Any:
     return ParquetWriter(path, schema)
 
 
-def _arrow_batches(path: str, columns: list | None) -> Iterator:
+def _arrow_batches(path: str, columns: list | None, texts: Sequence) -> Iterator:
     import pyarrow as pa
 
     with pa.memory_map(path) as file:
@@ -246,7 +251,7 @@ def _arrow_batches(path: str, columns: list | None) -> Iterator:
                 yield piece if columns is None else piece.select(columns)
 
 
-def _arrow_schema(path: str) -> Any:
+def _arrow_schema(path: str, texts: Sequence) -> Any:
     import pyarrow as pa
 
     with pa.memory_map(path) as file:
@@ -268,7 +273,8 @@ def _arrow_writer(path: str, schema: Any) -> Any:
     return pa.ipc.new_file(path, schema)
 
 
-def _open_csv(path: str, columns: list | None = None) -> Any:
+def _open_csv(path: str, columns: list | None, texts: Sequence) -> Any:
+    import pyarrow as pa
     from pyarrow import csv
 
     return csv.open_csv(
@@ -276,6 +282,7 @@ def _open_csv(path: str, columns: list | None = None) -> Any:
         csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
         convert_options=csv.ConvertOptions(
             include_columns=columns,
+            column_types=dict.fromkeys(texts, pa.string()),
             # An empty cell is missing; an empty text is quoted.
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
@@ -283,13 +290,20 @@ def _open_csv(path: str, columns: list | None = None) -> Any:
     )
 
 
-def _csv_writer(path: str, schema: Any) -> Any:
+@contextmanager
+def _csv_writer(path: str, schema: Any) -> Iterator:
+    import pyarrow as pa
     from pyarrow import csv
 
-    return csv.CSVWriter(path, schema)
+    compression = "gzip" if path.lower().endswith(".gz") else None
+    with (
+        pa.output_stream(path, compression=compression) as file,
+        csv.CSVWriter(file, schema) as writer,
+    ):
+        yield writer
 
 
-def _parquet_schema(path: str) -> Any:
+def _parquet_schema(path: str, texts: Sequence) -> Any:
     with _open_parquet(path) as file:
         return file.schema_arrow
 
@@ -306,9 +320,9 @@ _FORMATS = {
     (".arrow", ".feather", ".ipc"): _Format(
         _arrow_schema, _arrow_batches, _count_arrow, _arrow_writer
     ),
-    (".csv",): _Format(
-        lambda path: _open_csv(path).schema,
-        lambda path, columns: iter(_open_csv(path, columns)),
+    (".csv", ".csv.gz"): _Format(
+        lambda path, texts: _open_csv(path, None, texts).schema,
+        lambda path, columns, texts: iter(_open_csv(path, columns, texts)),
         lambda path: None,
         _csv_writer,
     ),

@@ -130,12 +130,27 @@ def _library(X: Any) -> str:
 
 
 def refuse_times(X: Any) -> None:
-    """Raise TypeError if an array holds times, which no model computes with."""
-    if X.dtype.kind in "mM":
+    """Raise TypeError if an array or a frame holds times, which no model computes with.
+
+    Their numbers would be of any unit: polars counts milliseconds in one frame and
+    nanoseconds in the next.
+    """
+    if hasattr(X, "columns"):
+        kinds = zip(X.columns, list(X.dtypes), strict=True)
+        times = [f"{name!r} ({k})" for name, k in kinds if _is_time(k)]
+        what = f"columns of times: {', '.join(times)}"
+    else:
+        times = [X.dtype] if getattr(X, "dtype", np.dtype("O")).kind in "mM" else []
+        what = f"dtype {', '.join(map(str, times))}"
+    if times:
         raise TypeError(
-            f"X has dtype {X.dtype}. Give times as numbers, such as days before the "
-            f"search."
+            f"X has {what}. Give times as numbers, such as days before the search."
         )
+
+
+def _is_time(kind: Any) -> bool:
+    # As pandas, polars and Arrow in pandas call them.
+    return str(kind).lower().startswith(("date", "time", "duration"))
 
 
 def is_missing(value: Any) -> bool:

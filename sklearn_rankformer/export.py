@@ -464,8 +464,7 @@ def _add_metadata(path, metadata):
     onnx = _import_onnx()
     model = onnx.load(path)
     texts = {
-        name: json.dumps(value, allow_nan=False, default=str)
-        for name, value in metadata.items()
+        name: json.dumps(value, allow_nan=False) for name, value in metadata.items()
     }
     onnx.helper.set_model_props(model, texts)
     onnx.checker.check_model(model)

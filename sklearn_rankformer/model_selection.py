@@ -95,6 +95,13 @@ def train_test_split(
             "stratify_lists draws lists, and with times none are drawn. Leave out one "
             "of them."
         )
+    named = [("X", X), ("y", y), *((f"arrays[{i}]", a) for i, a in enumerate(arrays))]
+    missing = [name for name, one in named if one is None]
+    if missing:
+        raise ValueError(
+            f"train_test_split got None as {' and '.join(missing)}. Give one entry per "
+            f"row."
+        )
     X, y, groups, *arrays = indexable(X, y, groups, *arrays)
     lists = _lists_from(X, groups, "train_test_split")
     n_test = _count_test_lists(test_size, lists.n_lists)
@@ -378,9 +385,16 @@ def _list_times(times, lists):
     check_length(times, "times", lists.n_rows)
     # NaN and NaT differ from themselves.
     if times.dtype.kind not in "iufM" or (times != times).any():
+        shown = ", ".join(map(str, times[:3]))
+        way_out = (
+            " Dates, texts and times with a zone become such by "
+            "pandas.to_datetime(list(times), utc=True).tz_localize(None)."
+            if times.dtype.kind in "OU"
+            else ""
+        )
         raise ValueError(
             f"times must be numbers or datetime64 and none may be missing, got dtype "
-            f"{times.dtype}: {times[:3]}."
+            f"{times.dtype}: {shown}.{way_out}"
         )
     first, last = (lists.reduce(ufunc, times) for ufunc in (np.minimum, np.maximum))
     if (first != last).any():

@@ -24,7 +24,7 @@ from sklearn.utils.validation import (
 from ._checks import check_option
 from ._groups import refuse_list_sizes, resolve_groups
 from ._lists import lists_of, tied_places
-from ._tables import as_table, reading
+from ._tables import as_table, reading, refuse_times
 from ._warnings import warn_missing_groups
 
 
@@ -122,10 +122,12 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         return self.fit(X, y, groups).transform(X, groups)
 
     def _check_X(self, X, *, reset):
+        X = as_table(X)
+        refuse_times(X)
         with reading("X"):
             return validate_data(
                 self,
-                as_table(X),
+                X,
                 dtype=np.float64,
                 ensure_all_finite="allow-nan",
                 reset=reset,

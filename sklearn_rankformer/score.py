@@ -60,7 +60,7 @@ def _parser():
     )
     parser.add_argument("ranker", help="file written by persistence.save")
     parser.add_argument(
-        "input", help="file or folder: .parquet, .arrow, .feather or .csv"
+        "input", help="file or folder: .parquet, .arrow, .feather, .csv, .csv.gz"
     )
     parser.add_argument("output", help="file to write, in any of these formats")
     parser.add_argument(
@@ -89,8 +89,9 @@ def _run(args):
     )
     _check_output(args.input, args.output)
     needed = scorer.columns_needed(read_schema(args.input).names)
+    texts = scorer.columns_of_text()
     with _progress_bar(count_rows(args.input)) as bar:
-        scored = scorer(read_batches(args.input, needed))
+        scored = scorer(read_batches(args.input, needed, texts))
         return write_batches(_counted(scored, bar), args.output)
 
 

@@ -36,6 +36,7 @@ from ._checks import check_count
 from ._frames import as_rows, library_of, select_columns
 from ._groups import check_groups
 from ._lists import split_lists
+from ._models import predict_scores
 from ._neural_ranker import NeuralRanker
 from ._streams import whole_lists
 from ._tablefiles import read_batches
@@ -60,9 +61,10 @@ class ListScorer:
     Parameters
     ----------
     ranker_or_path : ranker, str or path-like
-        A fitted ranker, or a file written by `persistence.save`. A path is what
-        travels to other processes, each of which opens the file once; a ranker travels
-        itself, weights and all, with every task.
+        A fitted ranker, regressor, or pipeline or search that ends in one; or a file
+        written by `persistence.save`. A path is what travels to other processes, each
+        of which opens the file once; a ranker travels itself, weights and all, with
+        every task.
     group_column : str
         Column of the list ids.
     keep : sequence of str, default=()
@@ -194,6 +196,18 @@ class ListScorer:
         """
         return self._columns(self._ranker(), names)
 
+    def columns_of_text(self):
+        """Say which columns to read as text from files without types, such as CSV.
+
+        Returns
+        -------
+        texts : list of str
+            Those handed on, letter by letter, and the ranker's categories of text.
+        """
+        return list(
+            dict.fromkeys([*self._handed_on(), *_text_categories(self._ranker())])
+        )
+
     def _columns(self, ranker, names):
         return list(dict.fromkeys([*self._handed_on(), *self._features(ranker, names)]))
 
@@ -240,7 +254,7 @@ class ListScorer:
             kind = np.float32 if isinstance(ranker, NeuralRanker) else np.float64
             return {"score": np.zeros(0, kind), **dict.fromkeys(wanted, np.zeros(0))}
         if not wanted:
-            return {"score": ranker.predict(X, groups=codes)}
+            return {"score": predict_scores(ranker, X, codes)}
         result = ranker.predict_all(X, groups=codes)
         values = {
             "list_value": result.list_value.value[codes],
@@ -293,7 +307,7 @@ def iter_lists(source, *, group_column, chunk_rows=2**16):
     -------
     frames : iterator of frames
         Of the kind that came in, pyarrow record batches from files. No list is in two
-        of them.
+        of them. Of CSV files, list ids are text.
 
     Raises
     ------
@@ -319,8 +333,13 @@ def iter_lists(source, *, group_column, chunk_rows=2**16):
     [3, 3, 3]
     """
     check_count(chunk_rows, "chunk_rows")
+    if library_of(source) is not None:  # which gives its columns, if iterated over
+        raise TypeError(
+            f"source must be files or an iterable of frames, got one "
+            f"{type(source).__name__}. Give it in a list: iter_lists([frame], ...)."
+        )
     if _is_files(source):
-        source = read_batches(source)
+        source = read_batches(source, texts=[group_column])
     pieces = whole_lists(source, group_column, chunk_rows)
     return (library.finish(frame) for frame, library, _ in pieces)
 
@@ -328,6 +347,16 @@ def iter_lists(source, *, group_column, chunk_rows=2**16):
 def _is_files(source):
     one = source[0] if isinstance(source, list | tuple) and source else source
     return isinstance(one, str | os.PathLike)
+
+
+def _text_categories(ranker):
+    """Names of the columns in which a ranker knows categories of text alone."""
+    columns = getattr(getattr(ranker, "_model", None), "columns", None)
+    if columns is None or not hasattr(ranker, "feature_names_in_"):
+        return []
+    names = ranker.feature_names_in_[columns.categorical]
+    known = zip(names, columns.categories.known, strict=True)
+    return [name for name, values in known if all(isinstance(v, str) for v in values)]
 
 
 @lru_cache(maxsize=2)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from sklearn_rankformer import MLPRanker, RankFormerRanker
-from sklearn_rankformer._auto import auto_batch_items, auto_dropout
+from sklearn_rankformer._auto import auto_batch_items, auto_dropout, longer_steps
 from sklearn_rankformer.persistence import load, save
 
 from .conftest import make_lists
@@ -36,6 +36,11 @@ def test_more_processes_take_larger_batches_while_an_epoch_has_enough(n, n_proce
     assert auto_batch_items(n) <= items <= max(512, 1024 * n_processes)
     assert items == 512 or n >= 60 * items
     assert items >= 512 * n_processes or n < 60 * 2 * items
+
+
+def test_steps_grow_with_the_root_of_batches_that_processes_share():
+    assert [longer_steps(n) for n in (512, 1024, 4096, 65_536)] == [1, 1, 2, 2]
+    assert longer_steps(2048) == pytest.approx(2**0.5)
 
 
 @both

@@ -92,7 +92,7 @@ def objects(*first):
 GROUP_CASES = [
     ("NaN", set_at(GROUPS, 0, np.nan), ValueError, "groups contains NaN"),
     ("infinity", set_at(GROUPS, 0, np.inf), ValueError, "groups contains infinity"),
-    ("fraction", set_at(GROUPS, 0, 0.5), ValueError, "fractional id 0.5"),
+    ("fraction", set_at(GROUPS, 0, 0.5), ValueError, "fractional list id 0.5"),
     ("float beyond 2**53", GROUPS + 2.0**60, ValueError, r"beyond 2\*\*53"),
     ("float16 beyond 2**11", np.float16(GROUPS * 4096), ValueError, r"beyond 2\*\*11"),
     ("one too few", GROUPS[:-1], ValueError, "groups has .* entries for"),
@@ -445,7 +445,7 @@ MEANING_CASES = [
     ("fractional column", {"categorical_features": [0.5]}, ValueError, "column 0.5"),
     ("group_column by name", {"group_column": "qid"}, TypeError, "integer index"),
     ("group_column too far", {"group_column": 9}, ValueError, "out of bounds"),
-    ("group_column no ids", {"group_column": 0}, ValueError, "fractional id"),
+    ("group_column no ids", {"group_column": 0}, ValueError, "fractional list id"),
     ("gain of one number", {"gain": np.sum}, ValueError, "gain must map"),
     ("gain below 0", {"gain": np.negative}, ValueError, "gain must map"),
     ("gain of NaN", {"gain": lambda y: y * np.nan}, ValueError, "gain must map"),

@@ -53,6 +53,12 @@ def test_segments_are_scored_as_if_each_came_alone(data):
             assert_allclose(result[score][j], expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("missing", [np.nan, None, 1])
+def test_segments_that_mix_text_with_others_are_refused(missing):
+    with pytest.raises(TypeError, match="Give a name to missing ones"):
+        brier_by_segment([0, 1], [0.5, 0.5], ["a", missing])
+
+
 @given(judged())
 def test_segments_part_the_lists_and_add_up_to_all(data):
     good, chance, segment, _ = data

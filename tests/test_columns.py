@@ -1,6 +1,8 @@
 """Columns of the network: ranks not values, codes not names, nothing leaks."""
 
 import json
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -292,8 +294,38 @@ def test_text_and_numbers_in_one_column_are_categories_of_their_own():
 
 def test_values_that_cannot_be_looked_up_are_unknown_later_and_refused_at_first():
     assert codes_of(["a", "b"], [["a"], "b"]) == [0, 2]
-    with pytest.raises(TypeError, match="cannot be looked up"):
+    with pytest.raises(TypeError, match="column 0 of X holds values of type list"):
         codes_of(["a", ["b"]], ["a"])
+
+
+@pytest.mark.parametrize("value", [(1, "x"), b"a", 1j, timedelta(1), object()])
+def test_values_that_no_file_holds_are_refused_with_the_way_out(value):
+    with pytest.raises(TypeError, match=r"type .*, as by X\[0\]\.astype\(str\)"):
+        codes_of(["a", value], ["a"])
+    assert codes_of(["a"], [value, "a"]) == [0, 1]
+
+
+def test_dates_intervals_and_decimals_are_known_as_text_and_numbers():
+    pandas = pytest.importorskip("pandas")
+    values = {
+        date(2024, 2, 29): "2024-02-29",
+        datetime(2024, 2, 29, 12): "2024-02-29 12:00:00",
+        pandas.Timestamp("2024-02-29 13:00"): "2024-02-29 13:00:00",
+        pandas.Period("2024-02", "M"): "2024-02",
+        pandas.Interval(0.5, 2.0): "(0.5, 2.0]",
+        Decimal("0.5"): 0.5,
+        Decimal(2**60 + 1): 2**60 + 1,
+        np.inf: "inf",
+        np.int64(7): 7,
+    }
+    column = np.array([*values, pandas.NaT, None], dtype=object)[:, None]
+    categories = find_categories(column, [0])
+    assert set(categories.known[0]) == set(values.values())
+    assert json.loads(json.dumps(categories.known[0])) == categories.known[0]
+    stored = np.array([*values.values(), None, None], dtype=object)[:, None]
+    codes = [categories.encode(X, allow_nan=True, owner="x") for X in (column, stored)]
+    np.testing.assert_array_equal(*codes)
+    assert sorted(codes[0][:, 0].tolist()) == [0, 0, *range(1, 10)]
 
 
 def test_a_column_without_any_value_knows_no_category():

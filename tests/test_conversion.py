@@ -194,6 +194,17 @@ def test_text_ids_become_numbers_in_the_order_of_the_lists(frame, tmp_path):
     )
 
 
+def test_list_ids_of_csv_with_leading_zeros_stay_apart(frame, tmp_path):
+    frame["qid"] = [f"{one % 2 * '0'}{one // 2}" for one in frame["qid"]]
+    assert set(frame["qid"]) > {"50", "050"}
+    write_csv(frame, tmp_path / "rows.csv")
+    options = ROLES | {"categorical_features": ["colour"]}
+    convert(tmp_path / "rows.csv", tmp_path / "arrays", **options)
+    assert_array_equal(
+        load_converted(tmp_path / "arrays")[2], pd.factorize(frame["qid"])[0]
+    )
+
+
 def test_files_of_a_folder_and_lists_over_their_borders_are_joined(frame, tmp_path):
     parts = tmp_path / "parts"
     parts.mkdir()

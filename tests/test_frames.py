@@ -2,6 +2,7 @@
 
 import pickle
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -260,6 +261,46 @@ def test_unknown_category_counts_as_missing(make, kind, data):
     assert not np.allclose(scores, known)
 
 
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+@pytest.mark.parametrize(
+    ("seen", "new"),
+    [
+        (["1", "2"], [1, 2]),
+        (["1", "2"], [2.0, None]),
+        ([1, 2], ["1", "3"]),
+        ([0.5, 2.0], ["0.5", "x"]),
+        (["True", "False"], [True, False]),
+    ],
+)
+def test_categories_of_another_type_than_in_fit_warn_by_name(kind, seen, new, data):
+    X, y, groups, _ = data
+    which = np.arange(len(y)) % 2
+
+    def with_kind(values):
+        column = [values[i] for i in which]
+        one = frame(kind, X)
+        if kind == "pandas":
+            return one.assign(e=pd.Series(column))
+        return one.with_columns(pl.Series("e", column))
+
+    ranker = rankformer(categorical_features=["e"]).fit(with_kind(seen), y, groups)
+    with pytest.warns(UserWarning, match="column 'e' of X is known") as caught:
+        ranker.predict(with_kind(new), groups)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("new", [["3", "4"], [None, None], ["1", 2], [3, 4]])
+def test_categories_that_are_simply_unknown_do_not_warn(new, data):
+    X, y, groups, _ = data
+    given = pd.DataFrame(X, columns=NAMES)
+    which = np.arange(len(y)) % 2
+    seen = given.assign(e=np.array(["1", "2"], dtype=object)[which])
+    ranker = rankformer(categorical_features=["e"]).fit(seen, y, groups)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ranker.predict(given.assign(e=np.array(new, dtype=object)[which]), groups)
+
+
 @pytest.mark.parametrize("kind", ["pandas", "polars", "enum"])
 def test_missing_categories_in_training_are_taken(kind, data):
     X, y, groups, colour = data
@@ -296,6 +337,24 @@ def test_categories_survive_copies(data):
     ranker = rankformer().fit(given, y, groups=groups)
     twin = pickle.loads(pickle.dumps(ranker))
     equal(twin.predict(given, groups=groups), ranker.predict(given, groups=groups))
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        lambda x: pd.cut(x, 3),
+        lambda x: pd.to_datetime((x > 0).astype(int), unit="D").astype("category"),
+    ],
+)
+def test_categories_of_intervals_and_dates_survive_copies(cut, data):
+    X, y, groups, _ = data
+    frame = pd.DataFrame(X, columns=NAMES)
+    frame["e"] = cut(frame["a"])
+    ranker = rankformer().fit(frame, y, groups=groups)
+    twin = pickle.loads(pickle.dumps(ranker))
+    equal(twin.predict(frame, groups), ranker.predict(frame, groups))
+    unknown = frame.assign(e=None)
+    assert (ranker.predict(unknown, groups) != ranker.predict(frame, groups)).any()
 
 
 def test_categories_off_leave_numbers(data):
@@ -344,6 +403,37 @@ def test_columns_that_are_no_numbers_are_named(kind, column, shown, coloured, da
     message = f"neither numbers nor categories: .*{shown}.*categorical_features"
     with pytest.raises(ValueError, match=message):
         rankformer().fit(given, y, groups=groups)
+
+
+@frames
+@pytest.mark.parametrize("coloured", [False, True])
+def test_a_column_that_was_numbers_in_fit_is_named_later(kind, coloured, data):
+    X, y, groups, colour = data
+    given = frame(kind, X, colour if coloured else None)
+    ranker = rankformer().fit(given, y, groups=groups)
+    text = {"c": ["cheap"] * len(y)}
+    if kind == "pandas":
+        wrong = given.assign(**text)
+    else:
+        wrong = given.with_columns(pl.Series("c", text["c"]))
+    message = r"neither numbers nor categories: 'c' \(.*Give numbers where fit"
+    with pytest.raises(ValueError, match="^X has columns .*" + message):
+        ranker.predict(wrong, groups)
+    with pytest.raises(ValueError, match="^X_val has columns .*" + message):
+        rankformer().fit(given, y, groups, X_val=wrong, y_val=y, groups_val=groups)
+
+
+@pytest.mark.parametrize("dtype", [pl.Datetime("ms"), pl.Date, pl.Duration("ns")])
+@both
+def test_times_of_polars_are_refused_by_name(make, dtype, data):
+    X, y, groups, _ = data
+    given = frame("polars", X)
+    times = pl.Series("d", np.arange(len(y))).cast(pl.Int32).cast(dtype)
+    with pytest.raises(ValueError, match=r"'d' \(D.*Give times as numbers"):
+        make().fit(given.with_columns(times), y, groups=groups)
+    ranker = make().fit(given, y, groups=groups)
+    with pytest.raises(ValueError, match=r"'d' \(D.*Give times as numbers"):
+        ranker.predict(given.with_columns(times), groups=groups)
 
 
 def test_sparse_categories_are_refused(data):
@@ -437,7 +527,7 @@ def test_ids_lost_in_the_pipeline_are_missed(data):
 def test_scaled_ids_are_refused(data):
     X, y, groups, _ = data
     model = make_pipeline(StandardScaler(), rankformer(group_column=-1))
-    with pytest.raises(ValueError, match="contains the fractional id"):
+    with pytest.raises(ValueError, match="contains the fractional list id"):
         model.fit(np.column_stack([X, groups]), y)
 
 

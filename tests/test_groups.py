@@ -54,9 +54,9 @@ def test_every_sortable_kind_of_id_is_accepted(given_ids, kind):
         (np.array([1, 2, Decimal("nan")]), ValueError, "NaN: row 2 has no list id"),
         (np.ma.masked_array([1, 2, 3], [0, 1, 0]), ValueError, "has 1 masked entries"),
         ([1, 2, np.inf], ValueError, "groups contains infinity"),
-        ([1, 2, 0.25], ValueError, "groups contains the fractional id 0.25"),
-        ([1, 2, 2.0**60], ValueError, r"float64 values beyond 2\*\*53"),
-        (np.float32([1, 2, 2**25]), ValueError, r"float32 values beyond 2\*\*24"),
+        ([1, 2, 0.25], ValueError, "groups contains the fractional list id 0.25"),
+        ([1, 2, 2.0**60], ValueError, r"float64 values at or beyond 2\*\*53"),
+        (np.float32([1, 2, 2**25]), ValueError, r"float32 values at or beyond 2\*\*24"),
         (np.array([1, "a", 2], dtype=object), TypeError, "values of type int, str"),
         (np.array(["a", None, "b"], dtype=object), ValueError, "contains None: row 1"),
         ([1j, 2, 3], TypeError, "groups has dtype complex128"),
@@ -70,6 +70,18 @@ def test_every_sortable_kind_of_id_is_accepted(given_ids, kind):
 def test_ids_that_cannot_be_trusted_raise(given_ids, error, message):
     with pytest.raises(error, match=message):
         check_groups(given_ids, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_floats_that_may_have_been_rounded_are_no_ids(dtype):
+    # The next whole number has no float of its own and becomes this one.
+    first = 2 ** (np.finfo(dtype).nmant + 1)
+    np.testing.assert_array_equal(
+        check_groups(np.array([first - 1], dtype), 1), first - 1
+    )
+    for ids in (np.array([first], dtype), np.array([-first - 1]).astype(dtype)):
+        with pytest.raises(ValueError, match="collapse into one"):
+            check_groups(ids, 1)
 
 
 @pytest.mark.parametrize("missing", [None, "NA"])

@@ -1,5 +1,6 @@
 """Splits by lists: no list is ever cut, and the promised balance holds."""
 
+import re
 from functools import partial
 
 import numpy as np
@@ -134,7 +135,7 @@ def test_split_gives_back_the_kind_it_was_given(kind):
     [
         ({"groups": None}, ValueError, "train_test_split needs groups="),
         ({"groups": np.arange(3)}, ValueError, "inconsistent numbers of samples"),
-        ({"groups": np.arange(10) + 0.5}, ValueError, "fractional id 0.5"),
+        ({"groups": np.arange(10) + 0.5}, ValueError, "fractional list id 0.5"),
         ({"test_size": 0.0}, ValueError, "share between 0 and 1 or a number of lists"),
         ({"test_size": 1.0}, ValueError, "share between 0 and 1 or a number of lists"),
         ({"test_size": True}, ValueError, "share between 0 and 1 or a number of lists"),
@@ -512,3 +513,38 @@ def test_splits_given_one_by_one_can_be_used_after_the_check():
 def test_check_without_groups_raises():
     with pytest.raises(ValueError, match="check_group_cv needs groups="):
         check_group_cv(3, np.zeros((4, 1)), np.zeros(4))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda days: days.tz_localize("Asia/Tokyo"),
+        lambda days: list(days.date),
+        lambda days: days.to_pydatetime(),
+        lambda days: list(days.astype(str)),
+    ],
+)
+def test_times_of_other_kinds_are_refused_with_a_way_out_that_works(make):
+    pandas = pytest.importorskip("pandas")
+    groups = np.arange(8) // 2
+    days = pandas.to_datetime(np.array([3, 0, 2, 1])[groups], unit="D")
+    times = make(days)
+    with pytest.raises(ValueError, match="times must be numbers") as caught:
+        train_test_split(groups, groups, groups, times=times)
+    way_out = re.search(r"become such by (.*)\.$", str(caught.value)).group(1)
+    plain = eval(way_out, {"pandas": pandas, "times": times})
+    *_, test = train_test_split(groups, groups, groups, times=plain)
+    assert set(test) == {0}
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (([1], None, [1]), "y"),
+        ((None, [1], [1]), "X"),
+        (([1],) * 3 + (None,), "arrays"),
+    ],
+)
+def test_none_in_place_of_rows_is_refused_by_name(given, name):
+    with pytest.raises(ValueError, match=f"got None as {name}"):
+        train_test_split(*given)

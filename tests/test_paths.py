@@ -659,7 +659,8 @@ PATHS = [
         bagging,
         Cuts(),
         instead="`BaggingRegressor(ranker.set_fit_request(sample_weight=True))` draws "
-        "rows as weights, so that lists stay whole; without routing it does so in any case.",
+        "rows as weights, so that lists stay whole; without routing it does so in any "
+        "case.",
     ),
     Path(
         "`BaggingRegressor` of a ranker that asks for `sample_weight`",

@@ -139,14 +139,19 @@ def test_pipelines_and_searches_hand_positions_on(routing):
     ("position", "message"),
     [
         ([1, 2, 3], "position has 3 entries"),
-        (np.full(80, np.nan), "position"),
-        (np.arange(80) * 1.5, "position"),
+        (np.full(80, np.nan), "row 0 has no position"),
+        ([None, *"ab" * 39, "a"], "row 0 has no position"),
+        (np.arange(80) * 1.5, "the fractional position 1.5"),
+        (np.arange(80) * 1j, "Give one position per row"),
+        (np.zeros(80, "M8[D]"), r"position has dtype datetime64\[D\]"),
+        (np.full(80, b"1"), r"position has dtype \|S1"),
     ],
 )
-def test_what_is_no_position_is_refused(make, position, message):
+def test_what_is_no_position_is_refused_as_such(make, position, message):
     X, y, groups, _, _ = click_log(n_lists=10)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message) as caught:
         make(**PARAMS).fit(X, y, groups=groups, position=position)
+    assert "list id" not in str(caught.value)
 
 
 def test_ids_in_place_of_positions_are_refused():

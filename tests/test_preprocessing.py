@@ -237,6 +237,16 @@ def test_sklearn_contract(estimator, check):
     check(estimator)
 
 
+@pytest.mark.parametrize("kind", ["numpy", "pandas", "polars"])
+def test_times_are_refused_whatever_holds_them(kind):
+    days = np.arange(4).astype("M8[ms]")
+    frames = {"numpy": lambda X: np.column_stack([*X.values()])}
+    if kind != "numpy":
+        frames[kind] = pytest.importorskip(kind).DataFrame
+    with pytest.raises(TypeError, match="Give times as numbers"):
+        WithinListScaler().fit(frames[kind]({"a": days, "b": days}), groups=[0] * 4)
+
+
 def test_scaler_without_groups_warns():
     with pytest.warns(MissingGroupsWarning, match=r"WithinListScaler\.fit"):
         WithinListScaler().fit([[1.0], [2.0]])

@@ -565,6 +565,24 @@ def test_lists_of_zero_weight_equal_their_absence(lists):
     )
 
 
+@both
+@pytest.mark.parametrize("fit", ["fit", "partial_fit"])
+def test_what_only_lists_of_zero_weight_hold_is_unknown(make, fit, lists):
+    X, y, groups = lists
+    weights = np.where(groups % 5 == 0, 0.0, 1.0)
+    kept = weights > 0
+    kind = np.where(kept, X[:, 2] > 0, -1)  # before the others in any order
+    X = np.column_stack([X, kind])
+    position = np.where(kept, np.arange(len(y)) % 3, -1)
+    a, b = make(categorical_features=[-1]), make(categorical_features=[-1])
+    getattr(a, fit)(X, y, groups, sample_weight=weights, position=position)
+    getattr(b, fit)(X[kept], y[kept], groups[kept], position=position[kept])
+    np.testing.assert_array_equal(a.positions_, [0, 1, 2])
+    np.testing.assert_array_equal(
+        a.predict(X, groups=groups), b.predict(X, groups=groups)
+    )
+
+
 def test_labels_of_zero_weight_rows_do_not_matter(lists):
     X, y, groups = lists
     weights = np.random.default_rng(0).integers(0, 2, len(X)).astype(float)

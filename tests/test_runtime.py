@@ -106,6 +106,17 @@ def test_raw_categories_of_a_json_request_need_no_encoding(both):
     )
 
 
+def test_intervals_are_the_categories_that_the_ranker_knows(tmp_path):
+    X, y, groups = float32_lists()
+    frame = frame_of(X)
+    frame["size"] = pd.cut(frame["price"], 3)
+    ranker = rankformer().fit(frame, y, groups=groups)
+    to_onnx(ranker, tmp_path / "ranker.onnx")
+    runs = OnnxRanker(tmp_path / "ranker.onnx")
+    assert_same(ranker, runs, frame, groups)
+    assert set(runs.encode(frame)[:, 3]) == {0, 1, 2}
+
+
 def test_arrays_with_categories_are_read_by_place(tmp_path):
     X, y, groups = float32_lists()
     X[:, 2] = X[:, 2] > 0

@@ -1,5 +1,6 @@
 """From file to file by the command line: all of it or nothing."""
 
+import gzip
 import os
 import subprocess
 import sys
@@ -109,6 +110,19 @@ def test_a_folder_is_read_file_by_file_with_lists_over_their_borders(folder, tab
     assert parts.equals(whole)
 
 
+def test_csv_is_compressed_if_its_name_says_so(folder):
+    assert run("--group", "qid", output="out.csv") == 0
+    assert run("--group", "qid", output="out.CSV.gz") == 0
+    assert (
+        gzip.decompress((folder / "out.CSV.gz").read_bytes())
+        == (folder / "out.csv").read_bytes()
+    )
+    (folder / "in.csv.gz").write_bytes(gzip.compress((folder / "in.csv").read_bytes()))
+    assert run("--group", "qid", source="in.csv.gz", output="again.csv") == 0
+    frames = [pd.read_csv(name) for name in ("out.csv", "again.csv")]
+    assert_allclose(*frames, **CLOSE)
+
+
 @formats
 def test_rows_of_files_come_as_whole_lists(ending, folder, table):
     frames = list(iter_lists(f"in{ending}", group_column="qid", chunk_rows=30))
@@ -118,6 +132,52 @@ def test_rows_of_files_come_as_whole_lists(ending, folder, table):
     ids = [set(frame["qid"].to_pylist()) for frame in frames]
     assert sum(map(len, ids)) == 60
     assert len(frames) > 3
+
+
+def test_list_ids_of_csv_are_read_letter_by_letter(tmp_path):
+    (tmp_path / "in.csv").write_text("qid,a\n1,1\n1,2\n01,3\n1.0,4\n")
+    frames = iter_lists(tmp_path / "in.csv", group_column="qid", chunk_rows=1)
+    assert [frame["qid"].to_pylist() for frame in frames] == [
+        ["1", "1"],
+        ["01"],
+        ["1.0"],
+    ]
+
+
+def test_codes_and_ids_of_csv_that_look_like_numbers_stay_text(folder, table):
+    X, y, groups = (table.to_pandas()[part] for part in (NAMES, "y", "qid"))
+    X["c"] = pd.Categorical(np.array(["01", "02", "1"])[np.arange(len(y)) % 3])
+    ranker = rankformer().fit(X, y, groups=groups)
+    save(ranker, "ranker.safetensors")
+    ids = [f"{one:04}" for one in range(len(y))]
+    X.assign(qid=groups, item=ids).to_csv("codes.csv", index=False)
+    assert run("--group", "qid", "--keep", "item", source="codes.csv") == 0
+    scored = parquet.read_table("out.parquet").to_pandas()
+    assert scored["item"].tolist() == ids
+    assert_allclose(scored["score"], ranker.predict(X, groups=groups), **CLOSE)
+
+
+def test_files_whose_numbers_differ_in_type_give_the_scores_of_predict(
+    folder, table, ranker
+):
+    frame = table.to_pandas()
+    frame["a"] = frame["a"].round()
+    first = frame["qid"] < 30
+    (folder / "parts").mkdir()
+    for ending, write in (
+        ("csv", lambda part, path: part.to_csv(path, index=False)),
+        ("parquet", lambda part, path: part.to_parquet(path)),
+    ):
+        frame[first].pipe(write, f"parts/1.{ending}")
+        whole = frame[~first].astype({"a": "int16", "y": "int32"})
+        whole.pipe(write, f"parts/2.{ending}")
+        assert run("--group", "qid", "--keep", "y", source="parts") == 0
+        scored = parquet.read_table("out.parquet").to_pandas()
+        expected = ranker.predict(frame[NAMES], groups=frame["qid"])
+        assert_allclose(scored["score"], expected, **CLOSE)
+        assert scored["y"].astype(int).tolist() == frame["y"].tolist()
+        for path in (folder / "parts").iterdir():
+            path.unlink()
 
 
 @formats
@@ -162,6 +222,8 @@ def test_ctrl_c_leaves_what_was_there(folder, monkeypatch, capsys):
         ({"source": "no.parquet"}, "no.parquet does not exist"),
         ({"source": "ranker.safetensors"}, "of no known format"),
         ({"output": "out.xlsx"}, "of no known format"),
+        ({"output": "out.parquet.gz"}, "of no known format"),
+        ({"source": "in.arrow.gz"}, "of no known format"),
         ({"output": "in.parquet"}, "is read and cannot be written"),
         ({"output": "none/out.parquet"}, "The folder of none/out.parquet does not"),
         ({"source": "torn.parquet"}, "torn.parquet"),
@@ -172,6 +234,7 @@ def test_files_that_cannot_be_read_or_written_are_refused(
 ):
     whole = (folder / "in.parquet").read_bytes()
     (folder / "torn.parquet").write_bytes(whole[:-100])
+    (folder / "in.arrow.gz").write_bytes(gzip.compress(whole))
     before = sorted(folder.iterdir())
     assert run("--group", "qid", **change) == 1
     assert message in capsys.readouterr().err
@@ -218,9 +281,9 @@ def test_arguments_that_make_no_sense_are_answered_by_the_usage(arguments, capsy
 def test_only_the_columns_needed_are_read(folder, monkeypatch):
     asked = []
 
-    def noted(source, columns=None):
+    def noted(source, columns, texts):
         asked.append(columns)
-        return read(source, columns)
+        return read(source, columns, texts)
 
     read = score.read_batches
     monkeypatch.setattr(score, "read_batches", noted)

@@ -11,6 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_rankformer import RankerAdapter, serving
 from sklearn_rankformer._lists import id_keys
@@ -226,6 +230,47 @@ def test_a_list_cut_by_two_streams_goes_unnoticed(rows, ranker):
     assert not np.allclose(np.concatenate(parts), whole)
 
 
+@kinds
+def test_numbers_that_change_their_type_within_a_stream_are_joined(kind):
+    whole = pd.DataFrame({"qid": [1, 2], "a": [3, 4]})
+    others = pd.DataFrame({"qid": [2, 3], "a": [0.5, 6.0]})
+    for frames in ([whole, others], [others.assign(qid=[0, 1]), whole]):
+        stream = map(KINDS[kind], frames)
+        joined = column(list(iter_lists(stream, group_column="qid")), "a")
+        assert joined.tolist() == pd.concat(frames)["a"].tolist()
+
+
+@pytest.mark.parametrize("kind", ["table", "record batch"])
+def test_types_of_a_column_that_do_not_go_together_are_refused(kind):
+    frames = [pd.DataFrame({"qid": [1], "a": [one]}) for one in (2, "x")]
+    with pytest.raises(TypeError, match=r"a has incompatible types.*one type in all"):
+        list(iter_lists(map(KINDS[kind], frames), group_column="qid"))
+
+
+@kinds
+def test_list_ids_that_change_their_type_within_a_stream_are_refused(kind):
+    numbers, texts = pd.DataFrame({"qid": [6, 7]}), pd.DataFrame({"qid": ["7", "s8"]})
+    frames = [KINDS[kind](frame) for frame in (numbers, texts)]
+    with pytest.raises(TypeError, match=r"before row 2 .* and text from there"):
+        list(iter_lists(frames, group_column="qid"))
+
+
+def test_times_as_list_ids_in_two_units_are_refused():
+    days = pd.DataFrame({"qid": pd.to_datetime([0, 1], unit="D")})
+    frames = [days.astype(f"datetime64[{unit}]") for unit in ("s", "ns")]
+    with pytest.raises(TypeError, match=r"datetime64\[s\] before row 2"):
+        list(iter_lists(frames, group_column="qid"))
+
+
+def test_list_ids_may_be_whole_numbers_of_any_type():
+    frames = [
+        pd.DataFrame({"qid": np.array(ids, dtype)})
+        for ids, dtype in (([1, 2], "i4"), ([], "O"), ([2, 3], "f8"), ([3, 4], "u1"))
+    ]
+    pieces = iter_lists(frames, group_column="qid", chunk_rows=1)
+    assert [len(piece) for piece in pieces] == [1, 2, 2, 1]
+
+
 @given(st.lists(st.lists(st.integers(0, 40), max_size=12), max_size=12))
 def test_lists_seen_before_are_known_as_by_a_set(parts):
     seen, known = SeenLists(), set()
@@ -324,6 +369,21 @@ def test_an_adapter_is_scored_as_it_predicts(group_column, rows):
     frames = list(ListScorer(adapter, group_column="qid")(cut(rows, [50, 300])))
     predicted = adapter.predict(X, groups=ids)
     assert_array_equal(column(frames, "score"), predicted)
+
+
+PIPELINE = make_pipeline(StandardScaler(), Ridge())
+
+
+@kinds
+@pytest.mark.parametrize(
+    "model", [Ridge(), PIPELINE, GridSearchCV(PIPELINE, {"ridge__alpha": [1.0]}, cv=2)]
+)
+def test_models_that_take_no_ids_score_what_they_are_given(kind, model, rows):
+    model.fit(rows[NAMES], rows["item"] % 7)
+    scorer = ListScorer(model, group_column="qid")
+    frames = list(scorer(KINDS[kind](part) for part in cut(rows, [100, 101])))
+    expected = model.predict(rows[NAMES])
+    assert_allclose(column(frames, "score"), expected, rtol=1e-9)
 
 
 @kinds
@@ -468,6 +528,12 @@ def test_iter_lists_gives_all_columns_of_whole_lists(kind, rows):
 def test_iter_lists_refuses_lengths_below_one(bad, rows):
     with pytest.raises((TypeError, ValueError), match="chunk_rows"):
         iter_lists([rows], group_column="qid", chunk_rows=bad)
+
+
+@kinds
+def test_iter_lists_asks_for_a_list_around_one_frame(kind, rows):
+    with pytest.raises(TypeError, match=r"got one .*iter_lists\(\[frame\]"):
+        iter_lists(KINDS[kind](rows), group_column="qid")
 
 
 def test_iter_lists_refuses_what_it_cannot_cut(rows):

@@ -105,6 +105,19 @@ def test_one_process_on_shards_has_the_bits_of_a_fit_in_memory(
     assert ranker.kept_score_ == expected.kept_score_
 
 
+def test_what_only_lists_of_zero_weight_hold_is_unknown_from_files_too(tmp_path):
+    rows = make_rows()
+    unweighed = rows["weight"] == 0
+    rows["colour"] = rows["colour"].astype(object).mask(unweighed, "amber")
+    rows = rows.astype({"colour": "category"})
+    rows["place"] = rows["place"].mask(unweighed, -1)
+    lists = lists_in(write_shards(rows, tmp_path / "rows", (0.5,)), ALL_ROLES)
+    ranker = mlp().fit(lists)
+    assert ranker.positions_.min() == 0
+    X, rest = of_memory(rows, ALL_ROLES)
+    assert_array_equal(ranker.predict(X), mlp().fit(X, **rest).predict(X))
+
+
 def test_columns_that_have_a_purpose_are_no_features(tmp_path):
     folder = write_shards(make_rows(), tmp_path / "rows", (0.5,))
     ranker = mlp().fit(ParquetLists(folder, **ALL_ROLES))
