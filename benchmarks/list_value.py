@@ -61,9 +61,9 @@ def run(name, seed, data_dir, quick):
         train, val, test = own_split(name, data_dir, quick)
     else:
         train, val, test = dealt_split(name, seed, data_dir, quick)
-    learnt, held, new = (is_positive(part) for part in (train, val, test))
+    learned, held, new = (is_positive(part) for part in (train, val, test))
     rival = fit_classifier(
-        (list_features(*train[::2]), learnt),
+        (list_features(*train[::2]), learned),
         (list_features(*val[::2]), held),
         seed,
         quick,
@@ -73,7 +73,7 @@ def run(name, seed, data_dir, quick):
     return {
         "positive": new,
         "probability": {
-            "base rate": np.full(len(new), np.append(learnt, held).mean()),
+            "base rate": np.full(len(new), np.append(learned, held).mean()),
             "LightGBM on aggregates": rival.predict_proba(list_features(*test[::2]))[
                 :, 1
             ],

@@ -18,7 +18,7 @@ from ._processes import ALONE, Peers
 
 N_KNOTS = 256
 
-# Tables are learnt from a random sample of this many rows.
+# Tables are learned from a random sample of this many rows.
 MAX_ROWS = 100_000
 
 # Columns are shifted to below 2**MAX_EXPONENT, and knots kept 2**-MAX_EXPONENT apart,
@@ -30,7 +30,7 @@ _TABLES = ("knots", "scores", "shifts")
 
 @dataclass(frozen=True)
 class Columns:
-    """What was learnt of the columns of X.
+    """What was learned of the columns of X.
 
     Attributes
     ----------

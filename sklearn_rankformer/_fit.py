@@ -429,9 +429,9 @@ def _left_out_predictions(
     scores = np.empty(lists.n_rows, np.float32)
     logits = None
     for fold in range(n_folds):
-        learnt = replace(part, chosen=np.flatnonzero(folds != fold))
+        learned = replace(part, chosen=np.flatnonzero(folds != fold))
         left_out = replace(part, chosen=np.flatnonzero(folds == fold))
-        one = _train(_untrained(model, config), learnt, None, None, quiet)
+        one = _train(_untrained(model, config), learned, None, None, quiet)
         if one.interrupt is not None:
             raise one.interrupt
         found = _predictions(one.model, left_out)
@@ -444,7 +444,7 @@ def _left_out_predictions(
 
 
 def _untrained(model: Model, config: TrainingConfig) -> Model:
-    """The same model before it has learnt anything of any list."""
+    """The same model before it has learned anything of any list."""
     module, head = _draw(model.config, config.seed), model.module.pooled_head
     if module.pooled_head is not None and isinstance(head, PooledHead):
         module.pooled_head.take_scale(head)

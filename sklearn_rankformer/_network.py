@@ -186,7 +186,7 @@ class SharedLinear(nn.Module):
     """One linear map per member, of a common matrix: for all within the network.
 
     Member m maps by ``diag(r_m) W diag(s_m)`` and adds a bias of its own (Wen et al.
-    2020, "BatchEnsemble"). The matrix is learnt from the errors of all members. They
+    2020, "BatchEnsemble"). The matrix is learned from the errors of all members. They
     differ as an ensemble should, because they have heads of their own and, with
     `signs`, start from the inputs with other signs.
 
@@ -488,7 +488,7 @@ class ListHead(nn.Module):
     In a model of choice with an outside option, the log-odds that anything is chosen
     are the logsumexp of the worths and a constant (McFadden 1974). With it each list,
     those without a positive label above all, teaches what items are worth. By the
-    [CLS] vector alone a list's value is learnt without ever touching the item head;
+    [CLS] vector alone a list's value is learned without ever touching the item head;
     here it starts from nothing and adds what the worths leave open.
 
     Shape

@@ -265,7 +265,7 @@ class RankFormerRanker(NeuralRanker):
 
         Scores only order the items of one list; they say nothing about whether the
         list is any good. This does: it is an absolute judgement, comparable between
-        lists, learnt from all lists, those without a positive label included.
+        lists, learned from all lists, those without a positive label included.
 
         Parameters
         ----------

@@ -109,7 +109,7 @@ def solr_model(student, name, *, feature_names=None, store=None):
     Raises
     ------
     TypeError, ValueError
-        As `elasticsearch_model`; also if a LightGBM student learnt from missing
+        As `elasticsearch_model`; also if a LightGBM student learned from missing
         values, which Solr does not know.
 
     Notes
@@ -150,8 +150,8 @@ class Split:
         Largest float32 that goes left.
     missing_left : bool
         Whether NaN goes left.
-    learnt_missing : bool
-        Whether that is known to have been learnt from missing values.
+    learned_missing : bool
+        Whether that is known to have been learned from missing values.
     left, right : Split or float
         The subtrees.
     """
@@ -159,7 +159,7 @@ class Split:
     feature: int
     last_left: float
     missing_left: bool
-    learnt_missing: bool
+    learned_missing: bool
     left: "Split | float"
     right: "Split | float"
 
@@ -230,9 +230,9 @@ def _refuse_category(name: Any) -> None:
 
 def _refuse_missing(tree: Split | float, names: list[str]) -> None:
     if isinstance(tree, Split):
-        if tree.learnt_missing:
+        if tree.learned_missing:
             raise ValueError(
-                f"The student learnt from missing values of the feature "
+                f"The student learned from missing values of the feature "
                 f"{names[tree.feature]!r}, and Solr knows none: it has a default value "
                 f"for each feature. Fill the missing values with that before fit."
             )

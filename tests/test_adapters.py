@@ -310,7 +310,7 @@ def test_regressor_without_use_for_validation_data_raises(split):
         RankerAdapter(Ridge(), early_stopping_rounds=3).fit(*train)
 
 
-# -- what cannot be learnt ------------------------------------------------------------
+# -- what cannot be learned ------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -928,7 +928,7 @@ class AnySequence(RuleBasedStateMachine):
         np.testing.assert_allclose(shuffled, self.scores[rows], atol=1e-5 * scale)
 
     @invariant()
-    def scores_stay_as_they_were_learnt(self):
+    def scores_stay_as_they_were_learned(self):
         if getattr(self, "scores", None) is None:
             return
         scores = self.ranker.predict(self.probe, groups=GROUPS)

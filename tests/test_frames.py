@@ -206,7 +206,7 @@ def test_categorical_dtype_is_found_and_equals_naming_text(make, kind, data):
     )
 
 
-def test_category_is_learnt_from(data):
+def test_category_is_learned_from(data):
     X, y, groups, colour = data
     ranker = rankformer(max_epochs=10, learning_rate=5e-3, input_transform=None)
     X = np.zeros_like(X)

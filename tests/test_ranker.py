@@ -408,7 +408,7 @@ def test_last_epoch_is_kept_unless_the_best_beats_it_beyond_noise(lists):
     X_val, y_val, groups_val = make_lists(n_lists=300, seed=1)
     val = {"X_val": X_val, "groups_val": groups_val}
     ranker = rankformer(max_epochs=6)
-    # Labels turned round: the more is learnt, the worse it looks held out.
+    # Labels turned round: the more is learned, the worse it looks held out.
     ranker.fit(X, y, groups=groups, y_val=2 - y_val, **val)
     measured = [epoch["valid_ndcg"] for epoch in ranker.history_]
     assert ranker.kept_epoch_ == 1 + int(np.argmax(measured)) < 6

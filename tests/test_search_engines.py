@@ -356,7 +356,7 @@ def test_splits_on_categories_are_refused(engine, student):
         ENGINES[engine][0](student, "m")
 
 
-def test_solr_refuses_what_was_learnt_from_missing_values():
+def test_solr_refuses_what_was_learned_from_missing_values():
     X, y, groups = lists32(missing=True)
     student = fitted(lightgbm(), X, y, groups)
     with pytest.raises(ValueError, match="Solr knows none"):
