@@ -359,7 +359,10 @@ def _is_count(value: Any, smallest: int) -> bool:
 
 
 def check_real(
-    value: Any, name: str, smallest: float = 0, largest: float | None = None
+    value: Any,
+    name: str,
+    smallest: float | None = 0,
+    largest: float | None = None,
 ) -> float:
     """Return a finite real number within a range.
 
@@ -370,7 +373,7 @@ def check_real(
     name : str
         How error messages call it.
     smallest, largest : float or None
-        Bounds, both allowed; None for no upper bound.
+        Bounds, both allowed; None for no bound.
 
     Returns
     -------

@@ -278,7 +278,7 @@ def make_net(
 def train(
     net: Net, dataset: ListDataset, plan: Plan, callbacks: Iterable[Callback] = ()
 ) -> None:
-    """Train until the plan is fulfilled, or stopped; what was learned so far is kept."""
+    """Train until the plan is fulfilled, or stopped; what was learned is kept."""
     net.plan = plan
     extra = [*callbacks, *plan.user_callbacks]
     # skorch would initialise them with the net, which is older than they are.

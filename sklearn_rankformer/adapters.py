@@ -401,8 +401,8 @@ def _fit_pipeline(pipeline, X, y, groups, weight, val):
         pipeline.steps[:-1] = steps.steps
         if val is not None:
             X_val, _, groups_val = val
-            given = groups_for(steps, "transform", groups_val)
-            val = (steps.transform(X_val, **given), *val[1:])
+            own_ids = groups_for(steps, "transform", groups_val)
+            val = (steps.transform(X_val, **own_ids), *val[1:])
     fit_ranker(pipeline[-1], X, y, groups, sample_weight=weight, val=val)
     return pipeline
 
