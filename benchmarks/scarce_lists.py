@@ -61,8 +61,10 @@ def draw_lists(y, groups, n_positive, rng):
 def summarise(done):
     """One row per data set, number of positives and weight."""
     rows = []
-    for (name, n_positive), results in by_setting(done, "name", "n_positive"):
-        by_weight = {w: results[i :: len(WEIGHTS)] for i, w in enumerate(WEIGHTS)}
+    by_bed = {}
+    for (*bed, weight), results in by_setting(done, "name", "n_positive", "weight"):
+        by_bed.setdefault(tuple(bed), {})[weight] = results
+    for (name, n_positive), by_weight in by_bed.items():
         by_draw = zip(*by_weight.values(), strict=False)
         best = [max(draw, key=lambda one: one["chosen_by"]) for draw in by_draw]
         without = np.stack([result["ndcg"] for result in by_weight[0.0]])

@@ -416,11 +416,12 @@ class Block(nn.Module):
         if not self.dropout.is_on or torch.is_autocast_enabled(x.device.type):
             return self.narrow(self.dropout(F.relu(self.widen(x))))
         flat, dtype = x.flatten(1, -2), torch.bfloat16 if _fast.get() else x.dtype
-        shape = torch.Size((flat.shape[1], self.widen.weight.shape[2]))
+        widen = self.widen.weight  # a product, made anew each time
+        shape = torch.Size((flat.shape[1], widen.shape[2]))
         kept, share = self.dropout.draw(shape, flat.new_empty(0, dtype=dtype))
         out = _FeedForward.apply(
             flat,
-            self.widen.weight,
+            widen,
             self.widen.bias,
             # What makes up for the dropped ones, on the smaller matrix.
             self.narrow.weight / share,

@@ -329,7 +329,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         lists = lists_of(ids, _num_samples(X))
         weight = check_weights(shard.sample_weight, lists)
         # What occurs in lists of zero weight alone is as if it were not there.
-        counted = in_weighed_lists(lists, weight)
+        counted = None if weight is None else in_weighed_lists(lists, weight)
         X, categories = self._encode(X, known, first=not again, counted=counted)
         y = check_labels(shard.y, "y")
         check_length(y, "y", X.shape[0])

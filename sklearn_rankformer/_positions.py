@@ -22,7 +22,7 @@ def read_positions(
     n_rows: int,
     known: Categories | None,
     again: bool,
-    counted: np.ndarray,
+    counted: np.ndarray | None,
 ) -> tuple[Categories | None, np.ndarray | None]:
     """Find the positions of training rows, and the code of each row.
 
@@ -36,8 +36,8 @@ def read_positions(
         Positions found before.
     again : bool
         Whether training goes on, so that no others can be learned.
-    counted : ndarray of shape (n_rows,), bool
-        Rows in which positions are found.
+    counted : ndarray of shape (n_rows,), bool, or None
+        Rows in which positions are found; None for all.
 
     Returns
     -------
