@@ -200,16 +200,19 @@ def find_categories(
 
 def categorical_mask(X: Any, categorical_features: Any) -> np.ndarray:
     """Which columns are categorical: ndarray of shape (n_features,), bool."""
-    n_columns = X.shape[1]
-    mask = np.zeros(n_columns, dtype=bool)
-    if categorical_features is None:
-        return mask
-    if isinstance(categorical_features, str):
-        if not hasattr(X, "columns"):
-            return mask
+    named = hasattr(X, "columns")
+    if isinstance(categorical_features, str) and named:
         kinds = [str(kind).lower() for kind in list(X.dtypes)]
         return np.array([kind.startswith(CATEGORY_KINDS) for kind in kinds])
-    wanted = np.asarray(categorical_features)
+    if categorical_features is None or isinstance(categorical_features, str):
+        return np.zeros(X.shape[1], dtype=bool)
+    names = list(X.columns) if named else []
+    return chosen_mask(categorical_features, names, X.shape[1])
+
+
+def chosen_mask(chosen: Any, names: list, n_columns: int) -> np.ndarray:
+    """Which columns are chosen by names, indices or a mask: (n_columns,), bool."""
+    wanted, mask = np.asarray(chosen), np.zeros(n_columns, dtype=bool)
     if wanted.dtype == bool:
         if wanted.shape != mask.shape:
             raise ValueError(
@@ -217,7 +220,6 @@ def categorical_mask(X: Any, categorical_features: Any) -> np.ndarray:
                 f"X has {n_columns} columns without the group_column."
             )
         return wanted
-    names = list(X.columns) if hasattr(X, "columns") else []
     for column in wanted.tolist():
         if column in names:
             mask[names.index(column)] = True

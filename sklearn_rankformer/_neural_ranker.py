@@ -18,7 +18,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, validate_dat
 from skorch.callbacks import Callback
 
 from ._auto import auto_batch_items, auto_dropout, longer_steps
-from ._categories import Categories, find_categories, odd_columns
+from ._categories import Categories, chosen_mask, find_categories, odd_columns
 from ._checks import check_labels, check_length, check_weights, warn_no_order
 from ._columns import Columns, learn_columns
 from ._config import InputConfig, NetworkConfig, config_from_dict
@@ -363,6 +363,8 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         changed = [name for name, value in asked.items() if value != same[name]]
         if model.columns.quantiles != (self.input_transform is not None):
             changed.append("input_transform")
+        if self._chooses_other_categories():
+            changed.append("categorical_features")
         if changed:
             shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in changed)
             raise ValueError(
@@ -370,6 +372,15 @@ class NeuralRanker(RankerMixin, BaseEstimator):
                 f"that goes on cannot change it. Set them back, or start again: fit "
                 f"with warm_start=False."
             )
+
+    def _chooses_other_categories(self):
+        """Whether `categorical_features` names other columns than when it was made."""
+        chosen, made = self.categorical_features, self._model.columns.categories.mask
+        if isinstance(chosen, str):  # the columns say so themselves, or may be arrays
+            return False
+        names = list(getattr(self, "feature_names_in_", []))
+        chosen = () if chosen is None else chosen
+        return (chosen_mask(chosen, names, len(made)) != made).any()
 
     def _check_held_rows(self, X_val, y_val, groups_val, categories) -> Rows | None:
         given = [X_val is not None, y_val is not None]

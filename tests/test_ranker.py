@@ -510,6 +510,25 @@ def test_training_that_goes_on_refuses_another_network(make, params, method, lis
     assert clone(ranker).set_params(**params).fit(X, y, groups=groups)
 
 
+@both
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_training_that_goes_on_refuses_other_categories(make, method, lists):
+    pd = pytest.importorskip("pandas")
+    X, y, groups = lists
+    X = pd.DataFrame(X.round(), columns=[f"f{j}" for j in range(X.shape[1])])
+    ranker = make(**TINY, warm_start=True, categorical_features=["f1"])
+    ranker.fit(X, y, groups=groups)
+    for other in (["f0"], ["f0", "f1"], [0], None):
+        ranker.set_params(categorical_features=other)
+        with pytest.raises(ValueError, match="other values than categorical_features="):
+            getattr(ranker, method)(X, y, groups=groups)
+    for same in (["f1"], [1], [j == 1 for j in range(X.shape[1])]):
+        ranker.set_params(categorical_features=same)
+        getattr(ranker, method)(X, y, groups=groups)
+        with pytest.warns(UserWarning, match="X does not have valid feature names"):
+            getattr(ranker, method)(X.to_numpy(), y, groups=groups)
+
+
 def test_partial_fit_learns_epoch_by_epoch(lists):
     X, y, groups = lists
     ranker = rankformer(learning_rate=5e-3)
