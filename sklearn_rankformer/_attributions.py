@@ -212,7 +212,7 @@ def explain_list(
     max_evaluations = check_count(max_evaluations, "max_evaluations")
     X = two_dimensional(X)
     rows = rows_of_list(groups, X.shape[0], list_id)
-    table, columns = take(X, rows), feature_columns(ranker, X)
+    table, columns = take(X, rows), feature_columns(ranker, X, groups)
     (scores,) = score_lists(ranker, [table])
     scores = np.asarray(scores, dtype=np.float64)
     ranking = rank_rows(scores, one_list(len(rows)))

@@ -15,6 +15,7 @@ from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from itertools import compress
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -110,8 +111,7 @@ class Categories:
         numbers = np.empty((X.shape[0], 0), dtype=np.float64)
         if len(numeric):
             numbers = _as_numbers(_take_columns(X, numeric), allow_nan, owner)
-        dtype = numbers.dtype if numbers.dtype.kind == "f" else np.float64
-        encoded = np.empty((len(numbers), len(self.mask)), dtype)
+        encoded = np.empty((len(numbers), len(self.mask)), _with_codes(numbers.dtype))
         encoded[:, numeric] = numbers
         for j, codes in zip(columns.tolist(), self._codes, strict=True):
             encoded[:, j] = _look_up(_column(X, j), codes)
@@ -212,18 +212,20 @@ def categorical_mask(X: Any, categorical_features: Any) -> np.ndarray:
 
 def chosen_mask(chosen: Any, names: list, n_columns: int) -> np.ndarray:
     """Which columns are chosen by names, indices or a mask: (n_columns,), bool."""
-    wanted, mask = np.asarray(chosen), np.zeros(n_columns, dtype=bool)
-    if wanted.dtype == bool:
-        if wanted.shape != mask.shape:
+    # A list of names and indices would become one of texts.
+    wanted = np.asarray(chosen).tolist() if hasattr(chosen, "dtype") else [*chosen]
+    mask = np.zeros(n_columns, dtype=bool)
+    if wanted and all(isinstance(one, bool | np.bool_) for one in wanted):
+        if len(wanted) != n_columns:
             raise ValueError(
-                f"categorical_features is a boolean mask of {wanted.size} entries, but "
+                f"categorical_features is a boolean mask of {len(wanted)} entries, but "
                 f"X has {n_columns} columns without the group_column."
             )
-        return wanted
-    for column in wanted.tolist():
+        return np.array(wanted, dtype=bool)
+    for column in wanted:
         if column in names:
             mask[names.index(column)] = True
-        elif isinstance(column, int) and -n_columns <= column < n_columns:
+        elif _is_index(column) and -n_columns <= column < n_columns:
             mask[column] = True
         else:
             raise ValueError(
@@ -232,6 +234,10 @@ def chosen_mask(chosen: Any, names: list, n_columns: int) -> np.ndarray:
                 f"{n_columns} entries."
             )
     return mask
+
+
+def _is_index(column: Any) -> bool:
+    return isinstance(column, Integral) and not isinstance(column, bool)
 
 
 def odd_columns(X: Any, mask: np.ndarray) -> str:
@@ -286,8 +292,13 @@ def _plain_dtype(X: Any, numeric: np.ndarray) -> np.dtype | None:
     kinds = [X.dtypes.iloc[j] for j in numeric]
     if not all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in kinds):
         return None
-    dtype = np.result_type(*kinds)
-    return dtype if dtype.kind == "f" else np.dtype(np.float64)
+    return _with_codes(np.result_type(*kinds))
+
+
+def _with_codes(numbers: np.dtype) -> np.dtype:
+    """Type of numbers and codes together: in float16 many codes would be one."""
+    exact = np.float32 if numbers.kind == "f" else np.float64
+    return np.result_type(numbers, exact)
 
 
 def _take_columns(X: Any, columns: np.ndarray) -> Any:
@@ -376,8 +387,8 @@ def _texts(column: Any) -> set[str]:
 def _plain(value: Any) -> Any:
     """A category as JSON has it, if it is of a kind that it can be made of.
 
-    Fractions are rounded to the digits of float32: 0.1 in a float32 column is then
-    equal to 0.1 in a float64 column or in JSON.
+    Fractions of few digits are rounded to float32: 0.1 in a float32 column is then
+    equal to 0.1 in a float64 column or in JSON. Others are distinct as they came.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -388,6 +399,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         if math.isinf(value):
             return str(value)
-        return float(np.float32(value)) if value % 1 else value
+        return _rounded(value) if value % 1 else value
     as_text = isinstance(value, date) or type(value).__name__ in ("Interval", "Period")
     return str(value) if as_text else value
+
+
+def _rounded(fraction: float) -> float:
+    """A fraction as float32 has it, if float32 prints it in the same digits."""
+    with np.errstate(over="ignore", under="ignore"):
+        short = np.float32(fraction)
+    return float(short) if float(str(short)) == fraction else fraction

@@ -111,7 +111,7 @@ def list_permutation_importance(
     groups = check_groups(groups, X.shape[0])
     lists = split_lists(groups)
     random = check_random_state(random_state)
-    columns = feature_columns(estimator, X)
+    columns = feature_columns(estimator, X, groups)
     baseline = scorer(estimator, X, y, groups=groups)
     importances = np.empty((len(columns), n_repeats))
     for row, j in zip(importances, columns, strict=True):
@@ -213,7 +213,7 @@ def explain_pair(ranker, X, groups, above, below):
         )
     rows = np.flatnonzero(groups == groups[items[0]])
     pair = [int(np.flatnonzero(rows == item)[0]) for item in items]
-    table, columns = take(X, rows), feature_columns(ranker, X)
+    table, columns = take(X, rows), feature_columns(ranker, X, groups)
     exchanged = np.arange(len(rows))
     exchanged[pair] = exchanged[pair[::-1]]
     swapped = [with_rows(table, j, exchanged) for j in columns]

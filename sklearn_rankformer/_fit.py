@@ -142,7 +142,7 @@ def start(
         if module.pooled_head is not None:
             head = module.pooled_head
             head.set_scale(_pooled(rows, columns, head, config.seed))
-    item_levels = find_levels(rows.y, rows.peers, config.seed)
+    item_levels = find_levels(rows.y[rows.counted], rows.peers, config.seed)
     return Model(
         columns,
         levels,
@@ -384,7 +384,7 @@ def _dataset(model: Model, part: _Part, config: TrainingConfig) -> ListDataset:
 def _hold_out(net: Net, model: Model, part: _Part, config: TrainingConfig) -> HoldOut:
     """Measure NDCG@10 on held-out lists, or the loss if none has a positive."""
     rows = part.rows
-    best = rows.y[rows.lists.rows(part.chosen)].max(initial=0)
+    best = rows.list_values[part.chosen].max(initial=0)
     if rows.peers.most(best) > 0:
         monitor, measure = "valid_ndcg", partial(_ndcg, part, config)
     else:
@@ -486,6 +486,7 @@ def _ndcg(part: _Part, config: TrainingConfig, module: nn.Module) -> np.ndarray:
         module, part.features, lists, part.chosen, config.precision, values=False
     )
     at = lists.rows(part.chosen)
+    at = at[rows.counted[at]]
     values = np.zeros(0)  # of a process that holds out no list
     if len(at):
         values = ndcg_score(

@@ -38,7 +38,7 @@ class Rows:
     weight : ndarray of shape (n_rows,), float64, or None
         Weight of each row, not negative; no list is all 0.
     gains : ndarray of shape (n_rows,), float64
-        Gain of each label.
+        Gain of each label, of label 0 at rows of no weight.
     position : ndarray of shape (n_rows,), int64, or None
         Code of each row's shown position.
     peers : Peers
@@ -123,13 +123,15 @@ def make_rows(
         # By a power of two, which changes no share: next to 0 floats lose digits.
         largest = weight.max() if heaviest is None else heaviest
         weight = np.ldexp(weight, -int(np.frexp(largest)[1]))
-    gains = label_gains(y, gain)
+    # Whatever stands at rows of no weight, it need not be a label.
+    labels = y if weight is None else y * (weight > 0)
+    gains = label_gains(labels, gain)
     with np.errstate(over="ignore"):
         most = lists.reduce(np.add, gains).max(initial=0.0)
     if not most < np.finfo(np.float32).max:
         ways_out = {"exp": 'Set gain="linear"', "linear": "Divide the labels"}
         raise ValueError(
-            f"The gains of labels as high as {y.max():g} overflow float32. "
+            f"The gains of labels as high as {labels.max():g} overflow float32. "
             f"{ways_out.get(str(gain), 'Have gain give less')}, or map the labels to "
             f"smaller ones."
         )

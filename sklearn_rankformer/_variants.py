@@ -7,14 +7,14 @@ scored many at a time, each as a list of its own.
 
 from collections.abc import Iterator
 from importlib import import_module
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
 
 from ._groups import check_groups
 from ._models import group_column_of, predict_scores, unwrap
-from ._tables import as_table
+from ._tables import as_table, is_missing
 
 # Rows scored in one call of predict; bounds the memory of many changed lists.
 ROWS_AT_ONCE = 2**16
@@ -69,7 +69,8 @@ def score_parts(estimator, table, size) -> np.ndarray:
     if group_column_of(estimator) is None:
         return predict_scores(estimator, table, ids).reshape(-1, size)
     if not unwrap(estimator)[0]:
-        of_ids = np.setdiff1d(range(table.shape[1]), feature_columns(estimator, table))
+        features = feature_columns(estimator, table, None)
+        of_ids = np.setdiff1d(range(table.shape[1]), features)
         numbered = _with_ids(table, int(of_ids[0]), ids)
         return predict_scores(estimator, numbered, None).reshape(-1, size)
     # Transformers may know the ids of their training only: each part keeps its own.
@@ -94,14 +95,30 @@ def feature_names(X) -> np.ndarray:
     return np.array([n if isinstance(n, str) else f"x{n}" for n in names])
 
 
-def feature_columns(estimator, X) -> np.ndarray:
-    """Positions of the columns that are features, not list ids."""
+def feature_columns(estimator, X, groups) -> np.ndarray:
+    """Positions of the columns that are features, not the list ids `groups`."""
     column = group_column_of(estimator)
-    names = list(X.columns) if hasattr(X, "columns") else range(X.shape[1])
-    kept = [j for j, name in enumerate(names) if name != column]
-    if isinstance(column, Integral) and column < 0:
-        kept.remove(column % X.shape[1])
-    return np.array(kept)
+    if column is None:
+        return np.arange(X.shape[1])
+    if hasattr(X, "columns"):
+        found = np.flatnonzero([name == column for name in X.columns])
+    else:
+        found = np.arange(X.shape[1])[[column]] if _is_within(column, X) else []
+        if unwrap(estimator)[0] and len(found):
+            # Transformers may have moved it here from elsewhere.
+            found = found if np.array_equal(_column(X, found[0]), groups) else []
+    if not len(found):
+        raise ValueError(
+            f"group_column={column!r} is not known among the columns of X, of which "
+            f"transformers make others before the ranker takes it. Give a frame whose "
+            f"column of list ids keeps its name, or a ranker without group_column."
+        )
+    return np.delete(np.arange(X.shape[1]), found)
+
+
+def _is_within(column, X):
+    is_index = isinstance(column, Integral)
+    return is_index and -X.shape[1] <= column < X.shape[1]
 
 
 def take(X, rows):
@@ -172,7 +189,7 @@ def _with_ids(X, j, ids):
 
 
 def _column(X, j) -> np.ndarray:
-    """Values of a column, as texts where they are objects."""
+    """Values of a column, as texts where they are objects and not all numbers."""
     if hasattr(X, "tocsr"):
         column = X[:, [j]].toarray()[:, 0]
     elif hasattr(X, "columns"):
@@ -180,8 +197,12 @@ def _column(X, j) -> np.ndarray:
         column = series.to_numpy()
     else:
         column = X[:, j]
-    # Missing values among texts do not compare with them.
-    return column.astype(str) if column.dtype.kind == "O" else column
+    if column.dtype.kind != "O":
+        return column
+    missing = np.array([is_missing(value) for value in column], dtype=bool)
+    if all(isinstance(value, Real) for value in column[~missing]):
+        return np.where(missing, np.nan, column).astype(np.float64)
+    return column.astype(str)  # missing values do not compare with texts
 
 
 def sort_keys(X, j) -> np.ndarray:

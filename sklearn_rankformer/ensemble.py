@@ -54,8 +54,9 @@ from .adapters import RankerAdapter, as_ranker, fit_ranker
 from .model_selection import ListKFold, check_group_cv
 from .preprocessing import WithinListScaler, rank_in_lists, standardize_in_lists
 
-# Scores of a list that differ by less are equal but for the rounding of float32.
-_ROUNDING = 1e-6
+# Scores of a list that differ by less, relative to them, are equal but for rounding.
+_ROUNDING = {"float16": 1e-2, "float32": 1e-6}
+_ROUNDING_OTHERWISE = 1e-12
 # Parts of the lists that a stack holds out in turn.
 _N_FOLDS = 5
 
@@ -660,11 +661,10 @@ class StackingRanker(_RankerEnsemble):
             return np.column_stack([scores, X])
         members = self.named_estimators_.items()
         kept = [name for name, one in members if not isinstance(one, str)]
-        columns = {f"score of {name}": scores[:, j] for j, name in enumerate(kept)}
-        # By the frame's own methods: pandas and polars name them differently.
-        if hasattr(X, "iloc"):
-            return X.assign(**columns)
-        return X.with_columns(**columns)
+        names = [f"score of {name}" for name in kept]
+        if not any(isinstance(name, str) for name in X.columns):
+            names = range(-len(kept), 0)  # scikit-learn refuses a mixture
+        return _put_before(X, list(names), scores)
 
 
 def rankformer_lightgbm(*, random_state=None, n_jobs=None):
@@ -721,6 +721,24 @@ def rankformer_lightgbm(*, random_state=None, n_jobs=None):
     return VotingRanker([("rankformer", network), ("lightgbm", by_list)], n_jobs=n_jobs)
 
 
+def _put_before(frame, names, columns):
+    """The frame with these columns before its own."""
+    taken = [name for name in names if name in list(frame.columns)]
+    if taken:
+        raise ValueError(
+            f"passthrough=True adds columns named {taken}, which X has. Rename the "
+            f"members, or the columns of X."
+        )
+    # By the frame's own methods: pandas and polars name them differently.
+    if not hasattr(frame, "iloc"):
+        new = dict(zip(names, columns.T, strict=True))
+        return frame.with_columns(**new).select(*names, *frame.columns)
+    joined = frame.copy()
+    for j, name in enumerate(names):
+        joined.insert(j, name, columns[:, j])
+    return joined
+
+
 def _takes_nan(member):
     """Whether missing values may be handed to a member."""
     # A pipeline never says so of itself. Its first step does, and what a later one
@@ -738,6 +756,7 @@ def _ids(groups, n_rows):
 def _relative_scores(members, X, groups, scale):
     """Scores of each member relative to their lists: (n_rows, n_members)."""
     by_member = [predict_scores(one, X, groups).reshape(-1) for one in members]
+    rounding = [_ROUNDING.get(one.dtype.name, _ROUNDING_OTHERWISE) for one in by_member]
     scores = np.column_stack(by_member).astype(np.float64)
     if not np.isfinite(scores).all():
         broken = members[int(np.argmin(np.isfinite(scores).all(axis=0)))]
@@ -749,7 +768,7 @@ def _relative_scores(members, X, groups, scale):
     highest, lowest = (lists.reduce(f, scores) for f in (np.maximum, np.minimum))
     largest = np.maximum(np.abs(highest), np.abs(lowest))
     # What is equal but for rounding would be blown up to a full opinion.
-    flat = highest - lowest <= _ROUNDING * largest
+    flat = highest - lowest <= rounding * largest
     scores = np.where(flat[lists.codes], 0.0, scores)
     if scale == "rank":
         return rank_in_lists(scores, lists) - 0.5

@@ -140,13 +140,25 @@ def test_scale_of_a_member_and_what_it_adds_to_a_list_change_nothing(
     np.testing.assert_allclose(moved, plain, atol=1e-6)
 
 
-def test_scores_equal_but_for_rounding_are_no_opinion():
-    X = np.array([[1, 0.0], [1 + 1e-8, 1.0], [1 - 1e-8, 3.0]])
+@pytest.mark.parametrize(("dtype", "step"), [("float32", 1.2e-7), ("float64", 1e-15)])
+def test_scores_equal_but_for_rounding_are_no_opinion(dtype, step):
+    class Typed(Column):
+        def predict(self, X, groups=None):
+            return super().predict(X, groups).astype(dtype)
+
+    X = np.array([[1, 0.0], [1 + step, 1.0], [1 - step, 3.0]])
     groups = np.zeros(3, dtype=int)
     alone = VotingRanker([("b", Column(1))]).fit(X, [0, 1, 2], groups=groups)
-    both = vote(X, groups)
+    both = VotingRanker([("a", Typed(0)), TWO[1]]).fit(X, [0, 1, 2], groups=groups)
     expected = alone.predict(X, groups=groups) / 2
     np.testing.assert_allclose(both.predict(X, groups=groups), expected)
+
+
+def test_scores_far_from_zero_are_opinions_as_far_as_their_type_tells():
+    X = 1.7e9 + 60.0 * np.arange(6)[:, None]  # minutes, in seconds since 1970
+    groups = np.zeros(6, dtype=int)
+    newest = VotingRanker([("new", Column(0))]).fit(X, np.arange(6), groups=groups)
+    assert newest.rank(X, groups=groups).tolist() == [5, 4, 3, 2, 1, 0]
 
 
 def test_members_are_what_they_are_when_fitted_alone(lists):
@@ -244,6 +256,31 @@ def test_a_fitted_stack_passes_the_scores_of_its_members_on_after_one_is_dropped
     before = ranker.fit(X, y, groups=groups).predict(X, groups=groups)
     ranker.set_params(a="drop")
     np.testing.assert_array_equal(ranker.predict(X, groups=groups), before)
+
+
+@pytest.mark.parametrize("kind", ["array", "numbered", "pandas", "polars"])
+def test_the_last_ranker_of_a_stack_sees_scores_first_then_features(kind, lists):
+    X, y, groups = lists
+    table = X
+    if kind == "numbered":
+        table = pytest.importorskip("pandas").DataFrame(X)
+    elif kind != "array":
+        frame = pytest.importorskip(kind).DataFrame
+        table = frame({f"x{j}": X[:, j] for j in range(X.shape[1])})
+    stack = StackingRanker(list(TWO), Column(2), passthrough=True)
+    stack.fit(table, y, groups=groups)
+    np.testing.assert_array_equal(stack.predict(table, groups), X[:, 0])
+    # A regressor of scikit-learn refuses names of several types.
+    assert StackingRanker(list(TWO), Ridge(), passthrough=True).fit(table, y, groups)
+
+
+def test_a_stack_never_replaces_a_feature_by_a_score(lists):
+    X, y, groups = lists
+    names = ["score of a", *(f"x{j}" for j in range(1, X.shape[1]))]
+    frame = pytest.importorskip("pandas").DataFrame(X, columns=names)
+    stack = StackingRanker(list(TWO), Ridge(), passthrough=True)
+    with pytest.raises(ValueError, match=r"adds columns named \['score of a'\]"):
+        stack.fit(frame, y, groups=groups)
 
 
 @pytest.mark.parametrize("kind", [VotingRanker, StackingRanker])

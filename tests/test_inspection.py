@@ -26,6 +26,7 @@ from sklearn_rankformer._explanations import (
 from sklearn_rankformer._groups import check_groups
 from sklearn_rankformer._lists import split_lists
 from sklearn_rankformer._variants import sort_keys
+from sklearn_rankformer.adapters import RankerAdapter
 from sklearn_rankformer.calibration import (
     answer_curve,
     brier_by_segment,
@@ -40,6 +41,7 @@ from sklearn_rankformer.inspection import (
     PermutationImportanceDisplay,
     TrainingCurveDisplay,
     attention_maps,
+    explain_list,
     explain_pair,
     list_permutation_importance,
 )
@@ -228,6 +230,43 @@ def test_columns_of_text_and_gaps_are_shuffled_as_well():
     )
     assert result.importances_mean[1] > 0.1
     assert frame["b"].iloc[0] in ("up", "down")
+
+
+def test_a_column_of_ids_that_transformers_moved_is_refused():
+    X, y, groups = world()
+    table = np.column_stack([groups, X])
+    scale = [("scale", StandardScaler(), [1, 2, 3])]
+    moved = make_pipeline(
+        ColumnTransformer(scale, remainder="passthrough"),
+        RankerAdapter(LinearRegression(), group_column=3),
+    ).fit(table, y)
+    with pytest.raises(ValueError, match="group_column=3 is not known among"):
+        list_permutation_importance(moved, table, y, groups)
+    frame = pytest.importorskip("pandas").DataFrame(table, columns=list("gabc"))
+    renamed = make_pipeline(
+        ColumnTransformer(
+            [("scale", StandardScaler(), list("abc"))], remainder="passthrough"
+        ).set_output(transform="pandas"),
+        RankerAdapter(LinearRegression(), group_column="remainder__g"),
+    ).fit(frame, y)
+    with pytest.raises(ValueError, match="group_column='remainder__g' is not known"):
+        explain_list(renamed, frame, groups, 0)
+
+
+@pytest.mark.parametrize("how", ["within", "between"])
+def test_numbers_among_objects_are_numbers(how):
+    X, y, groups = world()
+    X = X.round(1) * 10
+    model = LinearRegression().fit(X, y)
+    plain, objects = (
+        list_permutation_importance(model, table, y, groups, how=how, random_state=0)
+        for table in (X, X.astype(object))
+    )
+    assert_array_equal(plain.importances, objects.importances)
+    plain, objects = (
+        explain_list(model, table, groups, 0) for table in (X, X.astype(object))
+    )
+    assert_array_equal(plain.contributions, objects.contributions)
 
 
 def test_equal_values_have_equal_keys_in_order():

@@ -602,14 +602,23 @@ def test_what_only_lists_of_zero_weight_hold_is_unknown(make, fit, lists):
     )
 
 
-def test_labels_of_zero_weight_rows_do_not_matter(lists):
-    X, y, groups = lists
+@both
+@pytest.mark.parametrize("written", [3, 999])
+def test_labels_of_zero_weight_rows_do_not_matter(make, written):
+    X, y, groups = make_lists(60, seed=3)
     weights = np.random.default_rng(0).integers(0, 2, len(X)).astype(float)
-    other = np.where(weights > 0, y, 2 - y)
-    a = rankformer().fit(X, y, groups=groups, sample_weight=weights)
-    b = rankformer().fit(X, other, groups=groups, sample_weight=weights)
-    losses = [[epoch["train_loss"] for epoch in r.history_] for r in (a, b)]
-    assert losses[0] == losses[1]
+    weights[groups == 5] = 1  # so that every label is one of weight somewhere
+    params = {"n_iter_no_change": 1, "validation_fraction": 0.3}
+    a, b = (
+        make(**params).fit(X, labels, groups=groups, sample_weight=weights)
+        for labels in (y, np.where(weights > 0, y, written))
+    )
+    np.testing.assert_array_equal(a.predict(X, groups), b.predict(X, groups))
+    assert (a.kept_epoch_, a.kept_score_) == (b.kept_epoch_, b.kept_score_)
+    if make is rankformer:
+        value, other = (one.predict_item_value(X, groups) for one in (a, b))
+        np.testing.assert_array_equal(value.proba, other.proba)
+        np.testing.assert_array_equal(a.levels_, b.levels_)
 
 
 def test_scale_of_weights_does_not_matter(lists):
