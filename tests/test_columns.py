@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from sklearn_rankformer import _columns
-from sklearn_rankformer._categories import Categories, find_categories
+from sklearn_rankformer import _categories, _columns
+from sklearn_rankformer._categories import Categories, chosen_mask, find_categories
 from sklearn_rankformer._columns import Columns, learn_columns
 
 from . import references
@@ -286,6 +286,44 @@ def test_fractions_of_float32_and_of_json_are_the_same_category():
     categories = find_categories(seen, [0])
     new = np.array([[0.7], [0.1], [0.3]])
     assert categories.encode(new, allow_nan=True, owner="x")[:, 0].tolist() == [2, 1, 0]
+
+
+def test_fractions_that_only_float64_tells_apart_are_categories_of_their_own():
+    seen = [1.7e9 + 0.25, 1.7e9 + 0.5, 0.1234567891, 0.1234567892]
+    assert codes_of(seen, seen) == [3, 4, 1, 2]
+
+
+@pytest.mark.parametrize("in_memory", [2**30, 0], ids=["in memory", "in a file"])
+def test_no_type_of_the_numbers_makes_two_codes_one(in_memory, monkeypatch):
+    pd = pytest.importorskip("pandas")
+    monkeypatch.setattr(_categories, "IN_MEMORY_BYTES", in_memory)
+    names = [f"c{i:04d}" for i in range(3000)]
+    half = np.zeros(3000, dtype=np.float16)
+    frame = pd.DataFrame({"a": half, "c": pd.Categorical(names)})
+    codes = find_categories(frame, [1]).encode(frame, allow_nan=True, owner="x")[:, 1]
+    assert codes.tolist() == list(range(1, 3001))
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        np.array([False, True, False], dtype=object),
+        [np.False_, np.True_, np.False_],
+        ["b"],
+        (1,),
+        np.array([-2]),
+        ["b", 1],
+        np.array(["b", 1], dtype=object),
+    ],
+    ids=str,
+)
+def test_categories_are_chosen_by_masks_names_and_indices_of_any_type(chosen):
+    assert chosen_mask(chosen, ["a", "b", "c"], 3).tolist() == [False, True, False]
+
+
+def test_a_truth_value_among_indices_is_no_index():
+    with pytest.raises(ValueError, match="names the column True, which X does not"):
+        chosen_mask([0, True], [], 3)
 
 
 def test_text_and_numbers_in_one_column_are_categories_of_their_own():
