@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ._checks import plain_array
-from ._tables import as_table, is_missing
+from ._tables import as_table, is_missing, rows_to_array
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -358,7 +358,7 @@ def _without_column(X: Any, column: Any) -> Any:
         # Row by row in memory, as it came.
         rest = X.take(np.delete(np.arange(n_columns), index), axis=1)
     # From objects back to the type of what is left.
-    return np.asarray(rest.tolist()) if from_lists else rest
+    return rows_to_array(rest.tolist()) if from_lists else rest
 
 
 def _check_name(X: Any, name: Any) -> None:

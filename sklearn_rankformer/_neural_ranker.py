@@ -33,7 +33,7 @@ from ._positions import read_positions
 from ._processes import Peers, agreed, everyone, joined
 from ._rows import Levels, Rows, find_levels, in_weighed_lists, make_rows
 from ._shards import Shard, read_shard, refuse_beside
-from ._tables import as_table, reading
+from ._tables import as_table, reading, refuse_empty, rows_to_array
 from ._warnings import warn_missing_groups, warn_user
 from .datasets import ParquetLists
 
@@ -334,7 +334,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         y = check_labels(shard.y, "y")
         check_length(y, "y", X.shape[0])
         if ids is None:
-            warn_missing_groups(f"{type(self).__name__}.fit")
+            warn_missing_groups(type(self).__name__)
         digest = None if ids is None else digest_lists(lists)
         positions, codes = read_positions(
             shard.position, len(y), known_positions, again, counted
@@ -412,8 +412,9 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         """
         quantiles = model.columns.quantiles if model else self.input_transform
         with reading(name):
-            X = _with_columns(X, self.categorical_features)
+            X = _with_columns(X)
             validate_data(self, X, skip_check_array=True, reset=first)
+            refuse_empty(X, type(self).__name__)
             if categories is None:
                 categories = find_categories(X, self.categorical_features, counted)
         try:
@@ -594,14 +595,11 @@ def _joined_digest(digest: np.ndarray | None, peers: Peers) -> np.ndarray | None
     return joined[np.argsort(joined[:, 0], kind="stable")]
 
 
-def _with_columns(X, categorical_features):
+def _with_columns(X):
     """X with rows and columns, as it came where it has them already."""
     if hasattr(X, "columns"):
         return X
-    if not hasattr(X, "shape"):
-        # Rows of plain Python values: text among them stays text where it was named.
-        named = not isinstance(categorical_features, str | None)
-        X = np.array(X, dtype=object) if named else np.asarray(X)
+    X = X if hasattr(X, "shape") else rows_to_array(X)
     if len(X.shape) != 2:
         check_array(X, accept_sparse=True)  # says what is wrong with it
     return X

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ._categories import Categories, find_categories
-from ._checks import check_length
 from ._groups import check_groups
 
 # More are ids of items or lists, and no positions.
@@ -50,7 +49,7 @@ def read_positions(
     TypeError, ValueError
         If they are of another type, there is not one for each row, one is missing,
         there are more than `MAX_POSITIONS`, or training goes on of a ranker that knows
-        none.
+        none, or knows text where these are numbers.
     """
     if position is None:
         return known, None
@@ -59,8 +58,9 @@ def read_positions(
             "position was given to a ranker that was fitted without. Give it in the "
             "first fit, or start again with warm_start=False."
         )
-    check_length(position, "position", n_rows)
     column = _check(position, n_rows)[:, None]
+    if known is not None:
+        _refuse_another_type(column, known.known[0])
     positions = find_categories(column, [0], counted) if known is None else known
     n_found = positions.cardinalities[0] - 1
     if n_found > MAX_POSITIONS:
@@ -81,6 +81,16 @@ def _check(position: Any, n_rows: int) -> np.ndarray:
             f"strings."
         )
     return found
+
+
+def _refuse_another_type(column: np.ndarray, known: list) -> None:
+    given, before = column.dtype.kind in "UT", isinstance(known[0], str)
+    if given != before:
+        raise TypeError(
+            f"position holds {'text' if given else 'numbers'}, and the ranker was "
+            f"fitted with {'text' if before else 'numbers'} such as {known[0]!r}: no "
+            f"position would be known. Give them as then."
+        )
 
 
 def positions_to_arrays(positions: Categories | None) -> dict[str, np.ndarray]:

@@ -59,6 +59,36 @@ def as_table(X: Any, name: str = "X") -> Any:
     return table
 
 
+def rows_to_array(rows: Any) -> np.ndarray:
+    """Return rows of plain Python values as an array, of objects if there is text.
+
+    Parameters
+    ----------
+    rows : sequence
+        Rows of equal length. Numbers beside text stay numbers.
+    """
+    table = np.asarray(rows)
+    return np.array(rows, dtype=object) if table.dtype.kind in "US" else table
+
+
+def refuse_empty(X: Any, owner: str) -> None:
+    """Raise ValueError, in scikit-learn's words, if a table has no rows or no columns.
+
+    Parameters
+    ----------
+    X : array, sparse matrix or frame
+        Features without the list ids.
+    owner : str
+        Class of the estimator, for the message.
+    """
+    for n, what in zip(X.shape, ("sample", "feature"), strict=False):
+        if not n:
+            raise ValueError(
+                f"Found array with 0 {what}(s) (shape={tuple(X.shape)}) while a "
+                f"minimum of 1 is required by {owner}."
+            )
+
+
 def _shape(X: Any) -> tuple | None:
     return getattr(X, "shape", None)
 

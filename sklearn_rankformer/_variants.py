@@ -100,25 +100,21 @@ def feature_columns(estimator, X, groups) -> np.ndarray:
     column = group_column_of(estimator)
     if column is None:
         return np.arange(X.shape[1])
+    places = np.arange(X.shape[1])
     if hasattr(X, "columns"):
-        found = np.flatnonzero([name == column for name in X.columns])
+        is_id = np.array([name == column for name in X.columns], dtype=bool)
     else:
-        found = np.arange(X.shape[1])[[column]] if _is_within(column, X) else []
-        if unwrap(estimator)[0] and len(found):
+        is_id = (places == column) | (places - len(places) == column)
+        if unwrap(estimator)[0] and is_id.any():
             # Transformers may have moved it here from elsewhere.
-            found = found if np.array_equal(_column(X, found[0]), groups) else []
-    if not len(found):
+            is_id &= np.array_equal(_column(X, column), groups)
+    if not is_id.any():
         raise ValueError(
             f"group_column={column!r} is not known among the columns of X, of which "
             f"transformers make others before the ranker takes it. Give a frame whose "
             f"column of list ids keeps its name, or a ranker without group_column."
         )
-    return np.delete(np.arange(X.shape[1]), found)
-
-
-def _is_within(column, X):
-    is_index = isinstance(column, Integral)
-    return is_index and -X.shape[1] <= column < X.shape[1]
+    return places[~is_id]
 
 
 def take(X, rows):

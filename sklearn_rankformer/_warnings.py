@@ -83,7 +83,7 @@ def warn_missing_groups(what: str) -> None:
     Parameters
     ----------
     what : str
-        Class and method that go without groups, such as ``"MLPRanker.fit"``.
+        What goes without groups, such as ``"MLPRanker.score"``.
     """
     warn_user(
         f"{what} got no groups and takes all rows for one list. Pass groups=... with "

@@ -461,11 +461,15 @@ def _fit_estimator(estimator, train, val, rounds):
 
 def _fit_lightgbm(ranker, train, val, rounds):
     _check_lightgbm_labels(ranker, train.y, "y")
-    options = {}
+    options: dict = {}
     if val is not None:
         _check_lightgbm_labels(ranker, val.y, "y_val")
         # It is to stop by what `score` measures.
-        options = {"eval_group": [val.sizes], "eval_at": (10,)}
+        options["eval_group"] = [val.sizes]
+        if has_fit_parameter(ranker, "eval_at"):
+            options["eval_at"] = (10,)
+        else:  # LGBMModel, of any objective, takes it from its parameters alone
+            ranker.set_params(eval_at=[10])
         if has_fit_parameter(ranker, "eval_X"):  # LightGBM 4.7 deprecates eval_set
             options |= {"eval_X": val.X, "eval_y": val.y}
         else:

@@ -34,6 +34,7 @@ from ._frames import results_frame
 from ._groups import check_groups
 from ._lists import Lists, split_lists
 from ._models import check_estimator_given, predict_scores
+from ._tables import as_table
 from .adapters import as_ranker, fit_ranker, stops_on_lists
 from .calibration import segment_codes, segment_of_lists
 from .metrics import expected_reciprocal_rank
@@ -296,7 +297,7 @@ def compare_rankers(
     _check_rankers(rankers)
     reference = _check_reference(reference, rankers)
     scorers = _check_metrics(metrics)
-    X, y, groups = indexable(X, y, groups)
+    X, y, groups = indexable(as_table(X), y, groups)
     groups = check_groups(groups, _num_samples(X))
     lists = split_lists(groups)
     weight = check_weights(sample_weight, lists)

@@ -35,6 +35,7 @@ from ._checks import (
     check_labels,
     check_length,
     check_numbers,
+    check_option,
     check_weights,
     refuse_without_X,
 )
@@ -456,6 +457,7 @@ class VotingRanker(_RankerEnsemble):
         self.weights_ = weights
 
     def _predict(self, X, groups):
+        check_option("scale", self.scale, ("standard", "rank"))  # it may be set since
         relative = _relative_scores(self.estimators_, X, groups, self.scale)
         return np.average(relative, axis=1, weights=self.weights_)
 
@@ -661,10 +663,10 @@ class StackingRanker(_RankerEnsemble):
             return np.column_stack([scores, X])
         members = self.named_estimators_.items()
         kept = [name for name, one in members if not isinstance(one, str)]
-        names = [f"score of {name}" for name in kept]
-        if not any(isinstance(name, str) for name in X.columns):
-            names = range(-len(kept), 0)  # scikit-learn refuses a mixture
-        return _put_before(X, list(names), scores)
+        if any(isinstance(name, str) for name in X.columns):
+            return _put_before(X, [f"score of {name}" for name in kept], scores)
+        # Names of both types are a mixture that scikit-learn refuses.
+        return _put_before(X, [*range(-len(kept), 0)], scores)
 
 
 def rankformer_lightgbm(*, random_state=None, n_jobs=None):

@@ -155,6 +155,8 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
             If `fit` was given groups and `transform` is not.
         """
         check_is_fitted(self)
+        # It may have been set since.
+        check_option("output", self.output, ("append", "replace"))
         X = self._check_X(X, reset=False)
         if groups is None and self.fitted_with_groups_:
             raise ValueError(

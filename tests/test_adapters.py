@@ -587,6 +587,22 @@ def test_a_base_class_with_such_an_objective_is_fitted_like_the_ranker(library, 
     np.testing.assert_allclose(scores, by_hand)
 
 
+def test_a_base_class_of_lightgbm_stops_by_what_its_ranker_stops_by(split):
+    lightgbm = pytest.importorskip("lightgbm")
+    (X, y, groups), (X_val, y_val, groups_val) = split
+    params = {"n_estimators": 40, "learning_rate": 0.5, "random_state": 0}
+    params |= {"verbosity": -1, "n_jobs": 1}
+    base = lightgbm.LGBMModel(objective="lambdarank", **params)
+    found = [
+        RankerAdapter(one, early_stopping_rounds=2)
+        .fit(X, y, groups, X_val=X_val, y_val=y_val, groups_val=groups_val)
+        .estimator_
+        for one in (base, lightgbm.LGBMRanker(**params))
+    ]
+    assert found[0].best_iteration_ == found[1].best_iteration_ < 40
+    assert list(found[0].evals_result_["valid_0"]) == ["ndcg@10"]
+
+
 def test_a_base_class_that_regresses_is_a_regressor(data):
     params = {**LIBRARIES["catboost"][1], "iterations": 20, "loss_function": "RMSE"}
     adapter = RankerAdapter(pytest.importorskip("catboost").CatBoost(params))

@@ -248,6 +248,13 @@ def test_a_fitted_vote_keeps_its_members_and_weights_whatever_is_set_since(lists
     assert not np.allclose(ranker.fit(X, y, groups).predict(X, groups), before)
 
 
+def test_a_scale_that_is_none_is_refused_after_fit_too(lists):
+    X, y, groups = lists
+    ranker = VotingRanker(list(TWO)).fit(X, y, groups=groups)
+    with pytest.raises(ValueError, match="scale must be"):
+        ranker.set_params(scale="foo").predict(X, groups=groups)
+
+
 def test_a_fitted_stack_passes_the_scores_of_its_members_on_after_one_is_dropped(lists):
     pd = pytest.importorskip("pandas")
     X, y, groups = lists

@@ -3,19 +3,21 @@
 import pickle
 import tracemalloc
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from sklearn_rankformer import _batching
+from sklearn_rankformer import RankerAdapter, VotingRanker, _batching
 
 from .conftest import make_lists
-from .factories import both, mlp, rankformer
+from .factories import TINY, both, mlp, rankformer
 
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")
@@ -355,6 +357,60 @@ def test_categories_of_intervals_and_dates_survive_copies(cut, data):
     equal(twin.predict(frame, groups), ranker.predict(frame, groups))
     unknown = frame.assign(e=None)
     assert (ranker.predict(unknown, groups) != ranker.predict(frame, groups)).any()
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+@pytest.mark.parametrize("make", [rankformer, lambda: RankerAdapter(Ridge())])
+def test_frames_of_no_rows_or_no_columns_are_refused_like_arrays(kind, make, data):
+    X, y, groups, _ = data
+    table = frame(kind, X)
+    ranker = make().fit(table, y, groups=groups)
+    with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
+        ranker.predict(table[:0], groups=groups[:0])
+    with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
+        make().fit(table[:0], y[:0], groups=groups[:0])
+    bare = type(table)({"g": groups})
+    with pytest.raises(ValueError, match=r"Found array with 0 feature\(s\)"):
+        make().set_params(group_column="g").fit(bare, y)
+
+
+def test_categories_of_no_rows_are_refused_wherever_they_are_given(data):
+    X, y, groups, colour = data
+    table = frame("pandas", X, colour)[["colour"]]
+    nothing = table[:0], y[:0], groups[:0]
+    ranker = mlp(**TINY).fit(table, y, groups=groups)
+    for call in (
+        partial(mlp(**TINY).fit, *nothing),
+        partial(ranker.partial_fit, *nothing),
+        partial(
+            mlp(**TINY).fit,
+            *(table, y, groups),
+            **dict(zip(["X_val", "y_val", "groups_val"], nothing, strict=True)),
+        ),
+    ):
+        with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
+            call()
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.parametrize("within", [None, VotingRanker])
+def test_rows_in_lists_are_the_same_categories_as_in_arrays(within, data):
+    def wrap(ranker):
+        return ranker if within is None else within([("a", ranker)])
+
+    X, y, groups, colour = data
+    rows = [[c, x] for c, x in zip(colour.tolist(), X[:, 0].tolist(), strict=True)]
+    array = np.array(rows, dtype=object)
+    ranker = wrap(rankformer(categorical_features=[0])).fit(rows, y, groups=groups)
+    expected = wrap(rankformer(categorical_features=[0])).fit(array, y, groups=groups)
+    equal(ranker.predict(rows, groups), expected.predict(array, groups))
+    with_ids = [[int(g), *row] for g, row in zip(groups, rows, strict=True)]
+    ranker = rankformer(categorical_features=[0], group_column=0).fit(with_ids, y)
+    expected = rankformer(categorical_features=[0]).fit(array, y, groups=groups)
+    equal(ranker.predict(with_ids), expected.predict(array, groups))
+    table = frame("pandas", X, colour)[["colour", "a"]]
+    ranker = rankformer().fit(table, y, groups=groups)
+    equal(ranker.predict(rows, groups), ranker.predict(table, groups))
 
 
 def test_categories_off_leave_numbers(data):

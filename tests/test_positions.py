@@ -139,6 +139,7 @@ def test_pipelines_and_searches_hand_positions_on(routing):
     ("position", "message"),
     [
         ([1, 2, 3], "position has 3 entries"),
+        (3, r"position must be 1-D, got shape \(\)"),
         (np.full(80, np.nan), "row 0 has no position"),
         ([None, *"ab" * 39, "a"], "row 0 has no position"),
         (np.arange(80) * 1.5, "the fractional position 1.5"),
@@ -159,6 +160,14 @@ def test_ids_in_place_of_positions_are_refused():
     assert len(y) > MAX_POSITIONS
     with pytest.raises(ValueError, match="look like ids"):
         RankFormerRanker(**PARAMS).fit(X, y, groups=groups, position=np.arange(len(y)))
+
+
+def test_positions_of_another_type_than_before_are_refused_not_unknown():
+    X, y, groups, shown, _ = click_log(n_lists=20)
+    ranker = MLPRanker(**PARAMS)
+    ranker.partial_fit(X, y, groups=groups, position=shown.astype(str))
+    with pytest.raises(TypeError, match="position holds numbers, and the ranker was f"):
+        ranker.partial_fit(X, y, groups=groups, position=shown)
 
 
 def test_a_ranker_fitted_without_positions_says_so():
