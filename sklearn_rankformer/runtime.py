@@ -119,7 +119,8 @@ class OnnxRanker:
         ------
         TypeError, ValueError
             If a column is missing, or holds what it did not in `fit`; if a number is
-            missing and the ranker was fitted with ``input_transform=None``.
+            missing or beyond float32 and the ranker was fitted with
+            ``input_transform=None``.
         """
         return self._encode(as_table(X))
 
@@ -184,7 +185,14 @@ class OnnxRanker:
             owner = type(self).__name__
             numbers = self._categories.encode(X, allow_nan=self._allow_nan, owner=owner)
             # A request may be an array of its own, which is not to be changed.
-            numbers = np.array(numbers, dtype=np.float32)
+            with np.errstate(over="ignore"):  # refused here, or saturated by the graph
+                numbers = np.array(numbers, dtype=np.float32)
+        if not self._allow_nan and np.isinf(numbers).any():
+            raise ValueError(
+                "X holds values beyond the range of float32, and the ranker was fitted "
+                "with input_transform=None, which takes them as they are. Scale them, "
+                "or fit it with input_transform='quantile'."
+            )
         # The graph counts categories from 0.
         numbers[:, self.categorical_] -= 1
         return numbers

@@ -166,6 +166,25 @@ def test_what_the_ranker_refuses_its_file_refuses(
             np.testing.assert_allclose(runs.predict(*request), expected, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("value", [1e39, -1e39, 1e300])
+def test_numbers_beyond_float32_saturate_as_in_the_ranker(value, both):
+    ranker, runs = both
+    frame = frame_of(float32_lists()[0].astype(np.float64))[:10]
+    frame.loc[3, "price"] = value
+    assert_same(ranker, runs, frame, np.zeros(10))
+
+
+def test_numbers_beyond_float32_are_refused_where_the_ranker_refuses_them(tmp_path):
+    X, y, groups = float32_lists()
+    X = np.nan_to_num(X).astype(np.float64)
+    ranker = mlp(input_transform=None).fit(X, y, groups=groups)
+    to_onnx(ranker, tmp_path / "ranker.onnx")
+    X[3, 0] = 1e39
+    for predict in (ranker.predict, OnnxRanker(tmp_path / "ranker.onnx").predict):
+        with pytest.raises(ValueError, match="beyond the range of float32"):
+            predict(X)
+
+
 def test_bad_requests_are_refused_by_name(both):
     X, _, _ = float32_lists()
     frame, (_, runs) = frame_of(X), both
