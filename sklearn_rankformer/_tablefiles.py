@@ -15,6 +15,13 @@ BATCH_ROWS = 2**15
 # Through which a column of Parquet is read, instead of all that a row group has of it.
 BUFFER_BYTES = 2**16
 CSV_BLOCK_BYTES = 2**22
+# Text of CSV is missing where there is nothing, not even quotes. A number is missing
+# where there is "NA" and the like, too.
+EMPTY_IS_MISSING = {
+    "null_values": [""],
+    "strings_can_be_null": True,
+    "quoted_strings_can_be_null": False,
+}
 
 
 class _Format(NamedTuple):
@@ -23,17 +30,18 @@ class _Format(NamedTuple):
     Attributes
     ----------
     schema : callable
-        ``schema(path, texts)``: pyarrow's schema of the columns.
+        ``schema(path, columns, texts)``: pyarrow's schema of all columns, as `batches`
+        reads them.
     batches : callable
-        ``batches(path, columns, texts)``: iterator of record batches; None reads all
-        columns. `texts` are those that are text where the format has no types.
+        ``batches(path, columns, texts)``: iterator of record batches; see
+        `read_batches`.
     n_rows : callable
         ``n_rows(path)``: how many there are, or None where only reading would tell.
     writer : callable
         ``writer(path, schema)``: context manager with ``write_batch``.
     """
 
-    schema: Callable[[str, Sequence], Any]
+    schema: Callable[[str, list | None, Sequence], Any]
     batches: Callable[[str, list | None, Sequence], Iterator]
     n_rows: Callable[[str], int | None]
     writer: Callable[[str, Any], Any]
@@ -80,7 +88,9 @@ def read_batches(
         Columns to read; None reads all.
     texts : sequence of str, default=()
         Columns to read from CSV as text, letter by letter. The types of others are
-        guessed there: of "007" and "7" the number 7 would be made.
+        guessed there, from the first megabytes of a file: of "007" and "7" the number
+        7 would be made. Whole numbers in columns that are named are read as float64,
+        as fractions may follow.
 
     Yields
     ------
@@ -93,7 +103,7 @@ def read_batches(
     """
     for path in list_files(source):
         wanted = None if columns is None else list(columns)
-        schema = _schema(path, texts)
+        schema = _schema(path, wanted, texts)
         missing = [name for name in wanted or () if name not in schema.names]
         if missing:
             raise ValueError(f"{path} has no column {', '.join(map(repr, missing))}.")
@@ -170,9 +180,9 @@ def _endings() -> tuple[str, ...]:
     return tuple(ending for group in _FORMATS for ending in group)
 
 
-def _schema(path: str, texts: Sequence = ()) -> Any:
+def _schema(path: str, columns: list | None = None, texts: Sequence = ()) -> Any:
     with _naming(path):
-        return format_of(path).schema(path, texts)
+        return format_of(path).schema(path, columns, texts)
 
 
 @contextmanager
@@ -251,7 +261,7 @@ def _arrow_batches(path: str, columns: list | None, texts: Sequence) -> Iterator
                 yield piece if columns is None else piece.select(columns)
 
 
-def _arrow_schema(path: str, texts: Sequence) -> Any:
+def _arrow_schema(path: str, columns: list | None, texts: Sequence) -> Any:
     import pyarrow as pa
 
     with pa.memory_map(path) as file:
@@ -273,21 +283,43 @@ def _arrow_writer(path: str, schema: Any) -> Any:
     return pa.ipc.new_file(path, schema)
 
 
-def _open_csv(path: str, columns: list | None, texts: Sequence) -> Any:
-    import pyarrow as pa
+def _open_csv(path: str, kinds: dict[str, Any], **missing: Any) -> Any:
     from pyarrow import csv
 
     return csv.open_csv(
         path,
         csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
-        convert_options=csv.ConvertOptions(
-            include_columns=columns,
-            column_types=dict.fromkeys(texts, pa.string()),
-            # An empty cell is missing; an empty text is quoted.
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        ),
+        csv.ParseOptions(newlines_in_values=True),
+        csv.ConvertOptions(include_columns=list(kinds), column_types=kinds, **missing),
     )
+
+
+def _csv_schema(path: str, columns: list | None, texts: Sequence) -> Any:
+    import pyarrow as pa
+
+    def kind(name: str, guessed: Any) -> Any:
+        if name in texts:
+            return pa.string()
+        whole = guessed in (pa.int64(), pa.null())
+        return pa.float64() if whole and name in (columns or ()) else guessed
+
+    guessed = _open_csv(path, {}).schema
+    return pa.schema([(field.name, kind(field.name, field.type)) for field in guessed])
+
+
+def _csv_batches(path: str, columns: list | None, texts: Sequence) -> Iterator:
+    import pyarrow as pa
+
+    schema = _csv_schema(path, columns, texts)
+    kinds = {name: schema.field(name).type for name in columns or schema.names}
+    letters = {name: kind for name, kind in kinds.items() if kind == pa.string()}
+    others = {name: kind for name, kind in kinds.items() if name not in letters}
+    # A reader has one rule of what is missing, so that two go side by side.
+    parts = (others, {}), (letters, EMPTY_IS_MISSING)
+    readers = [_open_csv(path, part, **missing) for part, missing in parts if part]
+    for batches in zip(*readers, strict=True):
+        found = {name: batch[name] for batch in batches for name in batch.schema.names}
+        yield pa.RecordBatch.from_arrays([found[name] for name in kinds], [*kinds])
 
 
 @contextmanager
@@ -303,7 +335,7 @@ def _csv_writer(path: str, schema: Any) -> Iterator:
         yield writer
 
 
-def _parquet_schema(path: str, texts: Sequence) -> Any:
+def _parquet_schema(path: str, columns: list | None, texts: Sequence) -> Any:
     with _open_parquet(path) as file:
         return file.schema_arrow
 
@@ -321,9 +353,6 @@ _FORMATS = {
         _arrow_schema, _arrow_batches, _count_arrow, _arrow_writer
     ),
     (".csv", ".csv.gz"): _Format(
-        lambda path, texts: _open_csv(path, None, texts).schema,
-        lambda path, columns, texts: iter(_open_csv(path, columns, texts)),
-        lambda path: None,
-        _csv_writer,
+        _csv_schema, _csv_batches, lambda path: None, _csv_writer
     ),
 }

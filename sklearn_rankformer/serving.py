@@ -307,7 +307,8 @@ def iter_lists(source, *, group_column, chunk_rows=2**16):
     -------
     frames : iterator of frames
         Of the kind that came in, pyarrow record batches from files. No list is in two
-        of them. Of CSV files, list ids are text.
+        of them. Of CSV files, list ids are text, and the types of other columns are
+        guessed from the first megabytes of a file.
 
     Raises
     ------

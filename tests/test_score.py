@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_rankformer import score, serving
+from sklearn_rankformer import _tablefiles, score, serving
 from sklearn_rankformer.persistence import save
 from sklearn_rankformer.serving import iter_lists
 
@@ -155,6 +155,52 @@ def test_codes_and_ids_of_csv_that_look_like_numbers_stay_text(folder, table):
     scored = parquet.read_table("out.parquet").to_pandas()
     assert scored["item"].tolist() == ids
     assert_allclose(scored["score"], ranker.predict(X, groups=groups), **CLOSE)
+
+
+def test_texts_of_csv_that_look_missing_are_texts(folder, table):
+    X, y, groups = (table.to_pandas()[part] for part in (NAMES, "y", "qid"))
+    texts = np.array(["NA", "null", "nan", "x"])
+    X["c"] = pd.Categorical(texts[np.arange(len(y)) % 4])
+    ranker = rankformer().fit(X, y, groups=groups)
+    save(ranker, "ranker.safetensors")
+    ids = np.where(groups == 0, "NA", groups.astype(str))
+    X.assign(qid=ids, item=X["c"]).to_csv("texts.csv", index=False)
+    assert run("--group", "qid", "--keep", "item", source="texts.csv") == 0
+    scored = parquet.read_table("out.parquet").to_pandas()
+    assert scored["item"].tolist() == X["c"].tolist()
+    assert scored["qid"].tolist() == ids.tolist()
+    assert_allclose(scored["score"], ranker.predict(X, groups=groups), **CLOSE)
+
+
+@pytest.mark.parametrize("gap", ["", '""', "NA", '"NA"', "nan", "null"])
+def test_numbers_of_csv_may_be_missing_in_any_spelling(gap, folder, table, ranker):
+    frame = table.to_pandas()
+    frame.loc[::3, "b"] = np.nan
+    texts = frame.astype(str).where(frame.notna(), gap)
+    lines = [list(frame), *texts.to_numpy().tolist()]
+    text = "\n".join(",".join(line) for line in lines)
+    (folder / "gaps.csv").write_text(text + "\n")
+    assert run("--group", "qid", source="gaps.csv") == 0
+    found = parquet.read_table("out.parquet")["score"]
+    expected = ranker.predict(frame[NAMES], groups=frame["qid"])
+    assert_allclose(found, expected, **CLOSE)
+
+
+def test_numbers_and_texts_of_csv_may_change_their_looks_after_many_rows(
+    folder, table, ranker, monkeypatch
+):
+    monkeypatch.setattr(_tablefiles, "CSV_BLOCK_BYTES", 1000)
+    frame = table.to_pandas()
+    frame["a"] = np.where(frame["qid"] < 30, frame["a"].round(), frame["a"])
+    frame.loc[frame["qid"] < 30, "b"] = np.nan
+    frame["item"] = "one\nand " + frame["item"]
+    texts = frame.assign(a=[f"{value:.17g}" for value in frame["a"]])
+    texts.to_csv("long.csv", index=False)
+    assert run("--group", "qid", "--keep", "item", source="long.csv") == 0
+    scored = parquet.read_table("out.parquet").to_pandas()
+    assert scored["item"].tolist() == frame["item"].tolist()
+    expected = ranker.predict(frame[NAMES], groups=frame["qid"])
+    assert_allclose(scored["score"], expected, **CLOSE)
 
 
 def test_files_whose_numbers_differ_in_type_give_the_scores_of_predict(
