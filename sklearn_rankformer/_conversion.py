@@ -7,6 +7,7 @@ Arrow and polars sort in memory only.
 """
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,12 +22,15 @@ from ._groups import check_groups
 from ._letor import typed_labels
 from ._lists import id_keys
 from ._streams import Piece, ReturningListError, whole_lists
-from ._tablefiles import list_files, read_batches, read_schema
+from ._tablefiles import has_types, list_files, read_batches, read_schema
 from ._tables import is_missing
 
 COLUMNS = "columns.json"
 WEIGHT = "weight.npy"
 KEYS = "keys.npy"
+
+# As pandas and Arrow write them.
+TRUTHS = {"True": True, "true": True, "False": False, "false": False}
 
 # Rows that are written at a time, up to the end of a list.
 PIECE_ROWS = 2**15
@@ -51,7 +55,8 @@ class Layout:
     weight : str or None
         Column of weights.
     guessed : bool
-        Whether ids that are read as text look like integers.
+        Whether ids and categories are read as text because the files know no types, and
+        are numbers if all are written as plainly as "7".
     keyed : bool
         Whether lists are known by `id_keys`, which are kept. If not, ids that are no
         integers become numbers from 0.
@@ -96,9 +101,14 @@ def find_layout(
 
     Raises
     ------
+    TypeError
+        If a text is given in place of names.
     ValueError
         If a column is missing, or a feature is neither a number nor a category.
     """
+    check_names(features, "features")
+    if categorical != "from_dtype":
+        check_names(categorical, "categorical_features", ' (or "from_dtype")')
     schema = read_schema(source)
     if features is None:
         features = [
@@ -116,7 +126,8 @@ def find_layout(
             f"{list_files(source)[0]} has no column {', '.join(map(repr, missing))}."
         )
     if categorical == "from_dtype":
-        named = [name for name in features if _is_dictionary(schema.field(name).type)]
+        categories = _categories_in(schema)
+        named = [name for name in features if name in categories]
     odd = {
         name: str(schema.field(name).type)
         for name in features
@@ -128,8 +139,25 @@ def find_layout(
             f"Columns that hold neither numbers nor categories: {shown}. Name them in "
             f"categorical_features, or give the features without them."
         )
-    guessed = _holds_numbers(schema.field(group).type)
+    guessed = not has_types(source)
     return Layout(group, label, tuple(features), frozenset(named), guessed=guessed)
+
+
+def check_names(names: Any, argument: str, otherwise: str = "") -> None:
+    """Raise TypeError if one text is given in place of names of columns."""
+    if isinstance(names, str):
+        raise TypeError(
+            f"{argument} must hold names of columns{otherwise}, got {names!r}. Give "
+            f"[{names!r}]."
+        )
+
+
+def _categories_in(schema: Any) -> set[str]:
+    """Columns that hold categories, by their type or by what pandas wrote of them."""
+    columns = (schema.pandas_metadata or {}).get("columns", ())
+    # Parquet keeps no dictionary of numbers.
+    noted = {c["field_name"] for c in columns if c["pandas_type"] == "categorical"}
+    return noted | {field.name for field in schema if _is_dictionary(field.type)}
 
 
 def write_tables(sources: list, folder: Path, layout: Layout) -> None:
@@ -177,7 +205,7 @@ def _write(sources: list, read: Callable, folder: Path, layout: Layout) -> None:
 
 
 def _batches(source: Any, layout: Layout) -> Iterator:
-    return read_batches(source, layout.columns, [layout.group])
+    return read_batches(source, layout.columns, [layout.group, *layout.categorical])
 
 
 class _Found:
@@ -240,11 +268,10 @@ class _Found:
         if self.weights:
             np.save(self.folder / WEIGHT, np.concatenate(self.weights))
         np.save(self.folder / "groups.npy", self._groups())
-        for name, known in self.codes.items():
-            self._save_codes(name, len(known))
+        found = {name: self._save_codes(name) for name in self.codes}
         columns = [
-            {"name": n, "categories": list(self.codes[n]) if n in self.codes else None}
-            for n in self.layout.features
+            {"name": name, "categories": found.get(name)}
+            for name in self.layout.features
         ]
         text = json.dumps({"columns": columns}, allow_nan=False)
         (self.folder / COLUMNS).write_text(text, encoding="utf-8")
@@ -263,17 +290,24 @@ class _Found:
             ids = np.arange(len(lengths))
         return np.repeat(ids, lengths)
 
-    def _save_codes(self, name: str, n_known: int) -> None:
+    def _save_codes(self, name: str) -> list:
+        """Write the codes of a column, and return what they stand for."""
+        known = list(self.codes[name])
+        numbers = plain_numbers(known) if self.layout.guessed else None
+        meant = known if numbers is None else [numbers[text] for text in known]
+        places = {value: code for code, value in enumerate(dict.fromkeys(meant))}
+        # As pandas has them: -1, the last place, is missing.
+        table = np.array([*(places[value] for value in meant), -1])
         raw = np.memmap(self._raw(name), np.int32, "r")
-        # As pandas has them: -1 is missing.
-        dtype = np.min_scalar_type(-max(n_known, 1))
+        dtype = np.min_scalar_type(-max(len(places), 1))
         path = self.folder / codes_file(self.layout.features.index(name))
         codes = np.lib.format.open_memmap(path, "w+", dtype, raw.shape)
         for start in range(0, len(raw), 2**20):
-            codes[start : start + 2**20] = raw[start : start + 2**20]
+            codes[start : start + 2**20] = table[raw[start : start + 2**20]]
         codes.flush()
         del raw
         self._raw(name).unlink()
+        return list(places)
 
     def _raw(self, name: str) -> Path:
         return self.folder / f"codes-{self.layout.features.index(name)}.raw"
@@ -287,6 +321,38 @@ def _integers(ids: np.ndarray) -> np.ndarray:
         return ids
     # Of "7" and "007" one number would be made, and of two lists one.
     return numbers if np.array_equal(numbers.astype(str), ids.astype(str)) else ids
+
+
+def plain_numbers(texts: list) -> dict | None:
+    """Find the values that texts of categories stand for, as CSV has them.
+
+    Parameters
+    ----------
+    texts : list of str
+        All distinct categories of a column.
+
+    Returns
+    -------
+    numbers : dict or None
+        The number, or truth value, of each text; None if one is no such, or is written
+        less plainly than "7" or "7.5": of "7" and "007" one category would be made.
+    """
+    for read in (TRUTHS.get, _plain_number):
+        numbers = {text: read(text) for text in texts}
+        if None not in numbers.values():
+            return numbers
+    return None
+
+
+def _plain_number(text: str) -> int | float | None:
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        if str(number) == str(text) and math.isfinite(number):
+            return number
+    return None
 
 
 def read_columns(path: Path) -> list[tuple[str, list | None]]:

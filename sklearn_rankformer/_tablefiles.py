@@ -39,12 +39,15 @@ class _Format(NamedTuple):
         ``n_rows(path)``: how many there are, or None where only reading would tell.
     writer : callable
         ``writer(path, schema)``: context manager with ``write_batch``.
+    typed : bool
+        Whether a file says of which types its columns are.
     """
 
     schema: Callable[[str, list | None, Sequence], Any]
     batches: Callable[[str, list | None, Sequence], Iterator]
     n_rows: Callable[[str], int | None]
     writer: Callable[[str, Any], Any]
+    typed: bool = True
 
 
 def list_files(source: Any) -> list[str]:
@@ -53,8 +56,9 @@ def list_files(source: Any) -> list[str]:
     Parameters
     ----------
     source : str, path-like, or list of these
-        Files in the given order; of a folder all that end as a table does, in the order
-        of their names, but those whose name begins with a dot or an underscore.
+        Files in the given order; of a folder and the folders in it all that end as a
+        table does, in the order of their names, but files and folders whose name begins
+        with a dot or an underscore.
 
     Raises
     ------
@@ -116,6 +120,11 @@ def read_batches(
 def read_schema(source: Any) -> Any:
     """Return pyarrow's schema of the first of these files."""
     return _schema(list_files(source)[0])
+
+
+def has_types(source: Any) -> bool:
+    """Return whether the first of these files says of which types its columns are."""
+    return format_of(list_files(source)[0]).typed
 
 
 def count_rows(source: Any) -> int | None:
@@ -221,7 +230,8 @@ def _files_of(path: Path) -> list[Path]:
     found = sorted(
         one
         for one in path.rglob("*")
-        if one.name.lower().endswith(_endings()) and not one.name.startswith((".", "_"))
+        if one.name.lower().endswith(_endings())
+        and not any(part.startswith((".", "_")) for part in one.relative_to(path).parts)
     )
     if not found:
         raise FileNotFoundError(f"{path} holds no file that ends in {_endings()}.")
@@ -315,7 +325,7 @@ def _csv_batches(path: str, columns: list | None, texts: Sequence) -> Iterator:
     letters = {name: kind for name, kind in kinds.items() if kind == pa.string()}
     others = {name: kind for name, kind in kinds.items() if name not in letters}
     # A reader has one rule of what is missing, so that two go side by side.
-    parts = (others, {}), (letters, EMPTY_IS_MISSING)
+    parts: tuple = (others, {}), (letters, EMPTY_IS_MISSING)
     readers = [_open_csv(path, part, **missing) for part, missing in parts if part]
     for batches in zip(*readers, strict=True):
         found = {name: batch[name] for batch in batches for name in batch.schema.names}
@@ -353,6 +363,6 @@ _FORMATS = {
         _arrow_schema, _arrow_batches, _count_arrow, _arrow_writer
     ),
     (".csv", ".csv.gz"): _Format(
-        _csv_schema, _csv_batches, lambda path: None, _csv_writer
+        _csv_schema, _csv_batches, lambda path: None, _csv_writer, typed=False
     ),
 }

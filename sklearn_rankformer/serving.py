@@ -202,11 +202,12 @@ class ListScorer:
         Returns
         -------
         texts : list of str
-            Those handed on, letter by letter, and the ranker's categories of text.
+            List ids and columns handed on, letter by letter, unless they are numbers to
+            the ranker; and its categories of text.
         """
-        return list(
-            dict.fromkeys([*self._handed_on(), *_text_categories(self._ranker())])
-        )
+        texts, numbers = _texts_and_numbers(self._ranker())
+        kept = [name for name in self.keep if name not in numbers]
+        return list(dict.fromkeys([self.group_column, *kept, *texts]))
 
     def _columns(self, ranker, names):
         return list(dict.fromkeys([*self._handed_on(), *self._features(ranker, names)]))
@@ -350,14 +351,15 @@ def _is_files(source):
     return isinstance(one, str | os.PathLike)
 
 
-def _text_categories(ranker):
-    """Names of the columns in which a ranker knows categories of text alone."""
+def _texts_and_numbers(ranker):
+    """Names of a ranker's categories that are texts, and of its other features."""
     columns = getattr(getattr(ranker, "_model", None), "columns", None)
     if columns is None or not hasattr(ranker, "feature_names_in_"):
-        return []
-    names = ranker.feature_names_in_[columns.categorical]
-    known = zip(names, columns.categories.known, strict=True)
-    return [name for name, values in known if all(isinstance(v, str) for v in values)]
+        return [], []
+    names = ranker.feature_names_in_
+    known = zip(names[columns.categorical], columns.categories.known, strict=True)
+    texts = [n for n, values in known if any(isinstance(v, str) for v in values)]
+    return texts, [name for name in names if name not in texts]
 
 
 @lru_cache(maxsize=2)

@@ -205,6 +205,57 @@ def test_list_ids_of_csv_with_leading_zeros_stay_apart(frame, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (["01", "1"], ["1", "2"], ["01", "1", "1", "2"]),
+        (["1", "2"], ["1", "x"], ["1", "2", "1", "x"]),
+        (["NA", "null"], ["", "NA"], ["NA", "null", None, "NA"]),
+        (["7", "8"], ["8", "9"], [7, 8, 8, 9]),
+        (["7", "8"], ["8.0", ""], [7, 8, 8, None]),  # pandas writes gaps so
+        (["True", "False"], ["true", ""], [True, False, True, None]),
+        (["2026-01-02", "x"], ["", ""], ["2026-01-02", "x", None, None]),
+    ],
+    ids=lambda one: "-".join(map(str, one)),
+)
+def test_categories_of_csv_are_of_one_type_whatever_a_file_holds(
+    first, second, expected, tmp_path
+):
+    for part, values in enumerate((first, second)):
+        ids = [f"{part},{value},1,{row}" for row, value in enumerate(values)]
+        text = "\n".join(["qid,code,a,clicks", *ids])
+        (tmp_path / f"{part}.csv").write_text(text)
+    options = ROLES | {"categorical_features": ["code"]}
+    X, _, _ = load_converted(convert(tmp_path, tmp_path / "arrays", **options))
+    found = X["code"].astype(object)
+    assert found.where(found.notna(), None).tolist() == expected
+
+
+def test_hidden_folders_and_those_with_an_underscore_are_left_out(frame, tmp_path):
+    for part in (".", ".ipynb_checkpoints", "_temporary/0", "deeper"):
+        (tmp_path / "rows" / part).mkdir(parents=True, exist_ok=True)
+        written(frame, tmp_path / "rows" / part / "rows.parquet")
+        frame = frame.assign(qid=frame["qid"] + 1000)
+    _, _, groups = load_converted(convert(tmp_path / "rows", tmp_path / "X", **ROLES))
+    assert len(groups) == 2 * len(frame)
+    assert {one // 1000 for one in groups} == {0, 3}
+
+
+def test_numbers_that_pandas_wrote_as_categories_are_categories(frame, tmp_path):
+    frame["c"] = pd.Categorical(frame["c"].round())
+    path = written(frame, tmp_path / "rows.parquet")
+    X, _, _ = load_converted(convert(path, tmp_path / "arrays", **ROLES))
+    assert X["c"].dtype == "category"
+    check_same(X, frame)
+
+
+@pytest.mark.parametrize("argument", ["features", "categorical_features"])
+def test_one_text_in_place_of_names_is_refused(argument, frame, tmp_path):
+    path = written(frame, tmp_path / "rows.parquet")
+    with pytest.raises(TypeError, match=rf"^{argument} must .* Give \['colour'\]"):
+        convert(path, tmp_path / "arrays", **ROLES, **{argument: "colour"})
+
+
 def test_files_of_a_folder_and_lists_over_their_borders_are_joined(frame, tmp_path):
     parts = tmp_path / "parts"
     parts.mkdir()

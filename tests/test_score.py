@@ -172,6 +172,30 @@ def test_texts_of_csv_that_look_missing_are_texts(folder, table):
     assert_allclose(scored["score"], ranker.predict(X, groups=groups), **CLOSE)
 
 
+def test_categories_of_csv_may_be_texts_beside_numbers(folder, table):
+    X, y, groups = (table.to_pandas()[part] for part in (NAMES, "y", "qid"))
+    X["c"] = np.array([1, "x", 2, "y"], dtype=object)[np.arange(len(y)) % 4]
+    ranker = rankformer(categorical_features=["c"]).fit(X, y, groups=groups)
+    save(ranker, "ranker.safetensors")
+    X.assign(qid=groups).to_csv("codes.csv", index=False)
+    assert run("--group", "qid", source="codes.csv") == 0
+    found = parquet.read_table("out.parquet")["score"]
+    assert_allclose(found, ranker.predict(X, groups=groups), **CLOSE)
+
+
+def test_a_feature_of_truth_values_may_be_handed_on_from_csv(folder, table):
+    X, y, groups = (table.to_pandas()[part] for part in (NAMES, "y", "qid"))
+    X["c"] = X["c"] > 0
+    ranker = rankformer().fit(X, y, groups=groups)
+    save(ranker, "ranker.safetensors")
+    X.assign(qid=groups).to_csv("flags.csv", index=False)
+    assert run("--group", "qid", "--keep", "c", "a", source="flags.csv") == 0
+    scored = parquet.read_table("out.parquet").to_pandas()
+    assert scored["c"].tolist() == X["c"].tolist()
+    assert scored["a"].tolist() == X["a"].tolist()
+    assert_allclose(scored["score"], ranker.predict(X, groups=groups), **CLOSE)
+
+
 @pytest.mark.parametrize("gap", ["", '""', "NA", '"NA"', "nan", "null"])
 def test_numbers_of_csv_may_be_missing_in_any_spelling(gap, folder, table, ranker):
     frame = table.to_pandas()
