@@ -36,7 +36,7 @@ from ._checks import check_count
 from ._frames import as_rows, library_of, select_columns
 from ._groups import check_groups
 from ._lists import split_lists
-from ._models import predict_scores
+from ._models import group_column_of, predict_scores, ranker_of, unwrap
 from ._neural_ranker import NeuralRanker
 from ._streams import whole_lists
 from ._tablefiles import read_batches
@@ -76,9 +76,10 @@ class ListScorer:
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind, or ``keep`` holds a name that scores are
-        given. By a call: if a column or a list id is missing, the ranker has no list
-        value, or a list comes again after others; the message names it.
+        If an argument is of the wrong kind, ``keep`` holds a name that scores are
+        given, or a ranker with a `group_column` lies behind transformers. By a call: if
+        a column or a list id is missing, the ranker has no list value, or a list comes
+        again after others; the message names it.
 
     See Also
     --------
@@ -368,10 +369,18 @@ def _opened(path, *version):
     return _without_group_column(load(path))
 
 
-def _without_group_column(ranker):
-    """The ranker as one that is given its list ids beside X."""
-    if getattr(ranker, "group_column", None) is None:
-        return ranker
+def _without_group_column(estimator):
+    """The estimator as one that is given its list ids beside X."""
+    column = group_column_of(estimator)
+    if column is None:
+        return estimator
+    transforms, ranker = unwrap(estimator)
+    if transforms or ranker is not ranker_of(estimator):
+        raise ValueError(
+            f"The ranker takes its list ids from the column {column!r} of an X that "
+            f"{type(estimator).__name__} changes first, and ListScorer gives them "
+            f"beside X. Fit it with group_column=None, and groups=... beside X."
+        )
     ranker = copy.copy(ranker)
     ranker.group_column = None
     return ranker
