@@ -250,9 +250,13 @@ class _Found:
                 f"The {role} column {name!r} of {self.source} holds no numbers but "
                 f"{column.type}."
             )
-        numbers = _as_float64(column)
+        numbers = _as_doubles(column).to_numpy()
         if not np.isfinite(numbers).all():
-            row = self.n_rows - self.first_row + int((~np.isfinite(numbers)).argmax())
+            row = int((~np.isfinite(numbers)).argmax())
+            if _PLACE in rows.column_names:
+                row = rows[_PLACE][row]
+            else:
+                row += self.n_rows - self.first_row
             raise ValueError(
                 f"The {role} column {name!r} has no finite number in row {row} (from "
                 f"0) of {self.source}. Drop rows without one, or give them one."
@@ -386,7 +390,7 @@ def _numbers(rows: Any, names: list[str]) -> np.ndarray:
     X = np.empty((len(rows), len(names)), dtype=np.float32)
     with np.errstate(over="ignore"):  # refused below
         for j, name in enumerate(names):
-            X[:, j] = _as_float64(rows[name])
+            X[:, j] = _as_doubles(rows[name]).to_numpy()
     if np.isinf(X).any():
         name = names[int(np.isinf(X).any(axis=0).argmax())]
         raise ValueError(
@@ -396,22 +400,25 @@ def _numbers(rows: Any, names: list[str]) -> np.ndarray:
     return X
 
 
-def _as_float64(column: Any) -> np.ndarray:
+def _as_doubles(column: Any) -> Any:
     import pyarrow as pa
 
     if pa.types.is_boolean(column.type):  # which Arrow casts to integers only
         column = column.cast(pa.uint8())
-    return column.cast(pa.float64(), safe=False).to_numpy()
+    return column.cast(pa.float64(), safe=False)
 
 
 def _codes(column: Any, known: dict, name: str) -> np.ndarray:
     """Code of each value, -1 where it is missing; new values get the next codes."""
+    import pyarrow as pa
+
     if not _is_dictionary(column.type):
         column = column.dictionary_encode()
     codes = [np.zeros(0, np.int32)]
     for chunk in column.chunks:
         values = chunk.dictionary.to_pylist()
-        indices = chunk.indices.fill_null(len(values)).to_numpy()
+        # One more than there are values may be more than their type can count.
+        indices = chunk.indices.cast(pa.int64()).fill_null(len(values)).to_numpy()
         used = np.bincount(indices, minlength=len(values) + 1) > 0
         table = np.full(len(values) + 1, -1, dtype=np.int32)
         for i in np.flatnonzero(used[:-1]):
@@ -458,7 +465,6 @@ def _sorted_batches(
             f"{error} Or have it sorted here, which needs DuckDB: pip install "
             f'"sklearn-rankformer[files]".'
         ) from missing
-    columns = ", ".join(map(_quoted, layout.columns))
     with (
         tempfile.TemporaryDirectory(dir=folder) as spill,
         duckdb.connect(
@@ -466,22 +472,25 @@ def _sorted_batches(
         ) as database,
     ):
         database.register("rows", _numbered(source, layout))
-        order = f"{_quoted(layout.group)}, {_quoted(_PLACE)}"
-        result = database.sql(f"SELECT {columns} FROM rows ORDER BY {order}")
-        yield from result.to_arrow_reader(PIECE_ROWS)
+        result = database.sql("SELECT * FROM rows ORDER BY column0, place")
+        for batch in result.to_arrow_reader(PIECE_ROWS):
+            yield batch.from_arrays(batch.columns, [*layout.columns, _PLACE])
 
 
 def _numbered(source: Any, layout: Layout) -> Any:
     """Rows with their place, by which those of a list keep their order."""
     import pyarrow as pa
 
+    # To DuckDB, "price" and "Price" are one. The first is that of the list ids.
+    names = [*(f"column{i}" for i in range(len(layout.columns))), "place"]
+
     def batches() -> Iterator:
         place = 0
         for batch in _batches(source, layout):
-            plain = [_decoded(batch[name]) for name in layout.columns]
+            plain = [_plain(batch[name], name, layout) for name in layout.columns]
             places = pa.array(np.arange(place, place + len(batch)))
             place += len(batch)
-            yield pa.record_batch([*plain, places], names=[*layout.columns, _PLACE])
+            yield pa.record_batch([*plain, places], names=names)
 
     rows = batches()
     first = next(rows)
@@ -490,9 +499,9 @@ def _numbered(source: Any, layout: Layout) -> Any:
     return pa.RecordBatchReader.from_batches(first.schema, same)
 
 
-def _decoded(column: Any) -> Any:
-    return column.dictionary_decode() if _is_dictionary(column.type) else column
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _plain(column: Any, name: str, layout: Layout) -> Any:
+    """A column without a dictionary, and numbers in the one type that holds all."""
+    if _is_dictionary(column.type):
+        return column.dictionary_decode()
+    is_id = name == layout.group or name in layout.categorical
+    return column if is_id or not _holds_numbers(column.type) else _as_doubles(column)

@@ -178,6 +178,54 @@ def test_rows_of_a_list_that_lie_apart_are_brought_together_in_their_order(
     ]
 
 
+@pytest.mark.parametrize("first", [[1, 2, 3], [None] * 3], ids=["whole", "none"])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_rows_apart_may_have_numbers_of_other_types_in_each_file(
+    first, ending, tmp_path
+):
+    pytest.importorskip("duckdb")
+    rows = pd.DataFrame({"qid": [1, 2, 1], "a": first, "clicks": [0, 1, 1]})
+    others = rows.assign(qid=rows["qid"] + 2, a=[0.5, 1.5, 2.5], clicks=[0.0, 0.5, 1.0])
+    for name, part in (("0", rows), ("1", others)):
+        if ending == "csv":
+            part.to_csv(tmp_path / f"{name}.csv", index=False)
+        else:
+            part.to_parquet(tmp_path / f"{name}.parquet")
+    X, y, _ = load_converted(convert(tmp_path, tmp_path / "arrays", **ROLES))
+    together = pd.concat([rows, others]).sort_values("qid", kind="stable")
+    assert_array_equal(X["a"], together["a"].astype(np.float32))
+    assert_array_equal(y, together["clicks"])
+
+
+def test_rows_apart_may_have_half_floats_and_names_that_differ_in_case(tmp_path):
+    pytest.importorskip("duckdb")
+    half = pa.array(np.array([1.5, 2.5, 3.5], np.float16))
+    columns = {"qid": [1, 2, 1], "Price": half, "price": [4, 5, 6], "clicks": [0, 1, 1]}
+    parquet.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    where = convert(tmp_path / "rows.parquet", tmp_path / "arrays", **ROLES)
+    X, _, _ = load_converted(where)
+    assert X["Price"].tolist() == [1.5, 3.5, 2.5]
+    assert X["price"].tolist() == [4, 6, 5]
+
+
+def test_a_label_that_is_missing_in_rows_apart_is_named_by_its_place(tmp_path):
+    pytest.importorskip("duckdb")
+    rows = pd.DataFrame({"qid": [1, 2, 1, 2, 1, 2], "a": 1.0, "clicks": 1.0})
+    rows.loc[4, "clicks"] = np.nan
+    path = written(rows, tmp_path / "rows.parquet")
+    with pytest.raises(ValueError, match="no finite number in row 4 "):
+        convert(path, tmp_path / "arrays", **ROLES)
+
+
+def test_categories_may_fill_the_type_of_their_codes(tmp_path):
+    codes = pa.array([*range(128), None], pa.int8())
+    values = pa.DictionaryArray.from_arrays(codes, [f"c{i}" for i in range(128)])
+    table = pa.table({"qid": [1] * 129, "c": values, "clicks": [0, 1, 1] * 43})
+    feather.write_feather(table, tmp_path / "rows.arrow")
+    X, _, _ = load_converted(convert(tmp_path / "rows.arrow", tmp_path / "X", **ROLES))
+    assert_array_equal(X["c"].cat.codes, [*range(128), -1])
+
+
 def test_sorting_without_duckdb_says_what_to_install(frame, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "duckdb", None)
     path = written(frame.sample(frac=1, random_state=0), tmp_path / "rows.parquet")
