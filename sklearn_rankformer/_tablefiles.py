@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 BATCH_ROWS = 2**15
@@ -287,10 +288,15 @@ def _count_arrow(path: str) -> int:
         return sum(reader.get_batch(i).num_rows for i in batches)
 
 
-def _arrow_writer(path: str, schema: Any) -> Any:
+@contextmanager
+def _arrow_writer(path: str, schema: Any) -> Iterator:
     import pyarrow as pa
 
-    return pa.ipc.new_file(path, schema)
+    # A file holds one dictionary a column, and each batch has its own.
+    kinds = [k.value_type if pa.types.is_dictionary(k) else k for k in schema.types]
+    plain = pa.schema(zip(schema.names, kinds, strict=True))
+    with pa.ipc.new_file(path, plain) as writer:
+        yield SimpleNamespace(write_batch=lambda b: writer.write_batch(b.cast(plain)))
 
 
 def _open_csv(path: str, kinds: dict[str, Any], **missing: Any) -> Any:

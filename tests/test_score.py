@@ -251,6 +251,20 @@ def test_files_whose_numbers_differ_in_type_give_the_scores_of_predict(
 
 
 @formats
+def test_categories_handed_on_may_differ_from_file_to_file(ending, folder, table):
+    (folder / "parts").mkdir()
+    for part, start in enumerate(range(0, len(table), 50)):
+        rows = table.slice(start, 50)
+        colours = pa.array([f"{part}-{row % 3}" for row in range(len(rows))])
+        rows = rows.append_column("colour", colours.dictionary_encode())
+        parquet.write_table(rows, f"parts/{part:03}.parquet")
+    arguments = ["--group", "qid", "--keep", "colour"]
+    assert run(*arguments, source="parts", output=f"out{ending}") == 0
+    expected = parquet.read_table("parts")["colour"].to_pylist()
+    assert READ[ending](f"out{ending}")["colour"].to_pylist() == expected
+
+
+@formats
 def test_a_file_without_rows_gives_one_without_rows(ending, folder, table):
     if ending == ".csv":
         table = table.select(["qid", *NAMES])  # types are guessed from no value
@@ -296,6 +310,7 @@ def test_ctrl_c_leaves_what_was_there(folder, monkeypatch, capsys):
         ({"source": "in.arrow.gz"}, "of no known format"),
         ({"output": "in.parquet"}, "is read and cannot be written"),
         ({"output": "none/out.parquet"}, "The folder of none/out.parquet does not"),
+        ({"output": "folder.parquet"}, "folder.parquet is a folder. Give the name"),
         ({"source": "torn.parquet"}, "torn.parquet"),
     ],
 )
@@ -305,6 +320,7 @@ def test_files_that_cannot_be_read_or_written_are_refused(
     whole = (folder / "in.parquet").read_bytes()
     (folder / "torn.parquet").write_bytes(whole[:-100])
     (folder / "in.arrow.gz").write_bytes(gzip.compress(whole))
+    (folder / "folder.parquet").mkdir()
     before = sorted(folder.iterdir())
     assert run("--group", "qid", **change) == 1
     assert message in capsys.readouterr().err
