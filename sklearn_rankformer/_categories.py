@@ -56,10 +56,7 @@ class Categories:
 
     @cached_property
     def _codes(self) -> tuple[dict[Hashable, int], ...]:
-        return tuple(
-            {value: code for code, value in enumerate(values, start=1)}
-            for values in self.known
-        )
+        return tuple(map(_codes_of, self.known))
 
     def encode(self, X: Any, *, allow_nan: bool, owner: str) -> Any:
         """Return X as numbers, codes in place of categories.
@@ -351,6 +348,15 @@ def distinct_values(column: Any, name: str, counted: np.ndarray | None = None) -
         return sorted(found)
     except TypeError:  # such as numbers beside text
         return sorted(found, key=lambda v: (type(v).__name__, str(v)))
+
+
+def _codes_of(known: list) -> dict[Hashable, int]:
+    """Codes of known values, from 1."""
+    codes = {value: code for code, value in enumerate(known, start=1)}
+    if any(isinstance(value, str) for value in known):
+        # Arrow and CSV hold a column of one type: numbers beside text are text there.
+        codes = {str(value): code for value, code in codes.items()} | codes
+    return codes
 
 
 def _look_up(column: Any, codes: dict[Hashable, int]) -> np.ndarray:

@@ -7,6 +7,7 @@ Arrow and polars sort in memory only.
 """
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,12 +22,15 @@ from ._groups import check_groups
 from ._letor import typed_labels
 from ._lists import id_keys
 from ._streams import Piece, ReturningListError, whole_lists
-from ._tablefiles import list_files, read_batches, read_schema
+from ._tablefiles import has_types, list_files, read_batches, read_schema
 from ._tables import is_missing
 
 COLUMNS = "columns.json"
 WEIGHT = "weight.npy"
 KEYS = "keys.npy"
+
+# As pandas and Arrow write them.
+TRUTHS = {"True": True, "true": True, "False": False, "false": False}
 
 # Rows that are written at a time, up to the end of a list.
 PIECE_ROWS = 2**15
@@ -51,7 +55,8 @@ class Layout:
     weight : str or None
         Column of weights.
     guessed : bool
-        Whether ids that are read as text look like integers.
+        Whether ids and categories are read as text because the files know no types, and
+        are numbers if all are written as plainly as "7".
     keyed : bool
         Whether lists are known by `id_keys`, which are kept. If not, ids that are no
         integers become numbers from 0.
@@ -96,9 +101,14 @@ def find_layout(
 
     Raises
     ------
+    TypeError
+        If a text is given in place of names.
     ValueError
         If a column is missing, or a feature is neither a number nor a category.
     """
+    check_names(features, "features")
+    if categorical != "from_dtype":
+        check_names(categorical, "categorical_features", ' (or "from_dtype")')
     schema = read_schema(source)
     if features is None:
         features = [
@@ -116,7 +126,8 @@ def find_layout(
             f"{list_files(source)[0]} has no column {', '.join(map(repr, missing))}."
         )
     if categorical == "from_dtype":
-        named = [name for name in features if _is_dictionary(schema.field(name).type)]
+        categories = _categories_in(schema)
+        named = [name for name in features if name in categories]
     odd = {
         name: str(schema.field(name).type)
         for name in features
@@ -128,8 +139,25 @@ def find_layout(
             f"Columns that hold neither numbers nor categories: {shown}. Name them in "
             f"categorical_features, or give the features without them."
         )
-    guessed = _holds_numbers(schema.field(group).type)
+    guessed = not has_types(source)
     return Layout(group, label, tuple(features), frozenset(named), guessed=guessed)
+
+
+def check_names(names: Any, argument: str, otherwise: str = "") -> None:
+    """Raise TypeError if one text is given in place of names of columns."""
+    if isinstance(names, str):
+        raise TypeError(
+            f"{argument} must hold names of columns{otherwise}, got {names!r}. Give "
+            f"[{names!r}]."
+        )
+
+
+def _categories_in(schema: Any) -> set[str]:
+    """Columns that hold categories, by their type or by what pandas wrote of them."""
+    columns = (schema.pandas_metadata or {}).get("columns", ())
+    # Parquet keeps no dictionary of numbers.
+    noted = {c["field_name"] for c in columns if c["pandas_type"] == "categorical"}
+    return noted | {field.name for field in schema if _is_dictionary(field.type)}
 
 
 def write_tables(sources: list, folder: Path, layout: Layout) -> None:
@@ -177,7 +205,7 @@ def _write(sources: list, read: Callable, folder: Path, layout: Layout) -> None:
 
 
 def _batches(source: Any, layout: Layout) -> Iterator:
-    return read_batches(source, layout.columns, [layout.group])
+    return read_batches(source, layout.columns, [layout.group, *layout.categorical])
 
 
 class _Found:
@@ -222,9 +250,13 @@ class _Found:
                 f"The {role} column {name!r} of {self.source} holds no numbers but "
                 f"{column.type}."
             )
-        numbers = _as_float64(column)
+        numbers = _as_doubles(column).to_numpy()
         if not np.isfinite(numbers).all():
-            row = self.n_rows - self.first_row + int((~np.isfinite(numbers)).argmax())
+            row = int((~np.isfinite(numbers)).argmax())
+            if _PLACE in rows.column_names:
+                row = rows[_PLACE][row]
+            else:
+                row += self.n_rows - self.first_row
             raise ValueError(
                 f"The {role} column {name!r} has no finite number in row {row} (from "
                 f"0) of {self.source}. Drop rows without one, or give them one."
@@ -240,11 +272,10 @@ class _Found:
         if self.weights:
             np.save(self.folder / WEIGHT, np.concatenate(self.weights))
         np.save(self.folder / "groups.npy", self._groups())
-        for name, known in self.codes.items():
-            self._save_codes(name, len(known))
+        found = {name: self._save_codes(name) for name in self.codes}
         columns = [
-            {"name": n, "categories": list(self.codes[n]) if n in self.codes else None}
-            for n in self.layout.features
+            {"name": name, "categories": found.get(name)}
+            for name in self.layout.features
         ]
         text = json.dumps({"columns": columns}, allow_nan=False)
         (self.folder / COLUMNS).write_text(text, encoding="utf-8")
@@ -263,17 +294,24 @@ class _Found:
             ids = np.arange(len(lengths))
         return np.repeat(ids, lengths)
 
-    def _save_codes(self, name: str, n_known: int) -> None:
+    def _save_codes(self, name: str) -> list:
+        """Write the codes of a column, and return what they stand for."""
+        known = list(self.codes[name])
+        numbers = plain_numbers(known) if self.layout.guessed else None
+        meant = known if numbers is None else [numbers[text] for text in known]
+        places = {value: code for code, value in enumerate(dict.fromkeys(meant))}
+        # As pandas has them: -1, the last place, is missing.
+        table = np.array([*(places[value] for value in meant), -1])
         raw = np.memmap(self._raw(name), np.int32, "r")
-        # As pandas has them: -1 is missing.
-        dtype = np.min_scalar_type(-max(n_known, 1))
+        dtype = np.min_scalar_type(-max(len(places), 1))
         path = self.folder / codes_file(self.layout.features.index(name))
         codes = np.lib.format.open_memmap(path, "w+", dtype, raw.shape)
         for start in range(0, len(raw), 2**20):
-            codes[start : start + 2**20] = raw[start : start + 2**20]
+            codes[start : start + 2**20] = table[raw[start : start + 2**20]]
         codes.flush()
         del raw
         self._raw(name).unlink()
+        return list(places)
 
     def _raw(self, name: str) -> Path:
         return self.folder / f"codes-{self.layout.features.index(name)}.raw"
@@ -287,6 +325,38 @@ def _integers(ids: np.ndarray) -> np.ndarray:
         return ids
     # Of "7" and "007" one number would be made, and of two lists one.
     return numbers if np.array_equal(numbers.astype(str), ids.astype(str)) else ids
+
+
+def plain_numbers(texts: list) -> dict | None:
+    """Find the values that texts of categories stand for, as CSV has them.
+
+    Parameters
+    ----------
+    texts : list of str
+        All distinct categories of a column.
+
+    Returns
+    -------
+    numbers : dict or None
+        The number, or truth value, of each text; None if one is no such, or is written
+        less plainly than "7" or "7.5": of "7" and "007" one category would be made.
+    """
+    for read in (TRUTHS.get, _plain_number):
+        numbers = {text: read(text) for text in texts}
+        if None not in numbers.values():
+            return numbers
+    return None
+
+
+def _plain_number(text: str) -> int | float | None:
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        if str(number) == str(text) and math.isfinite(number):
+            return number
+    return None
 
 
 def read_columns(path: Path) -> list[tuple[str, list | None]]:
@@ -320,7 +390,7 @@ def _numbers(rows: Any, names: list[str]) -> np.ndarray:
     X = np.empty((len(rows), len(names)), dtype=np.float32)
     with np.errstate(over="ignore"):  # refused below
         for j, name in enumerate(names):
-            X[:, j] = _as_float64(rows[name])
+            X[:, j] = _as_doubles(rows[name]).to_numpy()
     if np.isinf(X).any():
         name = names[int(np.isinf(X).any(axis=0).argmax())]
         raise ValueError(
@@ -330,22 +400,25 @@ def _numbers(rows: Any, names: list[str]) -> np.ndarray:
     return X
 
 
-def _as_float64(column: Any) -> np.ndarray:
+def _as_doubles(column: Any) -> Any:
     import pyarrow as pa
 
     if pa.types.is_boolean(column.type):  # which Arrow casts to integers only
         column = column.cast(pa.uint8())
-    return column.cast(pa.float64(), safe=False).to_numpy()
+    return column.cast(pa.float64(), safe=False)
 
 
 def _codes(column: Any, known: dict, name: str) -> np.ndarray:
     """Code of each value, -1 where it is missing; new values get the next codes."""
+    import pyarrow as pa
+
     if not _is_dictionary(column.type):
         column = column.dictionary_encode()
     codes = [np.zeros(0, np.int32)]
     for chunk in column.chunks:
         values = chunk.dictionary.to_pylist()
-        indices = chunk.indices.fill_null(len(values)).to_numpy()
+        # One more than there are values may be more than their type can count.
+        indices = chunk.indices.cast(pa.int64()).fill_null(len(values)).to_numpy()
         used = np.bincount(indices, minlength=len(values) + 1) > 0
         table = np.full(len(values) + 1, -1, dtype=np.int32)
         for i in np.flatnonzero(used[:-1]):
@@ -392,7 +465,6 @@ def _sorted_batches(
             f"{error} Or have it sorted here, which needs DuckDB: pip install "
             f'"sklearn-rankformer[files]".'
         ) from missing
-    columns = ", ".join(map(_quoted, layout.columns))
     with (
         tempfile.TemporaryDirectory(dir=folder) as spill,
         duckdb.connect(
@@ -400,22 +472,25 @@ def _sorted_batches(
         ) as database,
     ):
         database.register("rows", _numbered(source, layout))
-        order = f"{_quoted(layout.group)}, {_quoted(_PLACE)}"
-        result = database.sql(f"SELECT {columns} FROM rows ORDER BY {order}")
-        yield from result.to_arrow_reader(PIECE_ROWS)
+        result = database.sql("SELECT * FROM rows ORDER BY column0, place")
+        for batch in result.to_arrow_reader(PIECE_ROWS):
+            yield batch.from_arrays(batch.columns, [*layout.columns, _PLACE])
 
 
 def _numbered(source: Any, layout: Layout) -> Any:
     """Rows with their place, by which those of a list keep their order."""
     import pyarrow as pa
 
+    # To DuckDB, "price" and "Price" are one. The first is that of the list ids.
+    names = [*(f"column{i}" for i in range(len(layout.columns))), "place"]
+
     def batches() -> Iterator:
         place = 0
         for batch in _batches(source, layout):
-            plain = [_decoded(batch[name]) for name in layout.columns]
+            plain = [_plain(batch[name], name, layout) for name in layout.columns]
             places = pa.array(np.arange(place, place + len(batch)))
             place += len(batch)
-            yield pa.record_batch([*plain, places], names=[*layout.columns, _PLACE])
+            yield pa.record_batch([*plain, places], names=names)
 
     rows = batches()
     first = next(rows)
@@ -424,9 +499,9 @@ def _numbered(source: Any, layout: Layout) -> Any:
     return pa.RecordBatchReader.from_batches(first.schema, same)
 
 
-def _decoded(column: Any) -> Any:
-    return column.dictionary_decode() if _is_dictionary(column.type) else column
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _plain(column: Any, name: str, layout: Layout) -> Any:
+    """A column without a dictionary, and numbers in the one type that holds all."""
+    if _is_dictionary(column.type):
+        return column.dictionary_decode()
+    is_id = name == layout.group or name in layout.categorical
+    return column if is_id or not _holds_numbers(column.type) else _as_doubles(column)

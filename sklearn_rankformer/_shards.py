@@ -20,6 +20,7 @@ from ._conversion import (
     WEIGHT,
     Layout,
     find_layout,
+    plain_numbers,
     read_columns,
     write_tables,
 )
@@ -128,6 +129,11 @@ def read_shard(lists: ParquetLists, categorical_features: Any, peers: Peers) -> 
         X, y, groups, weight, keys, found = _read(files, layout)
     _refuse_split_lists(keys, files, lists.group, peers)
     known = {name: _merged(peers.gather(v), name) for name, v in found.items()}
+    for name, values in known.items() if layout.guessed else ():
+        numbers = plain_numbers(values)
+        if numbers is not None:
+            X[name] = X[name].map(numbers).astype("category")
+            known[name] = sorted(set(numbers.values()))
     position = positions = None
     if lists.position is not None:
         X, position = X.drop(columns=lists.position), X[lists.position].to_numpy()
@@ -210,7 +216,8 @@ def _read(files: list[str], layout: Layout) -> tuple:
         prefix="lists-", ignore_cleanup_errors=True
     ) as folder:
         place = Path(folder)
-        write_tables(files, place, layout)
+        # What texts stand for, those of all processes decide.
+        write_tables(files, place, replace(layout, guessed=False))
         X, y, groups = load_converted(place)
         columns = read_columns(place / COLUMNS)
         weight = None if layout.weight is None else np.load(place / WEIGHT)

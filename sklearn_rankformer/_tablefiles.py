@@ -9,12 +9,20 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 BATCH_ROWS = 2**15
 # Through which a column of Parquet is read, instead of all that a row group has of it.
 BUFFER_BYTES = 2**16
 CSV_BLOCK_BYTES = 2**22
+# Text of CSV is missing where there is nothing, not even quotes. A number is missing
+# where there is "NA" and the like, too.
+EMPTY_IS_MISSING = {
+    "null_values": [""],
+    "strings_can_be_null": True,
+    "quoted_strings_can_be_null": False,
+}
 
 
 class _Format(NamedTuple):
@@ -23,20 +31,24 @@ class _Format(NamedTuple):
     Attributes
     ----------
     schema : callable
-        ``schema(path, texts)``: pyarrow's schema of the columns.
+        ``schema(path, columns, texts)``: pyarrow's schema of all columns, as `batches`
+        reads them.
     batches : callable
-        ``batches(path, columns, texts)``: iterator of record batches; None reads all
-        columns. `texts` are those that are text where the format has no types.
+        ``batches(path, columns, texts)``: iterator of record batches; see
+        `read_batches`.
     n_rows : callable
         ``n_rows(path)``: how many there are, or None where only reading would tell.
     writer : callable
         ``writer(path, schema)``: context manager with ``write_batch``.
+    typed : bool
+        Whether a file says of which types its columns are.
     """
 
-    schema: Callable[[str, Sequence], Any]
+    schema: Callable[[str, list | None, Sequence], Any]
     batches: Callable[[str, list | None, Sequence], Iterator]
     n_rows: Callable[[str], int | None]
     writer: Callable[[str, Any], Any]
+    typed: bool = True
 
 
 def list_files(source: Any) -> list[str]:
@@ -45,8 +57,9 @@ def list_files(source: Any) -> list[str]:
     Parameters
     ----------
     source : str, path-like, or list of these
-        Files in the given order; of a folder all that end as a table does, in the order
-        of their names, but those whose name begins with a dot or an underscore.
+        Files in the given order; of a folder and the folders in it all that end as a
+        table does, in the order of their names, but files and folders whose name begins
+        with a dot or an underscore.
 
     Raises
     ------
@@ -80,7 +93,9 @@ def read_batches(
         Columns to read; None reads all.
     texts : sequence of str, default=()
         Columns to read from CSV as text, letter by letter. The types of others are
-        guessed there: of "007" and "7" the number 7 would be made.
+        guessed there, from the first megabytes of a file: of "007" and "7" the number
+        7 would be made. Whole numbers in columns that are named are read as float64,
+        as fractions may follow.
 
     Yields
     ------
@@ -93,7 +108,7 @@ def read_batches(
     """
     for path in list_files(source):
         wanted = None if columns is None else list(columns)
-        schema = _schema(path, texts)
+        schema = _schema(path, wanted, texts)
         missing = [name for name in wanted or () if name not in schema.names]
         if missing:
             raise ValueError(f"{path} has no column {', '.join(map(repr, missing))}.")
@@ -106,6 +121,11 @@ def read_batches(
 def read_schema(source: Any) -> Any:
     """Return pyarrow's schema of the first of these files."""
     return _schema(list_files(source)[0])
+
+
+def has_types(source: Any) -> bool:
+    """Return whether the first of these files says of which types its columns are."""
+    return format_of(list_files(source)[0]).typed
 
 
 def count_rows(source: Any) -> int | None:
@@ -170,9 +190,9 @@ def _endings() -> tuple[str, ...]:
     return tuple(ending for group in _FORMATS for ending in group)
 
 
-def _schema(path: str, texts: Sequence = ()) -> Any:
+def _schema(path: str, columns: list | None = None, texts: Sequence = ()) -> Any:
     with _naming(path):
-        return format_of(path).schema(path, texts)
+        return format_of(path).schema(path, columns, texts)
 
 
 @contextmanager
@@ -211,7 +231,8 @@ def _files_of(path: Path) -> list[Path]:
     found = sorted(
         one
         for one in path.rglob("*")
-        if one.name.lower().endswith(_endings()) and not one.name.startswith((".", "_"))
+        if one.name.lower().endswith(_endings())
+        and not any(part.startswith((".", "_")) for part in one.relative_to(path).parts)
     )
     if not found:
         raise FileNotFoundError(f"{path} holds no file that ends in {_endings()}.")
@@ -251,7 +272,7 @@ def _arrow_batches(path: str, columns: list | None, texts: Sequence) -> Iterator
                 yield piece if columns is None else piece.select(columns)
 
 
-def _arrow_schema(path: str, texts: Sequence) -> Any:
+def _arrow_schema(path: str, columns: list | None, texts: Sequence) -> Any:
     import pyarrow as pa
 
     with pa.memory_map(path) as file:
@@ -267,27 +288,54 @@ def _count_arrow(path: str) -> int:
         return sum(reader.get_batch(i).num_rows for i in batches)
 
 
-def _arrow_writer(path: str, schema: Any) -> Any:
+@contextmanager
+def _arrow_writer(path: str, schema: Any) -> Iterator:
     import pyarrow as pa
 
-    return pa.ipc.new_file(path, schema)
+    # A file holds one dictionary a column, and each batch has its own.
+    kinds = [k.value_type if pa.types.is_dictionary(k) else k for k in schema.types]
+    plain = pa.schema(zip(schema.names, kinds, strict=True))
+    with pa.ipc.new_file(path, plain) as writer:
+        yield SimpleNamespace(write_batch=lambda b: writer.write_batch(b.cast(plain)))
 
 
-def _open_csv(path: str, columns: list | None, texts: Sequence) -> Any:
-    import pyarrow as pa
+def _open_csv(path: str, kinds: dict[str, Any], **missing: Any) -> Any:
     from pyarrow import csv
 
     return csv.open_csv(
         path,
         csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
-        convert_options=csv.ConvertOptions(
-            include_columns=columns,
-            column_types=dict.fromkeys(texts, pa.string()),
-            # An empty cell is missing; an empty text is quoted.
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        ),
+        csv.ParseOptions(newlines_in_values=True),
+        csv.ConvertOptions(include_columns=list(kinds), column_types=kinds, **missing),
     )
+
+
+def _csv_schema(path: str, columns: list | None, texts: Sequence) -> Any:
+    import pyarrow as pa
+
+    def kind(name: str, guessed: Any) -> Any:
+        if name in texts:
+            return pa.string()
+        whole = guessed in (pa.int64(), pa.null())
+        return pa.float64() if whole and name in (columns or ()) else guessed
+
+    guessed = _open_csv(path, {}).schema
+    return pa.schema([(field.name, kind(field.name, field.type)) for field in guessed])
+
+
+def _csv_batches(path: str, columns: list | None, texts: Sequence) -> Iterator:
+    import pyarrow as pa
+
+    schema = _csv_schema(path, columns, texts)
+    kinds = {name: schema.field(name).type for name in columns or schema.names}
+    letters = {name: kind for name, kind in kinds.items() if kind == pa.string()}
+    others = {name: kind for name, kind in kinds.items() if name not in letters}
+    # A reader has one rule of what is missing, so that two go side by side.
+    parts: tuple = (others, {}), (letters, EMPTY_IS_MISSING)
+    readers = [_open_csv(path, part, **missing) for part, missing in parts if part]
+    for batches in zip(*readers, strict=True):
+        found = {name: batch[name] for batch in batches for name in batch.schema.names}
+        yield pa.RecordBatch.from_arrays([found[name] for name in kinds], [*kinds])
 
 
 @contextmanager
@@ -303,7 +351,7 @@ def _csv_writer(path: str, schema: Any) -> Iterator:
         yield writer
 
 
-def _parquet_schema(path: str, texts: Sequence) -> Any:
+def _parquet_schema(path: str, columns: list | None, texts: Sequence) -> Any:
     with _open_parquet(path) as file:
         return file.schema_arrow
 
@@ -321,9 +369,6 @@ _FORMATS = {
         _arrow_schema, _arrow_batches, _count_arrow, _arrow_writer
     ),
     (".csv", ".csv.gz"): _Format(
-        lambda path, texts: _open_csv(path, None, texts).schema,
-        lambda path, columns, texts: iter(_open_csv(path, columns, texts)),
-        lambda path: None,
-        _csv_writer,
+        _csv_schema, _csv_batches, lambda path: None, _csv_writer, typed=False
     ),
 }

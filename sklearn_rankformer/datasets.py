@@ -56,7 +56,14 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
 from ._checks import check_count, check_real
-from ._conversion import COLUMNS, codes_file, find_layout, read_columns, write_tables
+from ._conversion import (
+    COLUMNS,
+    check_names,
+    codes_file,
+    find_layout,
+    read_columns,
+    write_tables,
+)
 from ._letor import Reader, read_files, to_layout, typed_ids, typed_labels
 
 _ROLES = 6  # Columns that the context of `make_ranking` reads one by one.
@@ -375,7 +382,8 @@ def convert(
     path : str, path-like, or list of these
         Files or folders of files in Parquet, Arrow or CSV format, recognised by their
         endings (.parquet, .pq, .arrow, .feather, .ipc, .csv, .csv.gz). Those of a
-        folder are read in the order of their names. All have the same columns.
+        folder are read in the order of their names, without what is hidden or begins
+        with an underscore. All have the same columns.
     directory : str or path-like
         Where to write. It is made if need be.
     group_column, label_column : str
@@ -383,8 +391,9 @@ def convert(
     features : sequence of str, default=None
         Columns of X; None takes all others.
     categorical_features : "from_dtype", sequence of str or None, default="from_dtype"
-        Which of them hold categories: those of a dictionary type, as pandas and polars
-        write their categories, those named, or none. CSV has no such type: name them.
+        Which of them hold categories: those that pandas and polars write as categories,
+        those named, or none. CSV has no such type: name them. They are read letter by
+        letter there, and are numbers if all of a column are written as plainly as "7".
 
     Returns
     -------
@@ -400,6 +409,8 @@ def convert(
     ImportError
         If pyarrow is not installed, or DuckDB where it is needed: both come with the
         extra ``files``.
+    TypeError
+        If one text is given in place of names of columns.
     ValueError
         If a column is missing, a feature is neither a number nor a category, a number
         is infinite or too large for float32, or a label or a list id is missing.
@@ -516,6 +527,8 @@ class ParquetLists:  # numpydoc ignore=PR02
 
     Raises
     ------
+    TypeError
+        If ``features`` is one text.
     ValueError
         If one column is given for two purposes. By `fit`: if a column is missing, a
         list lies in two files, there are fewer files than processes, or the files of a
@@ -561,6 +574,7 @@ class ParquetLists:  # numpydoc ignore=PR02
     weight: str | None = None
 
     def __post_init__(self):
+        check_names(self.features, "features")
         given = [self.group, self.label, self.position, self.weight]
         columns = [name for name in given + list(self.features or ()) if name]
         twice = sorted({name for name in columns if columns.count(name) > 1})

@@ -233,13 +233,13 @@ class NormalScores(nn.Module):
             n_numeric, self.n_knots = columns.knots.shape
             # Searched by halves, a table needs one place less than a power of two.
             self.width = 2 ** self.n_knots.bit_length() - 1
-            knots = np.full((n_numeric, self.width), np.inf)
+            beyond = (0, 0), (0, self.width - self.n_knots)
             # X is float32 here, whose range needs no shift.
             real = np.ldexp(columns.knots, -columns.shifts[:, None])
             _warn_beyond_float32(columns.numeric, real)
-            knots[:, : self.n_knots] = real
-            scores = np.zeros((n_numeric, self.width))
-            scores[:, : self.n_knots] = columns.scores
+            knots = np.pad(real, beyond, constant_values=np.inf)
+            # Infinity passes the places beyond, too, and saturates like any other.
+            scores = np.pad(columns.scores, beyond, mode="edge")
             self.register_buffer("knots", torch.tensor(knots.ravel()))
             self.register_buffer("scores", torch.tensor(scores.ravel()))
             self.register_buffer("starts", self.width * torch.arange(n_numeric))

@@ -132,18 +132,20 @@ def drift_report(
             "its features. Fit it with input_transform='quantile'."
         )
     table, ids = resolve_groups(X, groups, None, ranker.group_column)
-    list_value = None
+    # In lists, numbers may stand beside text.
+    table = table if hasattr(table, "shape") else np.array(table, dtype=object)
     if ids is None:
         lists = lists_of(np.arange(lists.n_rows), lists.n_rows)
-    elif hasattr(ranker, "predict_list_value"):
-        # Not by predict_list_value, which would check and encode these rows again.
-        predictions = model.predict(numbers, lists, values=True)
-        list_value = _mean(model.list_proba(predictions, lists) @ model.levels.values)
     if lists.n_lists < 2:
         raise ValueError(
             f"drift_report needs at least two lists, got {lists.n_lists}: what chance "
             f"does is seen from list to list. Give the lists of a day, and their ids."
         )
+    list_value = None
+    if ids is not None and hasattr(ranker, "predict_list_value"):
+        # Not by predict_list_value, which would check and encode these rows again.
+        predictions = model.predict(numbers, lists, values=True)
+        list_value = _mean(model.list_proba(predictions, lists) @ model.levels.values)
     chance = _Chance(lists, n_resamples, check_random_state(random_state))
     columns, numbers = model.columns, dense(numbers)
     rows = _rows(columns, numbers, table)

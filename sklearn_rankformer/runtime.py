@@ -12,9 +12,11 @@ starts fast, as torch is never imported.
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import available_if
 
@@ -65,8 +67,10 @@ class OnnxRanker:
     ------
     ImportError
         If onnxruntime is not installed.
+    FileNotFoundError
+        If there is no such file.
     ValueError
-        If the file is not one of `export.to_onnx`.
+        If the file is damaged, or not one of `export.to_onnx`.
 
     See Also
     --------
@@ -118,8 +122,10 @@ class OnnxRanker:
         Raises
         ------
         TypeError, ValueError
-            If a column is missing, or holds what it did not in `fit`; if a number is
-            missing and the ranker was fitted with ``input_transform=None``.
+            If X is sparse or has no rows; if a column is missing, or holds what it did
+            not in `fit`; if a number is
+            missing or beyond float32 and the ranker was fitted with
+            ``input_transform=None``.
         """
         return self._encode(as_table(X))
 
@@ -184,7 +190,14 @@ class OnnxRanker:
             owner = type(self).__name__
             numbers = self._categories.encode(X, allow_nan=self._allow_nan, owner=owner)
             # A request may be an array of its own, which is not to be changed.
-            numbers = np.array(numbers, dtype=np.float32)
+            with np.errstate(over="ignore"):  # refused here, or saturated by the graph
+                numbers = np.array(numbers, dtype=np.float32)
+        if not self._allow_nan and np.isinf(numbers).any():
+            raise ValueError(
+                "X holds values beyond the range of float32, and the ranker was fitted "
+                "with input_transform=None, which takes them as they are. Scale them, "
+                "or fit it with input_transform='quantile'."
+            )
         # The graph counts categories from 0.
         numbers[:, self.categorical_] -= 1
         return numbers
@@ -198,11 +211,15 @@ class OnnxRanker:
                     f"X lacks the columns {missing}. Give all columns that fit saw."
                 )
             return X[names]
-        X = X if hasattr(X, "columns") else np.asarray(X)
-        if len(X.shape) != 2 or X.shape[1] != self.n_features_in_:
+        if issparse(X):
+            raise TypeError("X is a sparse matrix. Give X.toarray().")
+        if not hasattr(X, "shape"):
+            # Of numbers beside text NumPy would make text, which is another category.
+            X = np.asarray(X, dtype=object if self.categorical_.any() else None)
+        if len(X.shape) != 2 or X.shape[1] != self.n_features_in_ or not len(X):
             raise ValueError(
                 f"X has shape {X.shape}, but must have {self.n_features_in_} columns, "
-                f"in the order of those that fit saw."
+                f"in the order of those that fit saw, and at least one row."
             )
         return X
 
@@ -243,6 +260,15 @@ def _open(path: Any, n_threads: int) -> Any:
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = n_threads
-    return onnxruntime.InferenceSession(
-        path, options, providers=["CPUExecutionProvider"]
-    )
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{path} does not exist.")
+    try:
+        return onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"]
+        )
+    # onnxruntime's errors have no class in common.
+    except Exception as error:
+        raise ValueError(
+            f"{path} is damaged or no ONNX file: {error}. Write it by "
+            f"sklearn_rankformer.export.to_onnx."
+        ) from error

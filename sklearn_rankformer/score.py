@@ -97,6 +97,8 @@ def _run(args):
 
 def _check_output(source, output):
     format_of(output)
+    if Path(output).is_dir():
+        raise IsADirectoryError(f"{output} is a folder. Give the name of a file.")
     there = [Path(path).resolve() for path in list_files(source)]
     if Path(output).resolve() in there:
         raise ValueError(f"{output} is read and cannot be written, too.")

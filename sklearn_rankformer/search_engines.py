@@ -16,6 +16,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,8 @@ def elasticsearch_model(student, name, *, feature_names=None):
         What the engine shall call the model.
     feature_names : list of str, default=None
         Names of the features in the engine's feature set, in the order of the columns
-        of X. None takes the names that the student was fitted with.
+        of X. None takes the names that the student was fitted with. LightGBM turns
+        their spaces into "_", unless it lies in a `RankerAdapter` or the like.
 
     Returns
     -------
@@ -176,6 +178,8 @@ def _read(student: Any, feature_names: Any) -> tuple[list[Split | float], list[s
         )
     check_is_fitted(model)
     trees, own_names = READERS[library](model)
+    if own_names is not None:  # LightGBM changes them, what lies around it does not
+        own_names = getattr(student, "feature_names_in_", own_names)
     return trees, _check_names(feature_names, own_names, model.n_features_in_)
 
 
@@ -256,7 +260,7 @@ def _read_xgboost(model: Any) -> tuple[list[Split | float], list[str] | None]:
             f"The student's booster must be 'gbtree' with one target, got "
             f"{trees['name']!r} with {shape['num_target']}."
         )
-    if not np.isnan(model.missing):
+    if not (isinstance(model.missing, Real) and np.isnan(model.missing)):
         raise ValueError(
             f"The student takes missing={model.missing!r} for a missing value, which "
             f"no engine does. Leave it NaN."

@@ -36,7 +36,7 @@ from ._checks import check_count
 from ._frames import as_rows, library_of, select_columns
 from ._groups import check_groups
 from ._lists import split_lists
-from ._models import predict_scores
+from ._models import group_column_of, predict_scores, ranker_of, unwrap
 from ._neural_ranker import NeuralRanker
 from ._streams import whole_lists
 from ._tablefiles import read_batches
@@ -76,9 +76,10 @@ class ListScorer:
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind, or ``keep`` holds a name that scores are
-        given. By a call: if a column or a list id is missing, the ranker has no list
-        value, or a list comes again after others; the message names it.
+        If an argument is of the wrong kind, ``keep`` holds a name that scores are
+        given, or a ranker with a `group_column` lies behind transformers. By a call: if
+        a column or a list id is missing, the ranker has no list value, or a list comes
+        again after others; the message names it.
 
     See Also
     --------
@@ -202,11 +203,12 @@ class ListScorer:
         Returns
         -------
         texts : list of str
-            Those handed on, letter by letter, and the ranker's categories of text.
+            List ids and columns handed on, letter by letter, unless they are numbers to
+            the ranker; and its categories of text.
         """
-        return list(
-            dict.fromkeys([*self._handed_on(), *_text_categories(self._ranker())])
-        )
+        texts, numbers = _texts_and_numbers(self._ranker())
+        kept = [name for name in self.keep if name not in numbers]
+        return list(dict.fromkeys([self.group_column, *kept, *texts]))
 
     def _columns(self, ranker, names):
         return list(dict.fromkeys([*self._handed_on(), *self._features(ranker, names)]))
@@ -307,7 +309,8 @@ def iter_lists(source, *, group_column, chunk_rows=2**16):
     -------
     frames : iterator of frames
         Of the kind that came in, pyarrow record batches from files. No list is in two
-        of them. Of CSV files, list ids are text.
+        of them. Of CSV files, list ids are text, and the types of other columns are
+        guessed from the first megabytes of a file.
 
     Raises
     ------
@@ -349,14 +352,15 @@ def _is_files(source):
     return isinstance(one, str | os.PathLike)
 
 
-def _text_categories(ranker):
-    """Names of the columns in which a ranker knows categories of text alone."""
+def _texts_and_numbers(ranker):
+    """Names of a ranker's categories that are texts, and of its other features."""
     columns = getattr(getattr(ranker, "_model", None), "columns", None)
     if columns is None or not hasattr(ranker, "feature_names_in_"):
-        return []
-    names = ranker.feature_names_in_[columns.categorical]
-    known = zip(names, columns.categories.known, strict=True)
-    return [name for name, values in known if all(isinstance(v, str) for v in values)]
+        return [], []
+    names = ranker.feature_names_in_
+    known = zip(names[columns.categorical], columns.categories.known, strict=True)
+    texts = [n for n, values in known if any(isinstance(v, str) for v in values)]
+    return texts, [name for name in names if name not in texts]
 
 
 @lru_cache(maxsize=2)
@@ -365,10 +369,18 @@ def _opened(path, *version):
     return _without_group_column(load(path))
 
 
-def _without_group_column(ranker):
-    """The ranker as one that is given its list ids beside X."""
-    if getattr(ranker, "group_column", None) is None:
-        return ranker
+def _without_group_column(estimator):
+    """The estimator as one that is given its list ids beside X."""
+    column = group_column_of(estimator)
+    if column is None:
+        return estimator
+    transforms, ranker = unwrap(estimator)
+    if transforms or ranker is not ranker_of(estimator):
+        raise ValueError(
+            f"The ranker takes its list ids from the column {column!r} of an X that "
+            f"{type(estimator).__name__} changes first, and ListScorer gives them "
+            f"beside X. Fit it with group_column=None, and groups=... beside X."
+        )
     ranker = copy.copy(ranker)
     ranker.group_column = None
     return ranker

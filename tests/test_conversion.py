@@ -178,6 +178,54 @@ def test_rows_of_a_list_that_lie_apart_are_brought_together_in_their_order(
     ]
 
 
+@pytest.mark.parametrize("first", [[1, 2, 3], [None] * 3], ids=["whole", "none"])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_rows_apart_may_have_numbers_of_other_types_in_each_file(
+    first, ending, tmp_path
+):
+    pytest.importorskip("duckdb")
+    rows = pd.DataFrame({"qid": [1, 2, 1], "a": first, "clicks": [0, 1, 1]})
+    others = rows.assign(qid=rows["qid"] + 2, a=[0.5, 1.5, 2.5], clicks=[0.0, 0.5, 1.0])
+    for name, part in (("0", rows), ("1", others)):
+        if ending == "csv":
+            part.to_csv(tmp_path / f"{name}.csv", index=False)
+        else:
+            part.to_parquet(tmp_path / f"{name}.parquet")
+    X, y, _ = load_converted(convert(tmp_path, tmp_path / "arrays", **ROLES))
+    together = pd.concat([rows, others]).sort_values("qid", kind="stable")
+    assert_array_equal(X["a"], together["a"].astype(np.float32))
+    assert_array_equal(y, together["clicks"])
+
+
+def test_rows_apart_may_have_half_floats_and_names_that_differ_in_case(tmp_path):
+    pytest.importorskip("duckdb")
+    half = pa.array(np.array([1.5, 2.5, 3.5], np.float16))
+    columns = {"qid": [1, 2, 1], "Price": half, "price": [4, 5, 6], "clicks": [0, 1, 1]}
+    parquet.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    where = convert(tmp_path / "rows.parquet", tmp_path / "arrays", **ROLES)
+    X, _, _ = load_converted(where)
+    assert X["Price"].tolist() == [1.5, 3.5, 2.5]
+    assert X["price"].tolist() == [4, 6, 5]
+
+
+def test_a_label_that_is_missing_in_rows_apart_is_named_by_its_place(tmp_path):
+    pytest.importorskip("duckdb")
+    rows = pd.DataFrame({"qid": [1, 2, 1, 2, 1, 2], "a": 1.0, "clicks": 1.0})
+    rows.loc[4, "clicks"] = np.nan
+    path = written(rows, tmp_path / "rows.parquet")
+    with pytest.raises(ValueError, match="no finite number in row 4 "):
+        convert(path, tmp_path / "arrays", **ROLES)
+
+
+def test_categories_may_fill_the_type_of_their_codes(tmp_path):
+    codes = pa.array([*range(128), None], pa.int8())
+    values = pa.DictionaryArray.from_arrays(codes, [f"c{i}" for i in range(128)])
+    table = pa.table({"qid": [1] * 129, "c": values, "clicks": [0, 1, 1] * 43})
+    feather.write_feather(table, tmp_path / "rows.arrow")
+    X, _, _ = load_converted(convert(tmp_path / "rows.arrow", tmp_path / "X", **ROLES))
+    assert_array_equal(X["c"].cat.codes, [*range(128), -1])
+
+
 def test_sorting_without_duckdb_says_what_to_install(frame, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "duckdb", None)
     path = written(frame.sample(frac=1, random_state=0), tmp_path / "rows.parquet")
@@ -203,6 +251,57 @@ def test_list_ids_of_csv_with_leading_zeros_stay_apart(frame, tmp_path):
     assert_array_equal(
         load_converted(tmp_path / "arrays")[2], pd.factorize(frame["qid"])[0]
     )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (["01", "1"], ["1", "2"], ["01", "1", "1", "2"]),
+        (["1", "2"], ["1", "x"], ["1", "2", "1", "x"]),
+        (["NA", "null"], ["", "NA"], ["NA", "null", None, "NA"]),
+        (["7", "8"], ["8", "9"], [7, 8, 8, 9]),
+        (["7", "8"], ["8.0", ""], [7, 8, 8, None]),  # pandas writes gaps so
+        (["True", "False"], ["true", ""], [True, False, True, None]),
+        (["2026-01-02", "x"], ["", ""], ["2026-01-02", "x", None, None]),
+    ],
+    ids=lambda one: "-".join(map(str, one)),
+)
+def test_categories_of_csv_are_of_one_type_whatever_a_file_holds(
+    first, second, expected, tmp_path
+):
+    for part, values in enumerate((first, second)):
+        ids = [f"{part},{value},1,{row}" for row, value in enumerate(values)]
+        text = "\n".join(["qid,code,a,clicks", *ids])
+        (tmp_path / f"{part}.csv").write_text(text)
+    options = ROLES | {"categorical_features": ["code"]}
+    X, _, _ = load_converted(convert(tmp_path, tmp_path / "arrays", **options))
+    found = X["code"].astype(object)
+    assert found.where(found.notna(), None).tolist() == expected
+
+
+def test_hidden_folders_and_those_with_an_underscore_are_left_out(frame, tmp_path):
+    for part in (".", ".ipynb_checkpoints", "_temporary/0", "deeper"):
+        (tmp_path / "rows" / part).mkdir(parents=True, exist_ok=True)
+        written(frame, tmp_path / "rows" / part / "rows.parquet")
+        frame = frame.assign(qid=frame["qid"] + 1000)
+    _, _, groups = load_converted(convert(tmp_path / "rows", tmp_path / "X", **ROLES))
+    assert len(groups) == 2 * len(frame)
+    assert {one // 1000 for one in groups} == {0, 3}
+
+
+def test_numbers_that_pandas_wrote_as_categories_are_categories(frame, tmp_path):
+    frame["c"] = pd.Categorical(frame["c"].round())
+    path = written(frame, tmp_path / "rows.parquet")
+    X, _, _ = load_converted(convert(path, tmp_path / "arrays", **ROLES))
+    assert X["c"].dtype == "category"
+    check_same(X, frame)
+
+
+@pytest.mark.parametrize("argument", ["features", "categorical_features"])
+def test_one_text_in_place_of_names_is_refused(argument, frame, tmp_path):
+    path = written(frame, tmp_path / "rows.parquet")
+    with pytest.raises(TypeError, match=rf"^{argument} must .* Give \['colour'\]"):
+        convert(path, tmp_path / "arrays", **ROLES, **{argument: "colour"})
 
 
 def test_files_of_a_folder_and_lists_over_their_borders_are_joined(frame, tmp_path):

@@ -88,6 +88,16 @@ def test_rows_without_any_value_score_as_ours(ranker, path):
     np.testing.assert_allclose(found, ranker.predict(X, groups), atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_infinity_saturates_as_the_largest_number_does(sign, path):
+    X, _, groups = float32_lists(seed=1)
+    scores = []
+    for value in (np.inf, np.finfo(np.float32).max):
+        X[::7, 0] = sign * value
+        scores.append(run(path, X, groups)["scores"])
+    np.testing.assert_array_equal(*scores)
+
+
 def test_score_depends_on_the_list(path):
     X, _, groups = float32_lists(seed=1)
     alone = run(path, X, np.arange(len(X)))["scores"]

@@ -217,6 +217,22 @@ def test_rows_count_one_by_one_where_there_are_no_lists():
     assert drift_report(fitted, X).n_lists == len(X)
 
 
+def test_plain_lists_give_the_report_of_an_array(ranker):
+    X, groups, _ = draw(60, 1)
+    reports = (
+        drift_report(ranker, given, groups, random_state=0) for given in (X, X.tolist())
+    )
+    assert len({str(report) for report in reports}) == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_list_is_refused_before_anything_is_computed_of_it():
+    X, groups, y = draw(60, 0)
+    fitted = rankformer().fit(X, y, groups=groups)
+    with pytest.raises(ValueError, match="at least two lists, got 1"):
+        drift_report(fitted, X, np.zeros(len(X)))
+
+
 def test_what_cannot_be_compared_is_refused(ranker):
     X, groups, y = draw(60, 0)
     with pytest.raises(ValueError, match="at least two lists, got 1"):

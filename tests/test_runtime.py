@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from sklearn_rankformer import runtime
 from sklearn_rankformer.export import OPSET, to_onnx
@@ -166,6 +167,25 @@ def test_what_the_ranker_refuses_its_file_refuses(
             np.testing.assert_allclose(runs.predict(*request), expected, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("value", [1e39, -1e39, 1e300])
+def test_numbers_beyond_float32_saturate_as_in_the_ranker(value, both):
+    ranker, runs = both
+    frame = frame_of(float32_lists()[0].astype(np.float64))[:10]
+    frame.loc[3, "price"] = value
+    assert_same(ranker, runs, frame, np.zeros(10))
+
+
+def test_numbers_beyond_float32_are_refused_where_the_ranker_refuses_them(tmp_path):
+    X, y, groups = float32_lists()
+    X = np.nan_to_num(X).astype(np.float64)
+    ranker = mlp(input_transform=None).fit(X, y, groups=groups)
+    to_onnx(ranker, tmp_path / "ranker.onnx")
+    X[3, 0] = 1e39
+    for predict in (ranker.predict, OnnxRanker(tmp_path / "ranker.onnx").predict):
+        with pytest.raises(ValueError, match="beyond the range of float32"):
+            predict(X)
+
+
 def test_bad_requests_are_refused_by_name(both):
     X, _, _ = float32_lists()
     frame, (_, runs) = frame_of(X), both
@@ -175,6 +195,32 @@ def test_bad_requests_are_refused_by_name(both):
         runs.predict(X[:, :3])
     with pytest.raises(ValueError, match="could not convert string to float"):
         runs.predict(frame.assign(price="cheap"))
+
+
+def test_lists_of_numbers_beside_text_are_read_as_the_ranker_reads_them(tmp_path):
+    _, y, groups = float32_lists()
+    X = [[row % 3, "ab"[row % 2]] for row in range(len(y))]
+    ranker = mlp(categorical_features=[0, 1])
+    ranker.fit(np.array(X, dtype=object), y, groups=groups)
+    to_onnx(ranker, tmp_path / "ranker.onnx")
+    runs = OnnxRanker(tmp_path / "ranker.onnx")
+    np.testing.assert_allclose(runs.predict(X), ranker.predict(X), atol=TOLERANCE)
+    assert runs.encode(X).min() == 0
+    with pytest.raises(ValueError, match="at least one row"):
+        runs.predict(np.empty((0, 2), dtype=object))
+
+
+def test_a_sparse_matrix_is_refused_with_the_way_out(both):
+    with pytest.raises(TypeError, match=r"sparse matrix. Give X.toarray\(\)"):
+        both[1].predict(csr_array(float32_lists()[0][:, :4]))
+
+
+def test_files_that_are_damaged_or_not_there_are_refused(tmp_path):
+    (tmp_path / "torn.onnx").write_bytes(b"no graph")
+    with pytest.raises(ValueError, match=r"torn\.onnx is damaged or no ONNX file"):
+        OnnxRanker(tmp_path / "torn.onnx")
+    with pytest.raises(FileNotFoundError, match=r"none\.onnx does not exist"):
+        OnnxRanker(tmp_path / "none.onnx")
 
 
 def test_files_of_others_are_refused(both, tmp_path):

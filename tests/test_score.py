@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_rankformer import score, serving
+from sklearn_rankformer import _tablefiles, score, serving
 from sklearn_rankformer.persistence import save
 from sklearn_rankformer.serving import iter_lists
 
@@ -157,6 +157,76 @@ def test_codes_and_ids_of_csv_that_look_like_numbers_stay_text(folder, table):
     assert_allclose(scored["score"], ranker.predict(X, groups=groups), **CLOSE)
 
 
+def test_texts_of_csv_that_look_missing_are_texts(folder, table):
+    X, y, groups = (table.to_pandas()[part] for part in (NAMES, "y", "qid"))
+    texts = np.array(["NA", "null", "nan", "x"])
+    X["c"] = pd.Categorical(texts[np.arange(len(y)) % 4])
+    ranker = rankformer().fit(X, y, groups=groups)
+    save(ranker, "ranker.safetensors")
+    ids = np.where(groups == 0, "NA", groups.astype(str))
+    X.assign(qid=ids, item=X["c"]).to_csv("texts.csv", index=False)
+    assert run("--group", "qid", "--keep", "item", source="texts.csv") == 0
+    scored = parquet.read_table("out.parquet").to_pandas()
+    assert scored["item"].tolist() == X["c"].tolist()
+    assert scored["qid"].tolist() == ids.tolist()
+    assert_allclose(scored["score"], ranker.predict(X, groups=groups), **CLOSE)
+
+
+def test_categories_of_csv_may_be_texts_beside_numbers(folder, table):
+    X, y, groups = (table.to_pandas()[part] for part in (NAMES, "y", "qid"))
+    X["c"] = np.array([1, "x", 2, "y"], dtype=object)[np.arange(len(y)) % 4]
+    ranker = rankformer(categorical_features=["c"]).fit(X, y, groups=groups)
+    save(ranker, "ranker.safetensors")
+    X.assign(qid=groups).to_csv("codes.csv", index=False)
+    assert run("--group", "qid", source="codes.csv") == 0
+    found = parquet.read_table("out.parquet")["score"]
+    assert_allclose(found, ranker.predict(X, groups=groups), **CLOSE)
+
+
+def test_a_feature_of_truth_values_may_be_handed_on_from_csv(folder, table):
+    X, y, groups = (table.to_pandas()[part] for part in (NAMES, "y", "qid"))
+    X["c"] = X["c"] > 0
+    ranker = rankformer().fit(X, y, groups=groups)
+    save(ranker, "ranker.safetensors")
+    X.assign(qid=groups).to_csv("flags.csv", index=False)
+    assert run("--group", "qid", "--keep", "c", "a", source="flags.csv") == 0
+    scored = parquet.read_table("out.parquet").to_pandas()
+    assert scored["c"].tolist() == X["c"].tolist()
+    assert scored["a"].tolist() == X["a"].tolist()
+    assert_allclose(scored["score"], ranker.predict(X, groups=groups), **CLOSE)
+
+
+@pytest.mark.parametrize("gap", ["", '""', "NA", '"NA"', "nan", "null"])
+def test_numbers_of_csv_may_be_missing_in_any_spelling(gap, folder, table, ranker):
+    frame = table.to_pandas()
+    frame.loc[::3, "b"] = np.nan
+    texts = frame.astype(str).where(frame.notna(), gap)
+    lines = [list(frame), *texts.to_numpy().tolist()]
+    text = "\n".join(",".join(line) for line in lines)
+    (folder / "gaps.csv").write_text(text + "\n")
+    assert run("--group", "qid", source="gaps.csv") == 0
+    found = parquet.read_table("out.parquet")["score"]
+    expected = ranker.predict(frame[NAMES], groups=frame["qid"])
+    assert_allclose(found, expected, **CLOSE)
+
+
+def test_numbers_and_texts_of_csv_may_change_their_looks_after_many_rows(
+    folder, table, ranker, monkeypatch
+):
+    monkeypatch.setattr(_tablefiles, "CSV_BLOCK_BYTES", 1000)
+    frame = table.to_pandas()
+    frame["a"] = np.where(frame["qid"] < 30, frame["a"].round(), frame["a"])
+    frame.loc[frame["qid"] < 30, "b"] = np.nan
+    frame["item"] = "one\nand " + frame["item"]
+    texts = frame.assign(a=[f"{value:.17g}" for value in frame["a"]])
+    texts.to_csv("long.csv", index=False)
+    assert run("--group", "qid", "--keep", "item", source="long.csv") == 0
+    scored = parquet.read_table("out.parquet").to_pandas()
+    assert scored["item"].tolist() == frame["item"].tolist()
+    expected = ranker.predict(frame[NAMES], groups=frame["qid"])
+    assert_allclose(scored["score"], expected, **CLOSE)
+
+
 def test_files_whose_numbers_differ_in_type_give_the_scores_of_predict(
     folder, table, ranker
 ):
@@ -178,6 +248,20 @@ def test_files_whose_numbers_differ_in_type_give_the_scores_of_predict(
         assert scored["y"].astype(int).tolist() == frame["y"].tolist()
         for path in (folder / "parts").iterdir():
             path.unlink()
+
+
+@formats
+def test_categories_handed_on_may_differ_from_file_to_file(ending, folder, table):
+    (folder / "parts").mkdir()
+    for part, start in enumerate(range(0, len(table), 50)):
+        rows = table.slice(start, 50)
+        colours = pa.array([f"{part}-{row % 3}" for row in range(len(rows))])
+        rows = rows.append_column("colour", colours.dictionary_encode())
+        parquet.write_table(rows, f"parts/{part:03}.parquet")
+    arguments = ["--group", "qid", "--keep", "colour"]
+    assert run(*arguments, source="parts", output=f"out{ending}") == 0
+    expected = parquet.read_table("parts")["colour"].to_pylist()
+    assert READ[ending](f"out{ending}")["colour"].to_pylist() == expected
 
 
 @formats
@@ -226,6 +310,7 @@ def test_ctrl_c_leaves_what_was_there(folder, monkeypatch, capsys):
         ({"source": "in.arrow.gz"}, "of no known format"),
         ({"output": "in.parquet"}, "is read and cannot be written"),
         ({"output": "none/out.parquet"}, "The folder of none/out.parquet does not"),
+        ({"output": "folder.parquet"}, "folder.parquet is a folder. Give the name"),
         ({"source": "torn.parquet"}, "torn.parquet"),
     ],
 )
@@ -235,6 +320,7 @@ def test_files_that_cannot_be_read_or_written_are_refused(
     whole = (folder / "in.parquet").read_bytes()
     (folder / "torn.parquet").write_bytes(whole[:-100])
     (folder / "in.arrow.gz").write_bytes(gzip.compress(whole))
+    (folder / "folder.parquet").mkdir()
     before = sorted(folder.iterdir())
     assert run("--group", "qid", **change) == 1
     assert message in capsys.readouterr().err

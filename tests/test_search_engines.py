@@ -271,6 +271,17 @@ def test_names_come_from_the_frame_of_training(engine, make):
     assert sum(name in text for name in names) > 1
 
 
+@each_engine
+def test_names_that_lightgbm_changes_come_from_what_lies_around_it(engine):
+    pd = pytest.importorskip("pandas")
+    X, y, groups = lists32()
+    names = ["price in euros", *NAMES[1:]]
+    frame = pd.DataFrame(X, columns=names)
+    student = RankerAdapter(lightgbm()).fit(frame, y, groups=groups)
+    text = json.dumps(ENGINES[engine][0](student, "m"))
+    assert "price in euros" in text
+
+
 def test_bodies_hold_the_names_that_requests_need():
     X, y, groups = lists32()
     student = fitted(lightgbm(), X, y, groups)
@@ -326,6 +337,7 @@ def test_others_than_trees_are_refused(engine):
         (xgb.XGBRegressor(objective="count:poisson"), "objective 'count:poisson'"),
         (xgb.XGBRegressor(booster="dart", n_estimators=2), "must be 'gbtree'"),
         (xgb.XGBRegressor(missing=0.0, n_estimators=2), "missing=0.0"),
+        (xgb.XGBRegressor(missing=None, n_estimators=2), "missing=None"),
     ],
     ids=lambda given: given if isinstance(given, str) else "",
 )

@@ -1,6 +1,7 @@
 """The example server, started on loopback, answers as the ranker does."""
 
 import http.client
+import io
 import json
 import os
 import runpy
@@ -131,6 +132,13 @@ def test_answers_are_the_rankers_in_every_form(server, ranker, items, form):
             422,
             "No items",
         ),
+        ({"items": []}, "application/json", 422, "No items"),
+        (
+            {"columns": {"price": [1] * 2001, "kind": ["u"] * 2001}},
+            "application/json",
+            413,
+            "At most 2000 items, got 2001",
+        ),
         (
             {"items": [{"price": "cheap", "kind": "u", "age": 1, "size": 5}]},
             "application/json",
@@ -138,12 +146,28 @@ def test_answers_are_the_rankers_in_every_form(server, ranker, items, form):
             "must hold numbers and do not: ['price']",
         ),
     ],
-    ids=["json", "keys", "arrow", "names", "empty", "types"],
+    ids=["json", "keys", "arrow", "names", "empty", "none", "many", "types"],
 )
 def test_answers_to_bad_requests_say_what_is_wrong(server, body, kind, status, message):
     found, answer = server.ask(body, kind)
     assert found == status
     assert message in answer["error"]
+
+
+def test_a_failure_inside_is_answered_in_json_and_logged(path):
+    app = runpy.run_path(str(SERVER))["create_app"](path)
+
+    def fail():
+        raise MemoryError("the inside")
+
+    app.answer = lambda environ: fail()
+    log, statuses = io.StringIO(), []
+    body = app({"wsgi.errors": log}, lambda status, headers: statuses.append(status))
+    assert statuses == ["500 Internal Server Error"]
+    assert json.loads(b"".join(body)) == {
+        "error": "The server failed. Its log says why."
+    }
+    assert "MemoryError: the inside" in log.getvalue()
 
 
 def test_unknown_routes_are_refused(server):

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_rankformer import RankerAdapter, serving
 from sklearn_rankformer._lists import id_keys
@@ -354,6 +354,26 @@ def test_a_ranker_that_finds_its_ids_in_x_is_given_them_too(group_column, rows):
     scored = list(ListScorer(ranker, group_column="qid", keep=["item"])([rows]))
     assert_allclose(column(scored, "score"), ranker.predict(X), **CLOSE)
     assert ranker.group_column == group_column
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        make_pipeline,
+        lambda ranker: GridSearchCV(ranker, {"max_epochs": [1]}, cv=2),
+    ],
+    ids=["pipeline", "search"],
+)
+@pytest.mark.filterwarnings("ignore::sklearn_rankformer.CutListsWarning")
+def test_a_ranker_inside_another_finds_its_ids_in_x_too(around, rows):
+    _, y, _ = make_lists(n_lists=60, sizes=(1, 30))
+    X = rows[[*NAMES, "qid"]]
+    estimator = around(mlp(group_column="qid")).fit(X, y)
+    scored = list(ListScorer(estimator, group_column="qid")([rows]))
+    assert_allclose(column(scored, "score"), estimator.predict(X), **CLOSE)
+    behind = make_pipeline(FunctionTransformer(), estimator).fit(X, y)
+    with pytest.raises(ValueError, match="Fit it with group_column=None"):
+        ListScorer(behind, group_column="qid")
 
 
 @pytest.mark.parametrize("group_column", [None, "qid"])

@@ -135,6 +135,20 @@ def test_text_ids_and_rows_that_lie_apart_make_the_same_lists(tmp_path):
     assert_array_equal(ranker.trained_lists_, mlp().fit(X, **rest).trained_lists_)
 
 
+def test_categories_and_positions_of_csv_are_of_one_type(tmp_path):
+    rows = make_rows().assign(code=1)
+    rows.loc[rows["qid"] > 130, "code"] = np.arange((rows["qid"] > 130).sum()) % 3
+    rows["size"] = rows["code"].astype(str)
+    rows.iloc[-1, rows.columns.get_loc("size")] = "x"
+    for name, part in rows.groupby(rows["qid"] > 130):
+        part.to_csv(tmp_path / f"{name}.csv", index=False)
+    lists = ParquetLists(tmp_path, features=["a", "code", "size"], **ALL_ROLES)
+    ranker = mlp(categorical_features=["code", "size"]).fit(lists)
+    known = [[0, 1, 2], ["0", "1", "2", "x"]]
+    assert [*ranker._model.columns.categories.known] == known
+    assert_array_equal(ranker.positions_, np.unique(rows["place"]))
+
+
 def test_a_list_may_not_go_on_in_the_next_file(tmp_path):
     rows = make_rows()
     rows["qid"] = "q" + rows["qid"].astype(str)
@@ -163,6 +177,11 @@ def test_what_files_hold_is_not_given_beside_them():
         mlp().fit(lists, [1, 0], groups=[1, 1])
     with pytest.raises(ValueError, match=r"Set group_column=None"):
         mlp(group_column="qid").fit(lists)
+
+
+def test_one_text_in_place_of_names_is_refused():
+    with pytest.raises(TypeError, match=r"Give \['colour'\]"):
+        ParquetLists("rows", features="colour", **ROLES)
 
 
 def test_a_column_has_one_purpose():

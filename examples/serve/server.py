@@ -11,13 +11,15 @@ request is one list, as rows, as columns, or as an Arrow stream:
     GET /health
 
 The answer has ``scores`` in the order of the items, ``order`` with the best first,
-and, with listwide heads, ``list_value`` and ``item_value``: the expected labels.
+and, with listwide heads, ``list_value`` and ``item_value``: the expected labels. A list
+holds at most MOST_ITEMS items, as attention takes memory with their square.
 """
 
 import argparse
 import json
 import os
 import signal
+import traceback
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -28,6 +30,7 @@ from sklearn_rankformer.runtime import OnnxRanker
 
 ARROW = "application/vnd.apache.arrow.stream"
 MOST_BYTES = 16 * 2**20
+MOST_ITEMS = 2000
 
 
 class Refused(Exception):
@@ -66,6 +69,11 @@ class App:
             status, answer = "200 OK", self.answer(environ)
         except Refused as refused:
             status, answer = refused.status, {"error": str(refused)}
+        except Exception:
+            # The client is told nothing of the inside, the log is told all.
+            traceback.print_exc(file=environ["wsgi.errors"])
+            status = "500 Internal Server Error"
+            answer = {"error": "The server failed. Its log says why."}
         body = json.dumps(answer).encode()
         headers = [
             ("Content-Type", "application/json"),
@@ -89,11 +97,15 @@ class App:
             raise Refused("422 Unprocessable Content", str(error)) from error
 
     def check(self, frame):
-        """Refuse a request with other names or types than the ranker's."""
+        """Refuse a request of no or many items, or of other names or types."""
+        if not len(frame):
+            raise Refused("422 Unprocessable Content", "No items.")
+        if len(frame) > MOST_ITEMS:
+            message = f"At most {MOST_ITEMS} items, got {len(frame)}."
+            raise Refused("413 Content Too Large", message)
         missing = [name for name in self.names if name not in frame.columns]
-        if missing or not len(frame):
-            message = f"Features missing: {missing}." if missing else "No items."
-            raise Refused("422 Unprocessable Content", message)
+        if missing:
+            raise Refused("422 Unprocessable Content", f"Features missing: {missing}.")
         if not frame.columns.is_unique:
             raise Refused("422 Unprocessable Content", "Features given twice.")
         # A column of nothing but nulls is of no type at all.
