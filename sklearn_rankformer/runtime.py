@@ -23,7 +23,7 @@ from sklearn.utils.metaestimators import available_if
 from ._categories import Categories
 from ._groups import resolve_groups
 from ._lists import Lists, cut_batches, lists_of
-from ._tables import as_table, reading
+from ._tables import as_table, reading, rows_to_array
 
 __all__ = ["OnnxRanker"]
 
@@ -123,9 +123,8 @@ class OnnxRanker:
         ------
         TypeError, ValueError
             If X is sparse or has no rows; if a column is missing, or holds what it did
-            not in `fit`; if a number is
-            missing or beyond float32 and the ranker was fitted with
-            ``input_transform=None``.
+            not in `fit`; if a number is missing or beyond float32 and the ranker was
+            fitted with ``input_transform=None``.
         """
         return self._encode(as_table(X))
 
@@ -213,9 +212,7 @@ class OnnxRanker:
             return X[names]
         if issparse(X):
             raise TypeError("X is a sparse matrix. Give X.toarray().")
-        if not hasattr(X, "shape"):
-            # Of numbers beside text NumPy would make text, which is another category.
-            X = np.asarray(X, dtype=object if self.categorical_.any() else None)
+        X = X if hasattr(X, "shape") else rows_to_array(X)
         if len(X.shape) != 2 or X.shape[1] != self.n_features_in_ or not len(X):
             raise ValueError(
                 f"X has shape {X.shape}, but must have {self.n_features_in_} columns, "
