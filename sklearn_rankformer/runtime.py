@@ -123,9 +123,8 @@ class OnnxRanker:
         ------
         TypeError, ValueError
             If X is sparse or has no rows; if a column is missing, or holds what it did
-            not in `fit`; if a number is
-            missing or beyond float32 and the ranker was fitted with
-            ``input_transform=None``.
+            not in `fit`; if a number is missing or beyond float32 and the ranker was
+            fitted with ``input_transform=None``.
         """
         return self._encode(as_table(X))
 
