@@ -106,8 +106,9 @@ def find_layout(
     ValueError
         If a column is missing, or a feature is neither a number nor a category.
     """
+    from_dtype = isinstance(categorical, str) and categorical == "from_dtype"
     check_names(features, "features")
-    if categorical != "from_dtype":
+    if not from_dtype:
         check_names(categorical, "categorical_features", ' (or "from_dtype")')
     schema = read_schema(source)
     if features is None:
@@ -118,14 +119,16 @@ def find_layout(
             if name not in (group, label, *others)
             and not name.startswith("__index_level_")
         ]
-    named = [] if isinstance(categorical, str | None) else list(categorical)
+    named = (
+        [] if from_dtype or categorical is None else np.array([*categorical]).tolist()
+    )
     asked = (group, label, *others, *features, *named)
     missing = [name for name in asked if name not in schema.names]
     if missing:
         raise ValueError(
             f"{list_files(source)[0]} has no column {', '.join(map(repr, missing))}."
         )
-    if categorical == "from_dtype":
+    if from_dtype:
         categories = _categories_in(schema)
         named = [name for name in features if name in categories]
     odd = {
@@ -156,7 +159,7 @@ def _categories_in(schema: Any) -> set[str]:
     """Columns that hold categories, by their type or by what pandas wrote of them."""
     columns = (schema.pandas_metadata or {}).get("columns", ())
     # Parquet keeps no dictionary of numbers.
-    noted = {c["field_name"] for c in columns if c["pandas_type"] == "categorical"}
+    noted = {c.get("field_name") for c in columns if c["pandas_type"] == "categorical"}
     return noted | {field.name for field in schema if _is_dictionary(field.type)}
 
 
@@ -253,10 +256,9 @@ class _Found:
         numbers = _as_doubles(column).to_numpy()
         if not np.isfinite(numbers).all():
             row = int((~np.isfinite(numbers)).argmax())
-            if _PLACE in rows.column_names:
-                row = rows[_PLACE][row]
-            else:
-                row += self.n_rows - self.first_row
+            sorted_here = _PLACE in rows.column_names
+            before = self.n_rows - self.first_row
+            row = rows[_PLACE][row].as_py() if sorted_here else before + row
             raise ValueError(
                 f"The {role} column {name!r} has no finite number in row {row} (from "
                 f"0) of {self.source}. Drop rows without one, or give them one."

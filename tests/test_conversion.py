@@ -384,6 +384,7 @@ def test_columns_that_are_not_there_are_refused_by_name(frame, tmp_path):
         {**ROLES, "label_column": "list"},
         {**ROLES, "features": ["a", "list"]},
         {**ROLES, "categorical_features": ["list"]},
+        {**ROLES, "categorical_features": np.array(["colour", "list"])},
     ):
         with pytest.raises(ValueError, match="no column 'list'"):
             convert(path, tmp_path / "arrays", **options)
