@@ -334,7 +334,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         y = check_labels(shard.y, "y")
         check_length(y, "y", X.shape[0])
         if ids is None:
-            warn_missing_groups(type(self).__name__)
+            warn_missing_groups(f"{type(self).__name__}.fit")
         digest = None if ids is None else digest_lists(lists)
         positions, codes = read_positions(
             shard.position, len(y), known_positions, again, counted
