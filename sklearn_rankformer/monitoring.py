@@ -20,6 +20,7 @@ from ._frames import results_frame
 from ._groups import resolve_groups
 from ._lists import lists_of
 from ._neural_ranker import NeuralRanker
+from ._tables import rows_to_array
 from ._variants import feature_names
 
 __all__ = ["DriftDisplay", "DriftReport", "drift_report"]
@@ -132,8 +133,7 @@ def drift_report(
             "its features. Fit it with input_transform='quantile'."
         )
     table, ids = resolve_groups(X, groups, None, ranker.group_column)
-    # In lists, numbers may stand beside text.
-    table = table if hasattr(table, "shape") else np.array(table, dtype=object)
+    table = table if hasattr(table, "shape") else rows_to_array(table)
     if ids is None:
         lists = lists_of(np.arange(lists.n_rows), lists.n_rows)
     if lists.n_lists < 2:
