@@ -420,7 +420,7 @@ def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
             validate_data(owner, X, reset=reset, skip_check_array=True)
             refuse_empty(X, type(owner).__name__)
             return X
-        X = X if hasattr(X, "shape") else rows_to_array(X)
+        X = rows_to_array(X)
         tags = get_tags(owner).input_tags
         X = validate_data(
             owner,

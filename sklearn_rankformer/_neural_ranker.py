@@ -599,7 +599,7 @@ def _with_columns(X):
     """X with rows and columns, as it came where it has them already."""
     if hasattr(X, "columns"):
         return X
-    X = X if hasattr(X, "shape") else rows_to_array(X)
+    X = rows_to_array(X)
     if len(X.shape) != 2:
         check_array(X, accept_sparse=True)  # says what is wrong with it
     return X

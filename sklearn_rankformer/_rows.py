@@ -61,8 +61,7 @@ class Rows:
     @cached_property
     def list_values(self) -> np.ndarray:
         """Highest label of each list among its rows of weight: (n_lists,), float64."""
-        counted = self.y if self.weight is None else self.y * (self.weight > 0)
-        return self.lists.reduce(np.maximum, counted)
+        return self.lists.reduce(np.maximum, _labels_of_weight(self.y, self.weight))
 
     @property
     def n_differing_lists(self) -> int:
@@ -123,8 +122,7 @@ def make_rows(
         # By a power of two, which changes no share: next to 0 floats lose digits.
         largest = weight.max() if heaviest is None else heaviest
         weight = np.ldexp(weight, -int(np.frexp(largest)[1]))
-    # Whatever stands at rows of no weight, it need not be a label.
-    labels = y if weight is None else y * (weight > 0)
+    labels = _labels_of_weight(y, weight)
     gains = label_gains(labels, gain)
     with np.errstate(over="ignore"):
         most = lists.reduce(np.add, gains).max(initial=0.0)
@@ -136,6 +134,11 @@ def make_rows(
             f"smaller ones."
         )
     return Rows(X, y, lists, weight, gains, position, peers)
+
+
+def _labels_of_weight(y: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """Labels, and 0 at rows of no weight: whatever stands there need not be a label."""
+    return y if weight is None else y * (weight > 0)
 
 
 def in_weighed_lists(lists: Lists, weight: np.ndarray | None) -> np.ndarray:

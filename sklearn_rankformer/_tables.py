@@ -64,9 +64,12 @@ def rows_to_array(rows: Any) -> np.ndarray:
 
     Parameters
     ----------
-    rows : sequence
-        Rows of equal length. Numbers beside text stay numbers.
+    rows : sequence, or anything with a shape
+        Rows of equal length. Numbers beside text stay numbers. What has a shape is
+        returned as it is.
     """
+    if hasattr(rows, "shape"):
+        return rows
     table = np.asarray(rows)
     return np.array(rows, dtype=object) if table.dtype.kind in "US" else table
 

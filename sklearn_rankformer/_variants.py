@@ -14,7 +14,7 @@ from scipy import sparse
 
 from ._groups import check_groups
 from ._models import group_column_of, predict_scores, unwrap
-from ._tables import as_table, is_missing
+from ._tables import as_table, is_missing, rows_to_array
 
 # Rows scored in one call of predict; bounds the memory of many changed lists.
 ROWS_AT_ONCE = 2**16
@@ -83,8 +83,7 @@ def score_parts(estimator, table, size) -> np.ndarray:
 
 def two_dimensional(X):
     """X as it is where it has columns, an array of a list, CSR of any sparse matrix."""
-    X = as_table(X)
-    X = X if hasattr(X, "shape") else np.asarray(X)
+    X = rows_to_array(as_table(X))
     if len(X.shape) != 2:
         raise ValueError(f"X must be 2-D, got shape {X.shape}.")
     return X.tocsr() if hasattr(X, "tocsr") else X
@@ -97,10 +96,9 @@ def feature_names(X) -> np.ndarray:
 
 def feature_columns(estimator, X, groups) -> np.ndarray:
     """Positions of the columns that are features, not the list ids `groups`."""
-    column = group_column_of(estimator)
+    column, places = group_column_of(estimator), np.arange(X.shape[1])
     if column is None:
-        return np.arange(X.shape[1])
-    places = np.arange(X.shape[1])
+        return places
     if hasattr(X, "columns"):
         is_id = np.array([name == column for name in X.columns], dtype=bool)
     else:

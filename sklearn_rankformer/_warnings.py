@@ -83,7 +83,7 @@ def warn_missing_groups(what: str) -> None:
     Parameters
     ----------
     what : str
-        What goes without groups, such as ``"MLPRanker.score"``.
+        Class and method that go without groups, such as ``"MLPRanker.fit"``.
     """
     warn_user(
         f"{what} got no groups and takes all rows for one list. Pass groups=... with "

@@ -133,7 +133,7 @@ def drift_report(
             "its features. Fit it with input_transform='quantile'."
         )
     table, ids = resolve_groups(X, groups, None, ranker.group_column)
-    table = table if hasattr(table, "shape") else rows_to_array(table)
+    table = rows_to_array(table)
     if ids is None:
         lists = lists_of(np.arange(lists.n_rows), lists.n_rows)
     if lists.n_lists < 2:

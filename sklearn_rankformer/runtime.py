@@ -212,7 +212,7 @@ class OnnxRanker:
             return X[names]
         if issparse(X):
             raise TypeError("X is a sparse matrix. Give X.toarray().")
-        X = X if hasattr(X, "shape") else rows_to_array(X)
+        X = rows_to_array(X)
         if len(X.shape) != 2 or X.shape[1] != self.n_features_in_ or not len(X):
             raise ValueError(
                 f"X has shape {X.shape}, but must have {self.n_features_in_} columns, "

@@ -269,6 +269,17 @@ def test_numbers_among_objects_are_numbers(how):
     assert_array_equal(plain.contributions, objects.contributions)
 
 
+def test_rows_in_lists_are_explained_as_in_arrays():
+    X, y, groups = world(n_lists=20)
+    array = np.column_stack([np.where(X[:, 0] > 0, "up", "down"), X.astype(object)])
+    ranker = mlp(**TINY, categorical_features=[0]).fit(array, y, groups=groups)
+    plain, lists = (
+        explain_list(ranker, table, groups, 0) for table in (array, array.tolist())
+    )
+    assert_array_equal(plain.contributions, lists.contributions)
+    assert np.abs(plain.contributions[:, 0]).max() > 0
+
+
 def test_equal_values_have_equal_keys_in_order():
     keys = sort_keys(np.array([[2.0], [np.nan], [2.0], [-1.0], [np.nan]]), 0)
     assert_array_equal(keys, [1, 2, 1, 0, 2])
