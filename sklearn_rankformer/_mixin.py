@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.utils.validation import _num_samples
 
-from ._checks import check_k
+from ._checks import check_k, check_scores
 from ._groups import find_groups, ids_in_column
 from ._lists import any_cut, lists_of, one_list, rank_rows, split_lists
 from ._warnings import (
@@ -152,8 +153,9 @@ class RankerMixin:
         """
         k = check_k(k)
         ids = find_groups(X, groups, qid, self.group_column)
-        y_score = self.predict(X, groups=ids)
-        return rank_rows(y_score, lists_of(ids, len(y_score)), k)
+        n_rows = _num_samples(X)
+        y_score = check_scores(self.predict(X, groups=ids), n_rows, type(self).__name__)
+        return rank_rows(y_score, lists_of(ids, n_rows), k)
 
     def get_groups(self, X):
         """Return the list ids that X holds in its ``group_column``.

@@ -16,8 +16,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import get_routing_for_object
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _num_samples, validate_data
 
+from ._checks import check_scores
 from ._mixin import RankerMixin
 from ._tables import reading, refuse_empty, refuse_times, rows_to_array
 
@@ -223,15 +224,10 @@ def predict_with_groups(model: Any, X: Any, groups: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        If a score is NaN, which has no place in any order.
+        As `check_scores`.
     """
-    scores = np.asarray(model.predict(X, **groups_for(model, "predict", groups)))
-    if scores.dtype.kind == "f" and np.isnan(scores).any():
-        raise ValueError(
-            f"{type(model).__name__} scores {np.isnan(scores).sum()} of {len(scores)} "
-            f"rows as NaN. Look for extreme values in X."
-        )
-    return scores
+    scores = model.predict(X, **groups_for(model, "predict", groups))
+    return check_scores(scores, _num_samples(X), type(model).__name__)
 
 
 def predict_scores(estimator: Any, X: Any, groups: Any) -> np.ndarray:

@@ -224,7 +224,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
         scores = predict_with_groups(self.estimator_, self._check_X(X), groups)
-        return scores.astype(np.float64).reshape(-1)
+        return scores.astype(np.float64)
 
     @property
     def feature_importances_(self):  # numpydoc ignore=RT01

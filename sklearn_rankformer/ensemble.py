@@ -757,7 +757,7 @@ def _ids(groups, n_rows):
 
 def _relative_scores(members, X, groups, scale):
     """Scores of each member relative to their lists: (n_rows, n_members)."""
-    by_member = [predict_scores(one, X, groups).reshape(-1) for one in members]
+    by_member = [predict_scores(one, X, groups) for one in members]
     rounding = [_ROUNDING.get(one.dtype.name, _ROUNDING_OTHERWISE) for one in by_member]
     scores = np.column_stack(by_member).astype(np.float64)
     if not np.isfinite(scores).all():

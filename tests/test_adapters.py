@@ -25,7 +25,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_rankformer import DistilledRanker, WithinListScaler
+from sklearn_rankformer import DistilledRanker, VotingRanker, WithinListScaler
 from sklearn_rankformer._warnings import MissingGroupsWarning
 from sklearn_rankformer.adapters import RankerAdapter
 from sklearn_rankformer.metrics import ndcg_score
@@ -440,6 +440,33 @@ def test_only_rankers_warn_of_missing_groups_at_fit(library, data):
     with pytest.warns(MissingGroupsWarning, match=r"RankerAdapter\.score got no gr"):
         score = adapter.score(X, y)
     assert score == ndcg_score(y, adapter.predict(X), np.zeros(len(y), int), k=10)
+
+
+class TwoQuantiles(RegressorMixin, BaseEstimator):
+    """Predicts several numbers per row, as XGBoost's and CatBoost's quantiles do."""
+
+    def fit(self, X, y):
+        self.is_fitted_ = True
+        return self
+
+    def predict(self, X):
+        return X[:, :2]
+
+
+@pytest.mark.parametrize(
+    "ranker",
+    [
+        RankerAdapter(TwoQuantiles()),
+        VotingRanker([("two", TwoQuantiles())]),
+        DistilledRanker(Ridge(), TwoQuantiles()),
+    ],
+    ids=lambda ranker: type(ranker).__name__,
+)
+def test_regressors_of_several_numbers_per_row_are_refused(ranker, data):
+    X, y, groups = data
+    fitted = ranker.fit(X, y, groups)
+    with pytest.raises(ValueError, match=r"TwoQuantiles predicts .* shape \(\d+, 2\)"):
+        fitted.predict(X, groups)
 
 
 def test_score_is_ndcg_at_ten(data):
