@@ -375,13 +375,13 @@ def _refuse_regressor_that_ranks(estimator: Any) -> None:
 
 def _parts_that_learn(estimator: Any) -> list[Any]:
     """Estimators inside an estimator, at any depth, as ``get_params`` names them."""
-    if isinstance(estimator, RankerMixin) or not hasattr(estimator, "get_params"):
+    # What lies inside one of our rankers, such as an adapter, is that ranker's affair,
+    # and what is frozen learns nothing any more.
+    shut = RankerMixin | FrozenEstimator
+    if isinstance(estimator, shut) or not hasattr(estimator, "get_params"):
         return []
     params = estimator.get_params(deep=True)
-    # What lies inside one of our rankers, such as an adapter, is that ranker's affair.
-    closed = tuple(
-        f"{n}__" for n, part in params.items() if isinstance(part, RankerMixin)
-    )
+    closed = tuple(f"{n}__" for n, part in params.items() if isinstance(part, shut))
     return [
         part
         for name, part in params.items()
