@@ -391,6 +391,24 @@ def _parts_that_learn(estimator: Any) -> list[Any]:
     ]
 
 
+def transforms_its_input(estimator: Any) -> bool:
+    """Return whether a transformer inside an estimator may come before the model.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any.
+
+    Returns
+    -------
+    transforms : bool
+        False of models that read X themselves.
+    """
+    transforms, model = unwrap(estimator)
+    parts = model.get_params().values() if hasattr(model, "get_params") else ()
+    return bool(transforms) or any(hasattr(part, "transform") for part in parts)
+
+
 def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
     """Check features for an estimator that leaves the reading of them to others.
 

@@ -162,7 +162,7 @@ def _library(X: Any) -> str:
     return type(X).__module__.partition(".")[0]
 
 
-def refuse_times(X: Any) -> None:
+def refuse_times(X: Any, name: str = "X") -> None:
     """Raise TypeError if an array or a frame holds times, which no model computes with.
 
     Their numbers would be of any unit: polars counts milliseconds in one frame and
@@ -170,14 +170,14 @@ def refuse_times(X: Any) -> None:
     """
     if hasattr(X, "columns"):
         kinds = zip(X.columns, list(X.dtypes), strict=True)
-        times = [f"{name!r} ({k})" for name, k in kinds if _is_time(k)]
+        times = [f"{column!r} ({k})" for column, k in kinds if _is_time(k)]
         what = f"columns of times: {', '.join(times)}"
     else:
         times = [X.dtype] if getattr(X, "dtype", np.dtype("O")).kind in "mM" else []
         what = f"dtype {', '.join(map(str, times))}"
     if times:
         raise TypeError(
-            f"X has {what}. Give times as numbers, such as days before the search."
+            f"{name} has {what}. Give times as numbers, such as days before the search."
         )
 
 

@@ -63,7 +63,9 @@ from ._models import (
     predict_scores,
     refuse_hidden_ranker,
     takes_groups,
+    transforms_its_input,
 )
+from ._tables import refuse_times
 from ._warnings import warn_missing_groups
 
 
@@ -277,6 +279,9 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _check_X(self, X, *, reset=False, name="X"):
         X = check_features(self, X, reset=reset, name=name)
+        # Of frames scikit-learn makes numbers of them; LightGBM ends the process.
+        if not transforms_its_input(self.estimator):
+            refuse_times(X, name)
         if issparse(X):
             # LightGBM and CatBoost read no sparse arrays, CatBoost no 64-bit indices.
             return csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)
