@@ -36,7 +36,7 @@ def as_table(X: Any, name: str = "X") -> Any:
     if np.ma.isMaskedArray(X):
         return _filled(X)
     library = _library(X)
-    if library == "pyarrow" and hasattr(X, "to_pandas"):
+    if is_arrow(X) and hasattr(X, "to_pandas"):
         return _arrow_to_pandas(X, name)
     if library == "polars" and type(X).__name__ == "LazyFrame":
         raise TypeError(
@@ -102,6 +102,11 @@ def _has_rows(X: Any) -> bool:
     if isinstance(X, str | bytes | Mapping | Set):
         return False
     return hasattr(X, "__len__") and hasattr(X, "__getitem__")
+
+
+def is_arrow(values: Any) -> bool:
+    """Return whether it is a table, a batch or an array of Arrow."""
+    return _library(values) == "pyarrow"
 
 
 def is_tensor(values: Any) -> bool:
