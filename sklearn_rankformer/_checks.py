@@ -234,44 +234,6 @@ def check_length(values: Any, name: str, n_rows: int, table: str = "X") -> None:
         )
 
 
-def check_scores(scores: Any, n_rows: int, owner: str) -> np.ndarray:
-    """Return the scores that a model gives to rows.
-
-    Parameters
-    ----------
-    scores : array-like of shape (n_rows,) or (n_rows, 1)
-        What its ``predict`` returned; infinity is first or last.
-    n_rows : int
-        How many rows it was given.
-    owner : str
-        Class of the model, for messages.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_rows,)
-        The same.
-
-    Raises
-    ------
-    ValueError
-        If there is not one score per row, as of regressors that predict several
-        quantiles, or a score is NaN, which has no place in any order.
-    """
-    scores = np.asarray(scores)
-    if scores.shape not in ((n_rows,), (n_rows, 1)):
-        raise ValueError(
-            f"{owner} predicts an array of shape {scores.shape} for {n_rows} rows, and "
-            f"a ranking needs one score per row. Have it predict a single number."
-        )
-    scores = scores.reshape(-1)
-    if scores.dtype.kind == "f" and np.isnan(scores).any():
-        raise ValueError(
-            f"{owner} scores {np.isnan(scores).sum()} of {n_rows} rows as NaN. Look "
-            f"for extreme values in X."
-        )
-    return scores
-
-
 def refuse_without_X(X: Any, y: Any, groups: Any, suffix: str) -> None:
     """Refuse labels or list ids of rows that are not there.
 

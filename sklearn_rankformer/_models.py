@@ -18,8 +18,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import _num_samples, validate_data
 
-from ._checks import check_scores
-from ._mixin import RankerMixin
+from ._mixin import RankerMixin, check_scores
 from ._tables import reading, refuse_empty, refuse_times, rows_to_array
 
 RANKERS = {
