@@ -36,9 +36,9 @@ class InputConfig:
 class RankFormerConfig:
     """All that the shape of a `RankFormer` follows from.
 
-    ``n_thresholds`` is the number of levels of list value less one, 0 for no listwide
-    head; ``n_positions`` the number of codes of shown positions, 0 without any; the
-    others are as in `RankFormerRanker`.
+    ``n_thresholds`` is the number of levels of list value less one, None where list
+    value is switched off; ``n_positions`` the number of codes of shown positions, 0
+    without any; the others are as in `RankFormerRanker`.
     """
 
     inputs: InputConfig
@@ -48,7 +48,7 @@ class RankFormerConfig:
     nhead: int
     dim_feedforward: int
     dropout: float
-    n_thresholds: int
+    n_thresholds: int | None
     n_positions: int = 0
 
 
@@ -57,7 +57,7 @@ class MLPConfig:
     """All that the shape of an `MLP` follows from; as in `MLPRanker`."""
 
     # Scored one by one, items say nothing of their list.
-    n_thresholds: ClassVar[int] = 0
+    n_thresholds: ClassVar[None] = None
 
     inputs: InputConfig
     n_members: int
@@ -98,7 +98,9 @@ def _checked(kind: type, values: dict) -> Any:
     for name, value in values.items():
         if types[name] is bool:
             sound = type(value) is bool
-        elif types[name] is int:
+        elif types[name] == int | None and value is None:
+            sound = True
+        elif types[name] in (int, int | None):
             # Not isinstance: True is an int.
             sound = type(value) is int and value >= (name not in MAY_BE_ZERO)
         elif types[name] is float:

@@ -149,7 +149,7 @@ def start(
         item_levels,
         positions,
         network,
-        guess(network.n_thresholds, len(item_levels.values) - 1),
+        guess(network.n_thresholds or 0, len(item_levels.values) - 1),
         module,
         {},
         config.device,

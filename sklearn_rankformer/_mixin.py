@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.utils.validation import _num_samples
 
 from ._checks import check_k
 from ._groups import find_groups, ids_in_column
@@ -152,8 +153,9 @@ class RankerMixin:
         """
         k = check_k(k)
         ids = find_groups(X, groups, qid, self.group_column)
-        y_score = self.predict(X, groups=ids)
-        return rank_rows(y_score, lists_of(ids, len(y_score)), k)
+        n_rows = _num_samples(X)
+        y_score = check_scores(self.predict(X, groups=ids), n_rows, type(self).__name__)
+        return rank_rows(y_score, lists_of(ids, n_rows), k)
 
     def get_groups(self, X):
         """Return the list ids that X holds in its ``group_column``.
@@ -179,6 +181,44 @@ class RankerMixin:
         tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.target_tags.required = True
         return tags
+
+
+def check_scores(scores: Any, n_rows: int, owner: str) -> np.ndarray:
+    """Return the scores that a model gives to rows.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n_rows,) or (n_rows, 1)
+        What its ``predict`` returned; infinity is first or last.
+    n_rows : int
+        How many rows it was given.
+    owner : str
+        Class of the model, for messages.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_rows,)
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If there is not one score per row, as of regressors that predict several
+        quantiles, or a score is NaN, which has no place in any order.
+    """
+    scores = np.asarray(scores)
+    if scores.shape not in ((n_rows,), (n_rows, 1)):
+        raise ValueError(
+            f"{owner} predicts an array of shape {scores.shape} for {n_rows} rows, and "
+            f"a ranking needs one score per row. Have it predict a single number."
+        )
+    scores = scores.reshape(-1)
+    if scores.dtype.kind == "f" and np.isnan(scores).any():
+        raise ValueError(
+            f"{owner} scores {np.isnan(scores).sum()} of {n_rows} rows as NaN. Look "
+            f"for extreme values in X."
+        )
+    return scores
 
 
 def warn_cut_lists(ranker: RankerMixin, ids: np.ndarray) -> None:

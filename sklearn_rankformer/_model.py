@@ -81,8 +81,8 @@ class Model:
 
     @property
     def has_list_value(self) -> bool:
-        """Whether the network knows the value of a list."""
-        return self.config.n_thresholds == len(self.levels.values) - 1
+        """Whether the value of a list is known, be it the same for all."""
+        return self.config.n_thresholds is not None
 
     def features(self, X: object) -> Features:
         """Rows as `Categories.encode` gives them, as the network's columns."""
@@ -191,7 +191,7 @@ def model_from_arrays(
     levels = _levels_from(arrays, "level")
     item_levels = _levels_from(arrays, "item_level")
     n_item_thresholds = len(item_levels.values) - 1
-    calibration = _calibration_from(arrays, config.n_thresholds, n_item_thresholds)
+    calibration = _calibration_from(arrays, config.n_thresholds or 0, n_item_thresholds)
     prefix = "columns."
     stored = {name: arrays.pop(name) for name in list(arrays) if prefix in name}
     columns = Columns.from_arrays(
@@ -259,7 +259,7 @@ def _check_weights(
         len(columns.flagged),
         columns.categories.cardinalities,
     )
-    if config.n_thresholds not in (0, len(levels.values) - 1):
+    if config.n_thresholds not in (None, len(levels.values) - 1):
         raise ValueError("levels do not fit the network")
     if seen != (inputs.n_numeric, inputs.n_flags, inputs.cardinalities):
         raise ValueError("the columns do not fit the network")

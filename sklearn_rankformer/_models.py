@@ -16,9 +16,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import get_routing_for_object
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _num_samples, validate_data
 
-from ._mixin import RankerMixin
+from ._mixin import RankerMixin, check_scores
 from ._tables import reading, refuse_empty, refuse_times, rows_to_array
 
 RANKERS = {
@@ -223,15 +223,10 @@ def predict_with_groups(model: Any, X: Any, groups: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        If a score is NaN, which has no place in any order.
+        As `check_scores`.
     """
-    scores = np.asarray(model.predict(X, **groups_for(model, "predict", groups)))
-    if scores.dtype.kind == "f" and np.isnan(scores).any():
-        raise ValueError(
-            f"{type(model).__name__} scores {np.isnan(scores).sum()} of {len(scores)} "
-            f"rows as NaN. Look for extreme values in X."
-        )
-    return scores
+    scores = model.predict(X, **groups_for(model, "predict", groups))
+    return check_scores(scores, _num_samples(X), type(model).__name__)
 
 
 def predict_scores(estimator: Any, X: Any, groups: Any) -> np.ndarray:
@@ -379,13 +374,13 @@ def _refuse_regressor_that_ranks(estimator: Any) -> None:
 
 def _parts_that_learn(estimator: Any) -> list[Any]:
     """Estimators inside an estimator, at any depth, as ``get_params`` names them."""
-    if isinstance(estimator, RankerMixin) or not hasattr(estimator, "get_params"):
+    # What lies inside one of our rankers, such as an adapter, is that ranker's affair,
+    # and what is frozen learns nothing any more.
+    shut = RankerMixin | FrozenEstimator
+    if isinstance(estimator, shut) or not hasattr(estimator, "get_params"):
         return []
     params = estimator.get_params(deep=True)
-    # What lies inside one of our rankers, such as an adapter, is that ranker's affair.
-    closed = tuple(
-        f"{n}__" for n, part in params.items() if isinstance(part, RankerMixin)
-    )
+    closed = tuple(f"{n}__" for n, part in params.items() if isinstance(part, shut))
     return [
         part
         for name, part in params.items()
@@ -393,6 +388,24 @@ def _parts_that_learn(estimator: Any) -> list[Any]:
         and hasattr(part, "fit")
         and not isinstance(part, type)
     ]
+
+
+def transforms_its_input(estimator: Any) -> bool:
+    """Return whether a transformer inside an estimator may come before the model.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any.
+
+    Returns
+    -------
+    transforms : bool
+        False of models that read X themselves.
+    """
+    transforms, model = unwrap(estimator)
+    parts = model.get_params().values() if hasattr(model, "get_params") else ()
+    return bool(transforms) or any(hasattr(part, "transform") for part in parts)
 
 
 def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:

@@ -187,7 +187,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         peers = shard.peers
         with peers.all_or_none():
             check_device(self.device)
-            given = new._check_rows(shard, again)
+            given = new._check_rows(shard, again, "fit")
             # A ranker that goes on keeps to the way in which it learned lists.
             if not again:
                 new.fitted_with_groups_ = given.digest is not None
@@ -230,7 +230,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         again = hasattr(self, "_model")
         check_device(self.device)
         shard = Shard(X, y, groups, qid, sample_weight, position)
-        given = new._check_rows(shard, again)
+        given = new._check_rows(shard, again, "partial_fit")
         config = self._training_config(given.rows)
         if not again:
             new.fitted_with_groups_ = given.digest is not None
@@ -319,7 +319,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     # Checking what the caller gives -------------------------------------------------
 
-    def _check_rows(self, shard: Shard, again: bool) -> "_Given":
+    def _check_rows(self, shard: Shard, again: bool, method: str) -> "_Given":
         """Rows to learn from; `again` holds them against the columns seen before."""
         if again:
             self._refuse_another_network()
@@ -334,7 +334,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         y = check_labels(shard.y, "y")
         check_length(y, "y", X.shape[0])
         if ids is None:
-            warn_missing_groups(f"{type(self).__name__}.fit")
+            warn_missing_groups(f"{type(self).__name__}.{method}")
         digest = None if ids is None else digest_lists(lists)
         positions, codes = read_positions(
             shard.position, len(y), known_positions, again, counted

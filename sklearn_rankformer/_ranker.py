@@ -424,7 +424,7 @@ class RankFormerRanker(NeuralRanker):
             dim_feedforward=int(self.dim_feedforward),
             dropout=dropout,
             n_positions=n_positions,
-            n_thresholds=len(levels.values) - 1 if self.listwide_weight else 0,
+            n_thresholds=len(levels.values) - 1 if self.listwide_weight else None,
         )
 
 

@@ -36,7 +36,7 @@ def as_table(X: Any, name: str = "X") -> Any:
     if np.ma.isMaskedArray(X):
         return _filled(X)
     library = _library(X)
-    if library == "pyarrow" and hasattr(X, "to_pandas"):
+    if is_arrow(X) and hasattr(X, "to_pandas"):
         return _arrow_to_pandas(X, name)
     if library == "polars" and type(X).__name__ == "LazyFrame":
         raise TypeError(
@@ -104,6 +104,11 @@ def _has_rows(X: Any) -> bool:
     return hasattr(X, "__len__") and hasattr(X, "__getitem__")
 
 
+def is_arrow(values: Any) -> bool:
+    """Return whether it is a table, a batch or an array of Arrow."""
+    return _library(values) == "pyarrow"
+
+
 def is_tensor(values: Any) -> bool:
     """Return whether it is a tensor of torch."""
     return _library(values) == "torch" and hasattr(values, "detach")
@@ -162,7 +167,7 @@ def _library(X: Any) -> str:
     return type(X).__module__.partition(".")[0]
 
 
-def refuse_times(X: Any) -> None:
+def refuse_times(X: Any, name: str = "X") -> None:
     """Raise TypeError if an array or a frame holds times, which no model computes with.
 
     Their numbers would be of any unit: polars counts milliseconds in one frame and
@@ -170,14 +175,14 @@ def refuse_times(X: Any) -> None:
     """
     if hasattr(X, "columns"):
         kinds = zip(X.columns, list(X.dtypes), strict=True)
-        times = [f"{name!r} ({k})" for name, k in kinds if _is_time(k)]
+        times = [f"{column!r} ({k})" for column, k in kinds if _is_time(k)]
         what = f"columns of times: {', '.join(times)}"
     else:
         times = [X.dtype] if getattr(X, "dtype", np.dtype("O")).kind in "mM" else []
         what = f"dtype {', '.join(map(str, times))}"
     if times:
         raise TypeError(
-            f"X has {what}. Give times as numbers, such as days before the search."
+            f"{name} has {what}. Give times as numbers, such as days before the search."
         )
 
 

@@ -60,10 +60,12 @@ from ._models import (
     is_library_ranker,
     learns_from_lists,
     library_of,
-    predict_with_groups,
+    predict_scores,
     refuse_hidden_ranker,
     takes_groups,
+    transforms_its_input,
 )
+from ._tables import refuse_times
 from ._warnings import warn_missing_groups
 
 
@@ -79,6 +81,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         What is fitted, as a clone. Regressors learn the labels row by row, without
         regard to lists. An estimator whose own ``fit`` takes ``groups`` is given them.
         One that would keep list ids from what learns from lists inside it is refused.
+        One that is fitted already is used as it is when wrapped in
+        `sklearn.frozen.FrozenEstimator`.
     early_stopping_rounds : int, default=None
         Stop a ranker once this many rounds have brought no better validation metric
         (LightGBM: NDCG@10; the others: the metric they are set to). It needs
@@ -214,7 +218,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
             Features.
         groups, qid : array-like of shape (n_rows,), default=None
             List id of each row. They are checked, and handed to an estimator whose
-            own ``predict`` takes them; all others need none.
+            ``predict`` takes them, also inside a pipeline or search; all others need
+            none.
 
         Returns
         -------
@@ -223,8 +228,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
-        scores = predict_with_groups(self.estimator_, self._check_X(X), groups)
-        return scores.astype(np.float64).reshape(-1)
+        scores = predict_scores(self.estimator_, self._check_X(X), groups)
+        return scores.astype(np.float64)
 
     @property
     def feature_importances_(self):  # numpydoc ignore=RT01
@@ -274,6 +279,9 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _check_X(self, X, *, reset=False, name="X"):
         X = check_features(self, X, reset=reset, name=name)
+        # Of frames scikit-learn makes numbers of them; LightGBM ends the process.
+        if not transforms_its_input(self.estimator):
+            refuse_times(X, name)
         if issparse(X):
             # LightGBM and CatBoost read no sparse arrays, CatBoost no 64-bit indices.
             return csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)

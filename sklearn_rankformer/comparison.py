@@ -28,7 +28,14 @@ from sklearn.utils import Bunch, _safe_indexing, check_random_state, indexable
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
 
-from ._checks import check_count, check_numbers, check_real, check_weights, plain_array
+from ._checks import (
+    check_count,
+    check_numbers,
+    check_real,
+    check_weights,
+    plain_array,
+    plain_column,
+)
 from ._figures import axes_or_new
 from ._frames import results_frame
 from ._groups import check_groups
@@ -572,7 +579,7 @@ class RankerComparison:  # numpydoc ignore=PR02
             If there is not one segment per list or row, segments differ within a
             list, or they cannot be sorted.
         """
-        segment = plain_array(segment, "segment")
+        segment = plain_column(segment, "segment")
         if len(segment) != len(self.groups) and self.lists_of_rows is not None:
             segment = segment_of_lists(segment, split_lists(self.lists_of_rows))
         names, codes = segment_codes(segment, len(self.groups))

@@ -338,7 +338,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
     def _soften(self, rows):
         """Labels for the student, of the kind it can learn."""
         scores = predict_scores(self.teacher_, rows.X, rows.lists.codes)
-        scores = scores.astype(np.float64).reshape(-1)
+        scores = scores.astype(np.float64)
         if not np.isfinite(scores).all():
             raise ValueError(
                 f"The teacher {self.teacher!r} scores NaN or infinity. A student "

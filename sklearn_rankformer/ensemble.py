@@ -58,6 +58,8 @@ from .preprocessing import WithinListScaler, rank_in_lists, standardize_in_lists
 # Scores of a list that differ by less, relative to them, are equal but for rounding.
 _ROUNDING = {"float16": 1e-2, "float32": 1e-6}
 _ROUNDING_OTHERWISE = 1e-12
+# What a vote may average.
+_SCALES = ("standard", "rank")
 # Parts of the lists that a stack holds out in turn.
 _N_FOLDS = 5
 
@@ -433,7 +435,7 @@ class VotingRanker(_RankerEnsemble):
     _parameter_constraints: dict = {
         **_RankerEnsemble._parameter_constraints,
         "weights": ["array-like", None],
-        "scale": [StrOptions({"standard", "rank"})],
+        "scale": [StrOptions(set(_SCALES))],
     }
 
     def __init__(
@@ -457,7 +459,7 @@ class VotingRanker(_RankerEnsemble):
         self.weights_ = weights
 
     def _predict(self, X, groups):
-        check_option("scale", self.scale, ("standard", "rank"))  # it may be set since
+        check_option("scale", self.scale, _SCALES)  # it may be set since
         relative = _relative_scores(self.estimators_, X, groups, self.scale)
         return np.average(relative, axis=1, weights=self.weights_)
 
@@ -757,7 +759,7 @@ def _ids(groups, n_rows):
 
 def _relative_scores(members, X, groups, scale):
     """Scores of each member relative to their lists: (n_rows, n_members)."""
-    by_member = [predict_scores(one, X, groups).reshape(-1) for one in members]
+    by_member = [predict_scores(one, X, groups) for one in members]
     rounding = [_ROUNDING.get(one.dtype.name, _ROUNDING_OTHERWISE) for one in by_member]
     scores = np.column_stack(by_member).astype(np.float64)
     if not np.isfinite(scores).all():

@@ -31,6 +31,7 @@ from sklearn.utils.validation import _num_samples
 from ._checks import check_count, check_labels, check_length, plain_column
 from ._groups import check_groups
 from ._lists import split_lists
+from ._tables import is_arrow
 
 
 def train_test_split(
@@ -115,7 +116,13 @@ def train_test_split(
     # Ascending, so that rows stay in the order in which they came.
     sides = np.flatnonzero(~in_test), np.flatnonzero(in_test)
     given = (X, y, groups, *arrays)
-    return tuple(_safe_indexing(one, rows) for one in given for rows in sides)
+    return tuple(_take(one, rows) for one in given for rows in sides)
+
+
+def _take(given, rows):
+    """These rows, as given."""
+    # Of Arrow's record batches scikit-learn makes one column of structs.
+    return given.take(rows) if is_arrow(given) else _safe_indexing(given, rows)
 
 
 def _latest_lists(starts, n_test):

@@ -27,6 +27,9 @@ from ._lists import lists_of, tied_places
 from ._tables import as_table, reading, refuse_times
 from ._warnings import warn_missing_groups
 
+# Where the relative features go: behind the original ones, or in their place.
+_OUTPUTS = ("append", "replace")
+
 
 class WithinListScaler(TransformerMixin, BaseEstimator):
     """Standardise and rank each feature within its list.
@@ -93,7 +96,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         self : WithinListScaler
             The scaler.
         """
-        check_option("output", self.output, ("append", "replace"))
+        check_option("output", self.output, _OUTPUTS)
         X = self._check_X(X, reset=True)
         # For its checks: wrong ids should fail here, not in transform.
         resolve_groups(X, groups)
@@ -156,7 +159,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         # It may have been set since.
-        check_option("output", self.output, ("append", "replace"))
+        check_option("output", self.output, _OUTPUTS)
         X = self._check_X(X, reset=False)
         if groups is None and self.fitted_with_groups_:
             raise ValueError(

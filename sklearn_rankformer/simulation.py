@@ -43,6 +43,7 @@ from ._checks import (
     check_max_label,
     check_numbers,
     check_real,
+    plain_column,
     refuse_empty,
 )
 from ._groups import check_groups
@@ -171,8 +172,9 @@ def sample_selections(groups, *, n_repeats=10, max_items=16, rng=None):
     """
     check_count(n_repeats, "n_repeats")
     check_count(max_items, "max_items")
-    groups = check_groups(groups, np.size(groups))
+    groups = plain_column(groups, "groups")
     refuse_empty(groups, "groups")
+    groups = check_groups(groups, len(groups))
     lists = split_lists(groups)
     rng = np.random.default_rng(rng)
     repeats = [_sample_once(lists, max_items, rng) for _ in range(n_repeats)]

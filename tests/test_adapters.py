@@ -12,6 +12,7 @@ import sklearn
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.frozen import FrozenEstimator
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import (
@@ -22,13 +23,15 @@ from sklearn.model_selection import (
 )
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_rankformer import DistilledRanker, WithinListScaler
+from sklearn_rankformer import DistilledRanker, VotingRanker, WithinListScaler
 from sklearn_rankformer._warnings import MissingGroupsWarning
 from sklearn_rankformer.adapters import RankerAdapter
 from sklearn_rankformer.metrics import ndcg_score
+
+from .factories import rankformer
 
 LIBRARIES = {
     "lightgbm": ("LGBMRanker", {"verbosity": -1, "n_jobs": 1, "min_child_samples": 2}),
@@ -442,6 +445,33 @@ def test_only_rankers_warn_of_missing_groups_at_fit(library, data):
     assert score == ndcg_score(y, adapter.predict(X), np.zeros(len(y), int), k=10)
 
 
+class TwoQuantiles(RegressorMixin, BaseEstimator):
+    """Predicts several numbers per row, as XGBoost's and CatBoost's quantiles do."""
+
+    def fit(self, X, y):
+        self.is_fitted_ = True
+        return self
+
+    def predict(self, X):
+        return X[:, :2]
+
+
+@pytest.mark.parametrize(
+    "ranker",
+    [
+        RankerAdapter(TwoQuantiles()),
+        VotingRanker([("two", TwoQuantiles())]),
+        DistilledRanker(Ridge(), TwoQuantiles()),
+    ],
+    ids=lambda ranker: type(ranker).__name__,
+)
+def test_regressors_of_several_numbers_per_row_are_refused(ranker, data):
+    X, y, groups = data
+    fitted = ranker.fit(X, y, groups)
+    with pytest.raises(ValueError, match=r"TwoQuantiles predicts .* shape \(\d+, 2\)"):
+        fitted.predict(X, groups)
+
+
 def test_score_is_ndcg_at_ten(data):
     X, y, groups = data
     weight = 1.0 + groups % 2
@@ -663,6 +693,51 @@ def test_ids_are_routed_through_a_pipeline_inside(data):
         WithinListScaler().fit(X, groups=groups).transform(X, groups), groups
     )
     np.testing.assert_allclose(adapter.predict(X, groups), by_hand)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda ranker: GridSearchCV(ranker, {}, cv=GroupKFold(2)),
+        lambda ranker: make_pipeline(
+            StandardScaler(), GridSearchCV(ranker, {}, cv=GroupKFold(2))
+        ),
+        lambda ranker: make_pipeline(StandardScaler(), ranker),
+    ],
+    ids=["search", "search in a pipeline", "pipeline"],
+)
+def test_ids_reach_a_ranker_in_a_search_at_predict(wrap, data):
+    """Searches take no ids at predict, and without routing pipelines do not either."""
+    X, y, groups = data
+    with sklearn.config_context(enable_metadata_routing=True):
+        adapter = RankerAdapter(wrap(rankformer(max_epochs=1))).fit(X, y, groups)
+    scores = adapter.predict(X, groups)
+    here = np.flatnonzero(groups == groups[0])
+    np.testing.assert_allclose(
+        adapter.predict(X[here], groups[here]), scores[here], atol=1e-6
+    )
+    assert adapter.score(X, y, groups=groups) == ndcg_score(y, scores, groups, k=10)
+
+
+@pytest.mark.parametrize("routed", [False, True])
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda one: one, lambda one: make_pipeline(FunctionTransformer(), one)],
+    ids=["itself", "pipeline"],
+)
+@pytest.mark.parametrize("library", ["lightgbm", "ridge", "rankformer"])
+def test_what_is_frozen_is_used_as_it_is(library, wrap, routed, data):
+    X, y, groups = data
+    if library == "rankformer":
+        fitted = rankformer(max_epochs=1).fit(X, y, groups=groups)
+        scores = fitted.predict(X, groups=groups)
+    else:
+        fitted = RankerAdapter(make(library)).fit(X, y, groups).estimator_
+        scores = fitted.predict(X)
+    with sklearn.config_context(enable_metadata_routing=routed):
+        adapter = RankerAdapter(wrap(FrozenEstimator(fitted))).fit(X, -X[:, 0], groups)
+        np.testing.assert_array_equal(adapter.predict(X, groups), scores)
+        assert adapter.score(X, y, groups) == ndcg_score(y, scores, groups, k=10)
 
 
 # -- rows taken for lists, and lists for rows -----------------------------------------

@@ -330,8 +330,11 @@ def test_calibration_survives_copies_and_partial_fit(fitted, copied, tmp_path):
     assert other.calibrated_on_ == fitted.calibrated_on_ > 0
 
 
-def test_without_listwide_heads_there_is_neither_value():
+@pytest.mark.parametrize("one_value", [False, True])
+def test_without_listwide_heads_there_is_neither_value(one_value):
     X, y, groups = make_lists()
+    if one_value:  # as of a log that keeps lists with a click alone
+        y = np.append(True, np.diff(groups) != 0)
     ranker = rankformer(listwide_weight=0).fit(X, y, groups=groups)
     for method in ("predict_list_value", "predict_item_value", "predict_all"):
         assert not hasattr(ranker, method)

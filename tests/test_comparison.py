@@ -577,6 +577,12 @@ def test_segments_that_differ_within_a_list_or_are_of_other_length_are_refused(r
         result.by_segment(np.zeros(7))
 
 
+@pytest.mark.parametrize("segment", [None, "phone", 5, np.zeros((40, 2))], ids=repr)
+def test_what_is_no_column_of_segments_is_refused_by_name(segment, result):
+    with pytest.raises(ValueError, match="segment must be 1-D, got shape"):
+        result.by_segment(segment)
+
+
 def test_display_shows_each_ranker_and_its_interval(result):
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("Agg")

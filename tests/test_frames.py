@@ -9,10 +9,15 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import VotingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    OrdinalEncoder,
+    StandardScaler,
+)
 
 from sklearn_rankformer import RankerAdapter, VotingRanker, _batching
 
@@ -490,6 +495,45 @@ def test_times_of_polars_are_refused_by_name(make, dtype, data):
     ranker = make().fit(given, y, groups=groups)
     with pytest.raises(ValueError, match=r"'d' \(D.*Give times as numbers"):
         ranker.predict(given.with_columns(times), groups=groups)
+
+
+def days(kind, n_rows):
+    """Frame of nothing but times, which scikit-learn makes numbers of in either."""
+    times = {"d": np.datetime64("2026-01-01", "ms") + 86_400_000 * np.arange(n_rows)}
+    return pd.DataFrame(times) if kind == "pandas" else pl.DataFrame(times)
+
+
+@pytest.mark.parametrize("library", ["ridge", "lightgbm"])
+@frames
+def test_times_are_refused_by_an_adapter_whose_model_reads_them(kind, library, data):
+    X, y, groups, _ = data
+    inner = Ridge()
+    if library == "lightgbm":  # of a frame of polars it ends the process
+        inner = pytest.importorskip("lightgbm").LGBMRanker(verbosity=-1)
+    times = days(kind, len(y))
+    numbers = type(times)({"d": X[:, 0]})
+    with pytest.raises(TypeError, match=r"X has columns of times: 'd' \(.*Give times"):
+        RankerAdapter(inner).fit(times, y, groups)
+    with pytest.raises(TypeError, match="X_val has columns of times: 'd'"):
+        RankerAdapter(inner).fit(
+            numbers, y, groups, X_val=times, y_val=y, groups_val=groups
+        )
+    with pytest.raises(TypeError, match="X has columns of times: 'd'"):
+        RankerAdapter(inner).fit(numbers, y, groups).predict(times)
+
+
+@frames
+def test_a_transformer_may_make_numbers_of_times(kind, data):
+    _, y, groups, _ = data
+    times = days(kind, len(y))
+    months = FunctionTransformer(
+        lambda frame: np.asarray(frame, "M8[D]").astype("M8[M]").astype(np.int64)
+    )
+    steps = make_pipeline(months, Ridge())
+    expected = steps.fit(times, y).predict(times)
+    for inner in (steps, VotingRegressor([("a", steps)])):
+        scores = RankerAdapter(inner).fit(times, y, groups).predict(times)
+        np.testing.assert_allclose(scores, expected)
 
 
 def test_sparse_categories_are_refused(data):

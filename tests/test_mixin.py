@@ -127,6 +127,40 @@ def test_rank_refuses_a_k_that_is_no_count(k, data):
         ByDistance().fit(X, y, groups).rank(X, groups, k=k)
 
 
+class AsGiven(ByDistance):
+    """The same scores in a form of one's own."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.form = form
+
+    def predict(self, X, groups=None):
+        return self.form(super().predict(X, groups))
+
+
+@pytest.mark.parametrize("form", [np.ndarray.tolist, np.vstack], ids=["list", "column"])
+def test_scores_may_come_as_a_list_or_a_column(form, data):
+    X, y, groups = data
+    ranker, plain = AsGiven(form).fit(X, y, groups), ByDistance().fit(X, y, groups)
+    assert ranker.score(X, y, groups) == plain.score(X, y, groups)
+    np.testing.assert_array_equal(ranker.rank(X, groups), plain.rank(X, groups))
+
+
+@pytest.mark.parametrize(
+    ("form", "match"),
+    [
+        (lambda s: np.where(s < -1, np.nan, s), "AsGiven scores .* of 60 rows as NaN"),
+        (lambda s: s[1:], r"AsGiven predicts an array of shape \(59,\) for 60 rows"),
+        (lambda s: np.c_[s, s], r"predicts an array of shape \(60, 2\) for 60 rows"),
+    ],
+    ids=["nan", "short", "two columns"],
+)
+def test_rank_refuses_scores_that_order_nothing(form, match, data):
+    X, y, groups = data
+    with pytest.raises(ValueError, match=match):
+        AsGiven(form).fit(X, y, groups).rank(X, groups)
+
+
 def test_group_column_stands_for_groups(data):
     X, y, groups = data
     with_ids = np.column_stack([X, groups])

@@ -110,7 +110,9 @@ def test_split_follows_random_state(stratify):
     assert len({frozenset(tested(seed)) for seed in range(5)}) == 5
 
 
-@pytest.mark.parametrize("kind", ["list", "csr", "pandas", "polars"])
+@pytest.mark.parametrize(
+    "kind", ["list", "csr", "pandas", "polars", "Table", "RecordBatch"]
+)
 def test_split_gives_back_the_kind_it_was_given(kind):
     X, y, groups = make_rows(3)
     expected = train_test_split(X, y, groups, random_state=0)
@@ -118,6 +120,14 @@ def test_split_gives_back_the_kind_it_was_given(kind):
         given_data = X.tolist(), y.tolist(), groups.tolist()
     elif kind == "csr":
         given_data = sp.csr_array(X), y, groups
+    elif kind in ("Table", "RecordBatch"):
+        arrow = pytest.importorskip("pyarrow")
+        table = getattr(arrow, kind).from_arrays([*X.T], list("abcd")[: X.shape[1]])
+        given_data = (
+            table,
+            arrow.array(y),
+            arrow.chunked_array([groups]),
+        )
     else:
         frames = pytest.importorskip(kind)
         given_data = frames.DataFrame(X), frames.Series(y), frames.Series(groups)

@@ -343,6 +343,13 @@ def test_fit_without_groups_warns_and_takes_one_list(make, lists):
         ranker.score(X, y)
 
 
+@both
+def test_partial_fit_without_groups_warns_in_its_own_name(make, lists):
+    X, y, _ = lists
+    with pytest.warns(MissingGroupsWarning, match=r"Ranker\.partial_fit got no groups"):
+        make().partial_fit(X, y)
+
+
 @pytest.mark.parametrize("method", ["predict", "rank", "predict_list_value"])
 def test_predict_without_groups_raises_after_fit_with_groups(fitted, method):
     X, _, _ = make_lists()

@@ -116,6 +116,17 @@ def test_selections_show_each_item_and_each_order_equally_often():
     assert_array_equal(selections, np.repeat(np.arange(MANY), 2))
 
 
+def test_selections_of_a_tensor_are_those_of_the_array():
+    torch = pytest.importorskip("torch")
+    groups = np.array([3, 1, 3, 1, 2])
+    for one, other in zip(
+        sample_selections(torch.tensor(groups), rng=0),
+        sample_selections(groups, rng=0),
+        strict=True,
+    ):
+        assert_array_equal(one, other)
+
+
 def test_selections_of_unsorted_string_ids_follow_their_lists():
     groups = np.array(["b", "a", "b", "a", "c"])
     rows, selections = sample_selections(groups, n_repeats=2, rng=0)
