@@ -122,7 +122,7 @@ class RankerMixin:
         ids = find_groups(X, groups, qid, self.group_column)
         y_score = self.predict(X, groups=ids)
         if ids is None:
-            warn_missing_groups(f"{type(self).__name__}.score")
+            warn_missing_groups(self, "score")
             ids = one_list(len(y_score)).codes
         else:
             warn_cut_lists(self, ids)

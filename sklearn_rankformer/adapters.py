@@ -49,7 +49,7 @@ from ._checks import (
     refuse_without_X,
     warn_no_order,
 )
-from ._groups import refuse_list_sizes, resolve_groups, resolve_other_rows
+from ._groups import refuse_foreign_names, resolve_groups, resolve_other_rows
 from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
 from ._models import (
@@ -146,7 +146,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         self.early_stopping_rounds = early_stopping_rounds
         self.group_column = group_column
 
-    @refuse_list_sizes
+    @refuse_foreign_names
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
         self,
@@ -193,7 +193,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         ranks = learns_from_lists(self.estimator)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
         if groups is None and ranks:
-            warn_missing_groups(f"{type(self).__name__}.fit")
+            warn_missing_groups(self, "fit")
         X = self._check_X(X, reset=True)
         train = _bring_together(X, y, groups, sample_weight)
         if ranks:
