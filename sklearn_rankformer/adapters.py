@@ -49,6 +49,7 @@ from ._checks import (
     refuse_without_X,
     warn_no_order,
 )
+from ._frames import library_of as frame_library_of
 from ._groups import refuse_foreign_names, resolve_groups, resolve_other_rows
 from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
@@ -277,6 +278,9 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         if issparse(X):
             # LightGBM and CatBoost read no sparse arrays, CatBoost no 64-bit indices.
             return csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)
+        if library_of(self.estimator) == "lightgbm" and _holds_other_than_numbers(X):
+            # LightGBM 4.7 ends the process when it reads categories of polars.
+            return X.to_pandas()
         return X
 
     def _validation_rows(self, X_val, y_val, groups_val):
@@ -299,6 +303,14 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         return _bring_together(
             X_val, y_val, groups_val, None, name="y_val", table="X_val"
         )
+
+
+def _holds_other_than_numbers(X):
+    """Whether it is a frame of polars with columns such as categories."""
+    frame_library = frame_library_of(X)
+    if frame_library is None or frame_library.name != "polars DataFrame":
+        return False
+    return any(not k.is_numeric() and str(k) != "Boolean" for k in X.dtypes)
 
 
 def as_ranker(estimator):
