@@ -225,6 +225,12 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         -------
         self : object
             The ranker, one epoch further.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If any argument is invalid, or X has other features than in the first call.
+            The ranker then stays as it was.
         """
         new = self._copy_to_fit()
         again = hasattr(self, "_model")

@@ -40,8 +40,9 @@ class RankFormerRanker(NeuralRanker):
     Parameters
     ----------
     loss : {"mixed", "softmax", "lambda"} or callable, default="mixed"
-        Listwise loss: cross-entropy of the softmax of the scores, LambdaRank pairs
-        weighed by NDCG, or the first plus half of the second. A callable takes tensors
+        Listwise loss: "softmax" is the cross-entropy of the softmax of the scores,
+        "lambda" weighs LambdaRank's pairs by NDCG, and "mixed" is the first plus half
+        of the second. A callable takes tensors
         ``(scores, gains, mask, weights)`` of shape (n_lists, list_size) and returns
         one loss per list, in which ``weights`` multiplies each item's term: it holds
         the row weights, and the scale by which the sum over a batch is a mean.
