@@ -23,8 +23,9 @@ def _has_list_value(ranker):
     model = getattr(ranker, "_model", None)
     if not (ranker.listwide_weight if model is None else model.has_list_value):
         raise AttributeError(
-            "predict_list_value needs the listwide head, which listwide_weight=0 "
-            "leaves out. Fit with listwide_weight > 0."
+            "List value and item value need the listwide heads, which "
+            "listwide_weight=0 leaves out. Fit with listwide_weight > 0, or ask "
+            "predict for scores alone."
         )
     return True
 
