@@ -51,7 +51,7 @@ ranker.fit(X[train], y[train], groups=groups[train])
 # rates within markets, none.
 
 value = ranker.predict_list_value(X[held_out], groups=groups[held_out])
-chance = 1 - value.proba[:, ranker.levels_ == 0].ravel()
+chance = value.proba[:, ranker.levels_ > 0].sum(axis=1)
 good, new = holds_one[value.groups], is_new[value.groups]
 of_market = [holds_one[:1000][is_new[:1000] == one].mean() for one in (False, True)]
 
@@ -89,7 +89,7 @@ curve = answer_curve(good, chance)
 looks_right = curve.threshold[curve.precision >= 0.8][-1]
 
 later = ranker.predict_list_value(X[future], groups=groups[future])
-later_chance = 1 - later.proba[:, ranker.levels_ == 0].ravel()
+later_chance = later.proba[:, ranker.levels_ > 0].sum(axis=1)
 for name, threshold in [("promised", picked.threshold), ("looks right", looks_right)]:
     answered = later_chance >= threshold
     hits = holds_one[later.groups][answered]

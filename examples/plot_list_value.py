@@ -36,7 +36,7 @@ ranker.fit(X[train], y[train], groups=groups[train])
 # item is one minus the chance that the highest label is 0.
 
 value = ranker.predict_list_value(X[~train], groups=groups[~train])
-p_relevant = 1 - value.proba[:, ranker.levels_ == 0].ravel()
+p_relevant = value.proba[:, ranker.levels_ > 0].sum(axis=1)
 holds_one = np.array([y[groups == one].max() > 0 for one in value.groups])
 
 base_rate = np.full(len(p_relevant), holds_one.mean())

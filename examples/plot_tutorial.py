@@ -191,7 +191,7 @@ def answer(request, k=3):
     table = pd.DataFrame(request)
     result = served.predict_all(table, groups=np.zeros(len(table)))
     best = np.argsort(-result.scores, kind="stable")[:k]
-    p_click = 1 - result.list_value.proba[0, served.levels_ == 0].sum()
+    p_click = result.list_value.proba[0, served.levels_ > 0].sum()
     return best.tolist(), round(float(p_click), 2)
 
 

@@ -207,9 +207,10 @@ def explain_pair(ranker, X, groups, above, below):
     groups = check_groups(groups, X.shape[0])
     items = [find_row(X, above, "above"), find_row(X, below, "below")]
     if items[0] == items[1] or groups[items[0]] != groups[items[1]]:
+        ids = [groups[item].item() for item in items]
         raise ValueError(
             f"above={above!r} and below={below!r} must be two items of one list; their "
-            f"lists are {groups[items[0]]!r} and {groups[items[1]]!r}."
+            f"lists are {ids[0]!r} and {ids[1]!r}."
         )
     rows = np.flatnonzero(groups == groups[items[0]])
     pair = [int(np.flatnonzero(rows == item)[0]) for item in items]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from numbers import Integral
 from typing import Any, TypeVar
 
@@ -300,8 +301,8 @@ def resolve_other_rows(
     return X, ids
 
 
-def refuse_list_sizes(fit: Method) -> Method:
-    """Have a method say what to give instead of ``group``, as other libraries have it.
+def refuse_foreign_names(fit: Method) -> Method:
+    """Have a method say what to give instead of arguments of other libraries.
 
     Parameters
     ----------
@@ -311,19 +312,28 @@ def refuse_list_sizes(fit: Method) -> Method:
     Returns
     -------
     fit : callable
-        The same, with a `TypeError` of its own for ``group`` and ``group_id``.
+        The same, with a `TypeError` of its own for ``group`` and ``group_id``, and, if
+        it takes ``X_val``, for ``eval_set`` and what goes with that.
     """
+    takes_lists = "X_val" in signature(fit).parameters
 
     @wraps(fit)
     def refusing(self: Any, *args: Any, **kwargs: Any) -> Any:
-        for name in ("group", "group_id"):
-            if name in kwargs:
-                raise TypeError(
-                    f"{type(self).__name__}.{fit.__name__}() has no argument {name!r}. "
+        for name in kwargs:
+            if name in ("group", "group_id"):
+                way_out = (
                     f"Give one list id per row, as groups=ids. Sizes of lists, whose "
                     f"rows lie one list after the other, become ids by "
                     f"groups=np.repeat(np.arange(len({name})), {name})."
                 )
+            elif takes_lists and name.startswith("eval_"):
+                way_out = "Give lists to validate on as X_val, y_val and groups_val."
+            else:
+                continue
+            raise TypeError(
+                f"{type(self).__name__}.{fit.__name__}() has no argument {name!r}. "
+                f"{way_out}"
+            )
         return fit(self, *args, **kwargs)
 
     return refusing  # type: ignore[return-value]

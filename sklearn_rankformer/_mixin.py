@@ -119,11 +119,17 @@ class RankerMixin:
         score : float
             `sklearn_rankformer.metrics.ndcg_score` at ``k=10``, with the ``gain`` of
             the ranker and otherwise its defaults.
+
+        Raises
+        ------
+        ValueError
+            If `predict` needs list ids and there are none, or if labels or weights are
+            invalid.
         """
         ids = find_groups(X, groups, qid, self.group_column)
         y_score = self.predict(X, groups=ids)
         if ids is None:
-            warn_missing_groups(f"{type(self).__name__}.score")
+            warn_missing_groups(self, "score")
             ids = one_list(len(y_score)).codes
         else:
             warn_cut_lists(self, ids)
@@ -150,6 +156,11 @@ class RankerMixin:
         rows : ndarray of shape (n_returned,), int64
             Row indices into X, lists in the order of ``numpy.unique(groups)``; equal
             scores in the order of their rows.
+
+        Raises
+        ------
+        ValueError
+            If `predict` needs list ids and there are none, or if `k` is below 1.
         """
         k = check_k(k)
         ids = find_groups(X, groups, qid, self.group_column)

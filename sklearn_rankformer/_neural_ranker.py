@@ -24,7 +24,7 @@ from ._columns import Columns, learn_columns
 from ._config import InputConfig, NetworkConfig, config_from_dict
 from ._device import check_device, pick_device, pick_precision, usable_device
 from ._fit import TrainingConfig, start, train_model, train_one_epoch
-from ._groups import refuse_list_sizes, resolve_groups
+from ._groups import refuse_foreign_names, resolve_groups
 from ._lists import digest_lists, lists_of
 from ._losses import LOSSES, pick_loss
 from ._mixin import RankerMixin
@@ -108,7 +108,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         "verbose": ["verbose"],
     }
 
-    @refuse_list_sizes
+    @refuse_foreign_names
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -206,7 +206,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         self._become(new, result)
         return self
 
-    @refuse_list_sizes
+    @refuse_foreign_names
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self, X, y, groups=None, *, sample_weight=None, position=None, qid=None
@@ -225,6 +225,12 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         -------
         self : object
             The ranker, one epoch further.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If any argument is invalid, or X has other features than in the first call.
+            The ranker then stays as it was.
         """
         new = self._copy_to_fit()
         again = hasattr(self, "_model")
@@ -334,7 +340,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         y = check_labels(shard.y, "y")
         check_length(y, "y", X.shape[0])
         if ids is None:
-            warn_missing_groups(f"{type(self).__name__}.{method}")
+            warn_missing_groups(self, method)
         digest = None if ids is None else digest_lists(lists)
         positions, codes = read_positions(
             shard.position, len(y), known_positions, again, counted

@@ -23,8 +23,9 @@ def _has_list_value(ranker):
     model = getattr(ranker, "_model", None)
     if not (ranker.listwide_weight if model is None else model.has_list_value):
         raise AttributeError(
-            "predict_list_value needs the listwide head, which listwide_weight=0 "
-            "leaves out. Fit with listwide_weight > 0."
+            "List value and item value need the listwide heads, which "
+            "listwide_weight=0 leaves out. Fit with listwide_weight > 0, or ask "
+            "predict for scores alone."
         )
     return True
 
@@ -40,8 +41,9 @@ class RankFormerRanker(NeuralRanker):
     Parameters
     ----------
     loss : {"mixed", "softmax", "lambda"} or callable, default="mixed"
-        Listwise loss: cross-entropy of the softmax of the scores, LambdaRank pairs
-        weighed by NDCG, or the first plus half of the second. A callable takes tensors
+        Listwise loss: "softmax" is the cross-entropy of the softmax of the scores,
+        "lambda" weighs LambdaRank's pairs by NDCG, and "mixed" is the first plus half
+        of the second. A callable takes tensors
         ``(scores, gains, mask, weights)`` of shape (n_lists, list_size) and returns
         one loss per list, in which ``weights`` multiplies each item's term: it holds
         the row weights, and the scale by which the sum over a batch is a mean.

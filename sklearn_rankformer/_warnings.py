@@ -77,17 +77,24 @@ def in_cross_validation() -> bool:
     return False
 
 
-def warn_missing_groups(what: str) -> None:
+def warn_missing_groups(estimator: object, method: str) -> None:
     """Warn that all rows are taken for one list.
 
     Parameters
     ----------
-    what : str
-        Class and method that go without groups, such as ``"MLPRanker.fit"``.
+    estimator : estimator
+        Whose method goes without groups.
+    method : str
+        Name of the method.
     """
+    column = (
+        " Or set group_column=... to name the column of X that holds the ids."
+        if hasattr(estimator, "group_column")
+        else ""
+    )
     warn_user(
-        f"{what} got no groups and takes all rows for one list. Pass groups=... with "
-        f"one list id per row, or set group_column=... to name the column of X that "
-        f"holds the ids.",
+        f"{type(estimator).__name__}.{method} got no groups and takes all rows for one "
+        f"list. Pass groups=... with one list id per row; a pipeline or search hands "
+        f"them on only after sklearn.set_config(enable_metadata_routing=True).{column}",
         MissingGroupsWarning,
     )

@@ -49,7 +49,8 @@ from ._checks import (
     refuse_without_X,
     warn_no_order,
 )
-from ._groups import refuse_list_sizes, resolve_groups, resolve_other_rows
+from ._frames import library_of as frame_library_of
+from ._groups import refuse_foreign_names, resolve_groups, resolve_other_rows
 from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
 from ._models import (
@@ -150,7 +151,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         self.early_stopping_rounds = early_stopping_rounds
         self.group_column = group_column
 
-    @refuse_list_sizes
+    @refuse_foreign_names
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
         self,
@@ -197,7 +198,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         ranks = learns_from_lists(self.estimator)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
         if groups is None and ranks:
-            warn_missing_groups(f"{type(self).__name__}.fit")
+            warn_missing_groups(self, "fit")
         X = self._check_X(X, reset=True)
         train = _bring_together(X, y, groups, sample_weight)
         if ranks:
@@ -285,6 +286,9 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         if issparse(X):
             # LightGBM and CatBoost read no sparse arrays, CatBoost no 64-bit indices.
             return csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)
+        if library_of(self.estimator) == "lightgbm" and _holds_other_than_numbers(X):
+            # LightGBM 4.7 ends the process when it reads categories of polars.
+            return X.to_pandas()
         return X
 
     def _validation_rows(self, X_val, y_val, groups_val):
@@ -307,6 +311,14 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         return _bring_together(
             X_val, y_val, groups_val, None, name="y_val", table="X_val"
         )
+
+
+def _holds_other_than_numbers(X):
+    """Whether it is a frame of polars with columns such as categories."""
+    frame_library = frame_library_of(X)
+    if frame_library is None or frame_library.name != "polars DataFrame":
+        return False
+    return any(not k.is_numeric() and str(k) != "Boolean" for k in X.dtypes)
 
 
 def as_ranker(estimator):

@@ -30,7 +30,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._checks import refuse_without_X
-from ._groups import refuse_list_sizes, resolve_groups, resolve_other_rows
+from ._groups import refuse_foreign_names, resolve_groups, resolve_other_rows
 from ._lists import Lists, digest_lists, lists_of, one_list
 from ._mixin import RankerMixin
 from ._models import (
@@ -161,7 +161,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         self.n_grades = n_grades
         self.group_column = group_column
 
-    @refuse_list_sizes
+    @refuse_foreign_names
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
         self,
@@ -218,7 +218,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         # Set before the other rows are read: they must come with ids if these do.
         self.fitted_with_groups_ = groups is not None
         if groups is None:
-            warn_missing_groups(f"{type(self).__name__}.fit")
+            warn_missing_groups(self, "fit")
         X = check_features(self, X, reset=True)
         labelled = _Part(X, y, lists_of(groups, X.shape[0]))
         more = self._other_rows(X_unlabelled, None, groups_unlabelled, "_unlabelled")

@@ -39,7 +39,7 @@ from ._checks import (
     check_weights,
     refuse_without_X,
 )
-from ._groups import refuse_list_sizes, resolve_groups, resolve_other_rows
+from ._groups import refuse_foreign_names, resolve_groups, resolve_other_rows
 from ._lists import digest_lists, lists_of, one_list, split_lists
 from ._mixin import RankerMixin
 from ._models import (
@@ -133,7 +133,7 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
         """
         return self._set_params("estimators", **params)
 
-    @refuse_list_sizes
+    @refuse_foreign_names
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
         self,
@@ -346,7 +346,7 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
         return X_val, y_val, _ids(groups_val, len(y_val))
 
     def _go_without_groups(self):
-        warn_missing_groups(f"{type(self).__name__}.fit")
+        warn_missing_groups(self, "fit")
 
     def _fit_members(self, X, y, groups, weight, val):
         """Fitted copies of the members."""

@@ -22,7 +22,7 @@ from sklearn.utils.validation import (
 )
 
 from ._checks import check_option
-from ._groups import refuse_list_sizes, resolve_groups
+from ._groups import refuse_foreign_names, resolve_groups
 from ._lists import lists_of, tied_places
 from ._tables import as_table, reading, refuse_times
 from ._warnings import warn_missing_groups
@@ -78,7 +78,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         self.output = output
         self.with_rank = with_rank
 
-    @refuse_list_sizes
+    @refuse_foreign_names
     def fit(self, X, y=None, groups=None):
         """Check the input; nothing is learned.
 
@@ -101,7 +101,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         # For its checks: wrong ids should fail here, not in transform.
         resolve_groups(X, groups)
         if groups is None:
-            warn_missing_groups("WithinListScaler.fit")
+            warn_missing_groups(self, "fit")
         self.fitted_with_groups_ = groups is not None
         return self
 

@@ -424,7 +424,8 @@ def simulate_position_biased_clicks(
     click_noise : float, default=0.1
         Probability that an irrelevant item is clicked once examined.
     rng : numpy.random.Generator, int or None, default=None
-        Source of randomness.
+        Source of randomness. If the order of the items was drawn too, give the
+        generator that drew it: the same seed once more ties clicks to positions.
 
     Returns
     -------
@@ -493,7 +494,8 @@ def simulate_cascade_clicks(
     click_noise : float, default=0.1
         Probability that an irrelevant item is clicked once examined.
     rng : numpy.random.Generator, int or None, default=None
-        Source of randomness.
+        Source of randomness. If the order of the items was drawn too, give the
+        generator that drew it: the same seed once more ties clicks to positions.
 
     Returns
     -------

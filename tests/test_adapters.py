@@ -819,6 +819,23 @@ def test_polars_frames_stay_frames(library, data):
     assert list(adapter.feature_names_in_) == list("abcd")
 
 
+@pytest.mark.parametrize("kind", ["Categorical", "Enum"])
+def test_categories_of_polars_reach_lightgbm(kind, data):
+    polars = pytest.importorskip("polars")
+    pytest.importorskip("pandas")
+    X, y, groups = data
+    names = np.where(X[:, 0] > 0, "low", "high")
+    dtype = polars.Enum(["high", "low"]) if kind == "Enum" else polars.Categorical
+    frame = polars.DataFrame(X, schema=list("abcd"))
+    frame = frame.with_columns(a=polars.Series(names, dtype=dtype))
+    adapter = RankerAdapter(make("lightgbm")).fit(frame, y, groups)
+    scores = adapter.predict(frame)
+    plain = frame.to_pandas()
+    np.testing.assert_array_equal(adapter.predict(plain), scores)
+    again = RankerAdapter(make("lightgbm")).fit(plain, y, groups)
+    np.testing.assert_array_equal(again.predict(plain), scores)
+
+
 @pytest.mark.parametrize("library", EVERYONE)
 def test_names_of_columns_are_remembered_and_checked(library, data):
     pandas = pytest.importorskip("pandas")

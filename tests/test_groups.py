@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from sklearn_rankformer._groups import (
     check_groups,
-    refuse_list_sizes,
+    refuse_foreign_names,
     resolve_groups,
 )
 
@@ -133,7 +133,7 @@ def test_a_masked_array_without_masked_entries_holds_ids():
 @pytest.mark.parametrize("name", ["group", "group_id"])
 def test_sizes_or_ids_under_another_librarys_name_raise_with_the_way_out(name):
     class Ranker:
-        @refuse_list_sizes
+        @refuse_foreign_names
         def fit(self, X, y, groups=None):
             return groups
 
@@ -147,6 +147,23 @@ def test_sizes_or_ids_under_another_librarys_name_raise_with_the_way_out(name):
     np.testing.assert_array_equal(eval(way_out, {"np": np, name: sizes}), [0, 0, 1])
     assert Ranker().fit(CELLS, [1, 0, 1], groups=IDS) == IDS
     assert list(signature(Ranker.fit).parameters) == ["self", "X", "y", "groups"]
+
+
+@pytest.mark.parametrize("name", ["eval_set", "eval_group", "eval_qid", "eval_at"])
+def test_validation_data_under_another_librarys_name_raise_with_the_way_out(name):
+    class Ranker:
+        @refuse_foreign_names
+        def fit(self, X, y, groups=None, X_val=None, y_val=None, groups_val=None):
+            return groups
+
+        @refuse_foreign_names
+        def partial_fit(self, X, y, groups=None):
+            return groups
+
+    with pytest.raises(TypeError, match=rf"no argument '{name}'.*X_val, y_val and gro"):
+        Ranker().fit(CELLS, [1, 0, 1], **{name: []})
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        Ranker().partial_fit(CELLS, [1, 0, 1], **{name: []})
 
 
 def test_messages_name_the_callers_argument():

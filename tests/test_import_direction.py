@@ -285,3 +285,9 @@ def test_what_needs_no_network_loads_no_torch():
     assert {f"{NAME}.{name}" for name in there} <= loaded
     # Not pandas and matplotlib: scikit-learn and SciPy may import those themselves.
     assert not loaded & {"torch", "skorch", "lightgbm", "xgboost", "catboost"}
+
+
+@each_module
+def test_the_map_in_contributing_names_every_module(path):
+    contributing = Path(__file__).parents[1] / "CONTRIBUTING.md"
+    assert f"- `{path.stem}`: " in contributing.read_text(encoding="utf-8")

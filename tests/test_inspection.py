@@ -434,6 +434,10 @@ def test_pairs_of_two_lists_are_refused():
     X, _, groups = world()
     with pytest.raises(ValueError, match="two items of one list"):
         explain_pair(Product(), X, groups, 0, len(X) - 1)
+    names = np.where(groups == groups[0], "first", "other")
+    other = int(np.flatnonzero(groups != groups[0])[0])
+    with pytest.raises(ValueError, match=r"their lists are 'first' and 'other'\."):
+        explain_pair(Product(), X, names, 0, other)
 
 
 @pytest.fixture

@@ -786,6 +786,7 @@ def test_unrouted_search_without_group_column_warns_in_fit_and_in_score(unaware)
         hits = [text for text in texts if text.startswith(method)]
         assert hits
         assert all("groups=..." in t and "group_column=..." in t for t in hits)
+        assert all("enable_metadata_routing=True" in t for t in hits)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn_rankformer.MissingGroupsWarning")

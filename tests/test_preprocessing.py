@@ -248,8 +248,9 @@ def test_times_are_refused_whatever_holds_them(kind):
 
 
 def test_scaler_without_groups_warns():
-    with pytest.warns(MissingGroupsWarning, match=r"WithinListScaler\.fit"):
+    with pytest.warns(MissingGroupsWarning, match=r"WithinListScaler\.fit") as caught:
         WithinListScaler().fit([[1.0], [2.0]])
+    assert "group_column" not in str(caught[0].message)  # it has none
 
 
 def test_a_large_offset_costs_no_digits():

@@ -276,6 +276,9 @@ def test_list_value_is_absent_without_its_head(lists):
     with pytest.raises(AttributeError) as error:
         ranker.predict_list_value(X, groups=groups)
     assert "listwide_weight=0" in str(error.value.__cause__)
+    with pytest.raises(AttributeError) as error:
+        ranker.predict_item_value(X, groups=groups)
+    assert "item value need" in str(error.value.__cause__)
     assert not hasattr(mlp(), "predict_list_value")
 
 

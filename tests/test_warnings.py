@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import sklearn_rankformer
-from sklearn_rankformer import MissingGroupsWarning
+from sklearn_rankformer import MissingGroupsWarning, MLPRanker
 from sklearn_rankformer._warnings import warn_missing_groups, warn_user
 
 ROOT = Path(sklearn_rankformer.__file__).parent.parent
@@ -132,9 +132,10 @@ def test_no_warning_is_raised_past_the_one_way():
 
 def test_missing_groups_are_named_with_both_ways_out():
     with pytest.warns(MissingGroupsWarning) as caught:
-        warn_missing_groups("MLPRanker.fit")
+        warn_missing_groups(MLPRanker(), "fit")
     assert caught[0].filename == __file__
-    for part in ("MLPRanker.fit", "groups=...", "group_column=..."):
+    routing = "enable_metadata_routing=True"
+    for part in ("MLPRanker.fit", "groups=...", routing, "group_column=..."):
         assert part in str(caught[0].message)
 
 
