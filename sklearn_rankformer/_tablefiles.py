@@ -5,12 +5,13 @@ pyarrow's own scanner of data sets reads far ahead: of row groups of 400 MB it h
 has its plain reader here.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+
+from ._writing import replacing
 
 BATCH_ROWS = 2**15
 # Through which a column of Parquet is read, instead of all that a row group has of it.
@@ -155,24 +156,18 @@ def write_batches(batches: Iterable, path: str) -> int:
     n_rows : int
         How many were written.
     """
-    target = Path(path)
-    # In the same folder, so that one step replaces; by process, as two may write.
-    unready = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
     batches = iter(batches)
     first = next(batches)
     n_rows = first.num_rows
-    try:
-        with format_of(path).writer(str(unready), first.schema) as writer:
-            writer.write_batch(first)
-            for batch in batches:
-                # Columns handed on may come in other types of numbers than at first.
-                writer.write_batch(batch.cast(first.schema))
-                n_rows += batch.num_rows
-        with open(unready, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(unready, target)
-    finally:
-        unready.unlink(missing_ok=True)
+    with (
+        replacing(Path(path)) as unfinished,
+        format_of(path).writer(str(unfinished), first.schema) as writer,
+    ):
+        writer.write_batch(first)
+        for batch in batches:
+            # Columns handed on may come in other types of numbers than at first.
+            writer.write_batch(batch.cast(first.schema))
+            n_rows += batch.num_rows
     return n_rows
 
 
