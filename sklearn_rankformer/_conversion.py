@@ -496,9 +496,7 @@ def _numbered(source: Any, layout: Layout) -> Any:
 
     rows = batches()
     first = next(rows)
-    # All in the types of the first batch.
-    same = (batch.cast(first.schema) for batch in chain([first], rows))
-    return pa.RecordBatchReader.from_batches(first.schema, same)
+    return pa.RecordBatchReader.from_batches(first.schema, chain([first], rows))
 
 
 def _plain(column: Any, name: str, layout: Layout) -> Any:
