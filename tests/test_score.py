@@ -172,6 +172,18 @@ def test_texts_of_csv_that_look_missing_are_texts(folder, table):
     assert_allclose(scored["score"], ranker.predict(X, groups=groups), **CLOSE)
 
 
+def test_categories_of_days_are_known_in_csv_that_leaves_out_their_time(folder, table):
+    X, y, groups = (table.to_pandas()[part] for part in (NAMES, "y", "qid"))
+    days = pd.Timestamp("2024-02-27") + pd.to_timedelta(np.arange(len(y)) % 5, "D")
+    X["c"] = pd.Categorical(days)
+    ranker = rankformer().fit(X, y, groups=groups)
+    save(ranker, "ranker.safetensors")
+    X.assign(qid=groups).to_csv("days.csv", index=False)
+    assert run("--group", "qid", source="days.csv") == 0
+    found = parquet.read_table("out.parquet")["score"]
+    assert_allclose(found, ranker.predict(X, groups=groups), **CLOSE)
+
+
 def test_categories_of_csv_may_be_texts_beside_numbers(folder, table):
     X, y, groups = (table.to_pandas()[part] for part in (NAMES, "y", "qid"))
     X["c"] = np.array([1, "x", 2, "y"], dtype=object)[np.arange(len(y)) % 4]
