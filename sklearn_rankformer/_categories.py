@@ -7,6 +7,7 @@ table of its own.
 """
 
 import math
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Hashable, Iterable
@@ -27,6 +28,8 @@ from ._warnings import warn_user
 
 # How the names of the dtypes of categories begin, in pandas, polars and Arrow.
 CATEGORY_KINDS = ("categ", "enum", "dictionary")
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
+MIDNIGHT = " 00:00:00"
 # Of which kinds a category can be written to a file and read again as the same.
 STORED = (bool, int, float, str)
 
@@ -310,6 +313,22 @@ def _column(X: Any, j: int) -> Any:
     return X.to_series(j) if hasattr(X, "to_series") else X[:, j]
 
 
+def refuse_beyond_float32(numbers: np.ndarray) -> None:
+    """Raise ValueError if a number became infinite that the network takes as it is.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n_rows, n_columns), float32
+        What was finite before it became float32.
+    """
+    if np.isinf(numbers).any():
+        raise ValueError(
+            "X holds values beyond the range of float32, and input_transform=None "
+            "takes them as they are. Scale them, or fit with "
+            "input_transform='quantile'."
+        )
+
+
 # Values and codes ---------------------------------------------------------------------
 
 
@@ -355,8 +374,19 @@ def _codes_of(known: list) -> dict[Hashable, int]:
     codes = {value: code for code, value in enumerate(known, start=1)}
     if any(isinstance(value, str) for value in known):
         # Arrow and CSV hold a column of one type: numbers beside text are text there.
-        codes = {str(value): code for value, code in codes.items()} | codes
+        texts = {text: c for value, c in codes.items() for text in _spellings(value)}
+        codes = texts | codes
     return codes
+
+
+def _spellings(value: Any) -> tuple[str, ...]:
+    """Texts that stand for a category: of a day, with the time of midnight or without.
+
+    pandas shows that time in frames, and leaves it out in CSV.
+    """
+    text = str(value)
+    day = text.removesuffix(MIDNIGHT)
+    return (day, day + MIDNIGHT) if DAY.fullmatch(day) else (text,)
 
 
 def _look_up(column: Any, codes: dict[Hashable, int]) -> np.ndarray:

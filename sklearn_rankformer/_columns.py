@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from ._categories import Categories
+from ._categories import Categories, refuse_beyond_float32
 from ._processes import ALONE, Peers
 
 N_KNOTS = 256
@@ -100,12 +100,7 @@ class Columns:
                 columns[:, i] = self._numeric_column(i, X[:, j])
         columns[:, n_numeric : n_numeric + n_flags] = np.isnan(X[:, self.flagged])
         columns[:, n_numeric + n_flags :] = X[:, self.categorical]
-        if np.isinf(columns).any():
-            raise ValueError(
-                "X holds values beyond the range of float32, and input_transform=None "
-                "takes them as they are. Scale them, or set "
-                "input_transform='quantile'."
-            )
+        refuse_beyond_float32(columns)
         return np.nan_to_num(columns, copy=False, nan=0.0)
 
     def _numeric_column(self, i: int, values: np.ndarray) -> np.ndarray:

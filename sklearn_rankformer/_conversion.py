@@ -112,13 +112,8 @@ def find_layout(
         check_names(categorical, "categorical_features", ' (or "from_dtype")')
     schema = read_schema(source)
     if features is None:
-        features = [
-            name
-            for name in schema.names
-            # Where pandas keeps the index of a frame.
-            if name not in (group, label, *others)
-            and not name.startswith("__index_level_")
-        ]
+        none = {group, label, *others, *_index_of_pandas(schema)}
+        features = [name for name in schema.names if name not in none]
     named = (
         [] if from_dtype or categorical is None else np.array([*categorical]).tolist()
     )
@@ -144,6 +139,17 @@ def find_layout(
         )
     guessed = not has_types(source)
     return Layout(group, label, tuple(features), frozenset(named), guessed=guessed)
+
+
+def _index_of_pandas(schema: Any) -> set[str]:
+    """Columns in which pandas has written the index of a frame."""
+    noted = (schema.pandas_metadata or {}).get("index_columns", ())
+    return {
+        name
+        for name in schema.names
+        # In CSV, which has no notes, it has no name either.
+        if name in noted or not name or name.startswith("__index_level_")
+    }
 
 
 def check_names(names: Any, argument: str, otherwise: str = "") -> None:
@@ -496,9 +502,7 @@ def _numbered(source: Any, layout: Layout) -> Any:
 
     rows = batches()
     first = next(rows)
-    # All in the types of the first batch.
-    same = (batch.cast(first.schema) for batch in chain([first], rows))
-    return pa.RecordBatchReader.from_batches(first.schema, same)
+    return pa.RecordBatchReader.from_batches(first.schema, chain([first], rows))
 
 
 def _plain(column: Any, name: str, layout: Layout) -> Any:

@@ -7,7 +7,6 @@ of another kind. What the arrays and values mean, `persistence` knows.
 
 import json
 import math
-import os
 import platform
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
 from . import __version__
+from ._writing import replacing
 
 # Raised with each change of what the files hold after 0.1.0; others are refused.
 FORMAT = 1
@@ -39,16 +39,8 @@ def write_file(path: Path, header: dict, arrays: dict[str, np.ndarray]) -> None:
     # safetensors takes the memory as it lies, so it must lie in C order.
     arrays = {name: np.array(array, order="C") for name, array in arrays.items()}
     content = to_safetensors(arrays, metadata)
-    # In the same folder, so that one step replaces; by process, as two may write.
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(content)
 
 
 def read_file(path: Path) -> tuple[dict, dict[str, np.ndarray]]:

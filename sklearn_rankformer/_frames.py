@@ -100,13 +100,24 @@ def _join_pandas(frames: list) -> Any:
 def _join_polars(frames: list) -> Any:
     import polars as pl
 
-    with _joining(pl.exceptions.PolarsError):
+    with joining(pl.exceptions.PolarsError):
         return pl.concat(frames, how="vertical_relaxed")
 
 
 @contextmanager
-def _joining(*errors: type[Exception]) -> Iterator[None]:
-    """Have errors of types that do not go together say what to do about them."""
+def joining(*errors: type[Exception]) -> Iterator[None]:
+    """Have errors of types that do not go together say what to do about them.
+
+    Parameters
+    ----------
+    *errors : exception classes
+        What the library that joins raises.
+
+    Raises
+    ------
+    TypeError
+        In place of these.
+    """
     try:
         yield
     except errors as error:
@@ -125,7 +136,7 @@ def _add_polars(frame: Any, columns: Mapping[str, np.ndarray]) -> Any:
 def _join_tables(tables: list) -> Any:
     import pyarrow as pa
 
-    with _joining(pa.ArrowException):
+    with joining(pa.ArrowException):
         return pa.concat_tables(tables, promote_options="permissive")
 
 

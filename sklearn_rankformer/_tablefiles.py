@@ -5,12 +5,15 @@ pyarrow's own scanner of data sets reads far ahead: of row groups of 400 MB it h
 has its plain reader here.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+
+from ._frames import joining
+from ._writing import replacing
 
 BATCH_ROWS = 2**15
 # Through which a column of Parquet is read, instead of all that a row group has of it.
@@ -31,11 +34,10 @@ class _Format(NamedTuple):
     Attributes
     ----------
     schema : callable
-        ``schema(path, columns, texts)``: pyarrow's schema of all columns, as `batches`
-        reads them.
+        ``schema(path, columns, texts)``: pyarrow's schema of all columns, as they are
+        to be read; see `read_batches`.
     batches : callable
-        ``batches(path, columns, texts)``: iterator of record batches; see
-        `read_batches`.
+        ``batches(path, schema)``: iterator of record batches of these columns.
     n_rows : callable
         ``n_rows(path)``: how many there are, or None where only reading would tell.
     writer : callable
@@ -44,8 +46,8 @@ class _Format(NamedTuple):
         Whether a file says of which types its columns are.
     """
 
-    schema: Callable[[str, list | None, Sequence], Any]
-    batches: Callable[[str, list | None, Sequence], Iterator]
+    schema: Callable[[str, Sequence | None, Sequence], Any]
+    batches: Callable[[str, Any], Iterator]
     n_rows: Callable[[str], int | None]
     writer: Callable[[str, Any], Any]
     typed: bool = True
@@ -90,7 +92,7 @@ def read_batches(
     source
         As in `list_files`.
     columns : sequence of str, default=None
-        Columns to read; None reads all.
+        Columns to read; None reads those of the first file.
     texts : sequence of str, default=()
         Columns to read from CSV as text, letter by letter. The types of others are
         guessed there, from the first megabytes of a file: of "007" and "7" the number
@@ -100,22 +102,31 @@ def read_batches(
     Yields
     ------
     batch : pyarrow.RecordBatch
+        All of one schema: where a column has several types of numbers, of the type that
+        holds all.
 
     Raises
     ------
     ImportError, FileNotFoundError, ValueError
         As `list_files`; or if a file is damaged or lacks a column.
+    TypeError
+        If a column has types that do not go together.
     """
-    for path in list_files(source):
-        wanted = None if columns is None else list(columns)
-        schema = _schema(path, wanted, texts)
-        missing = [name for name in wanted or () if name not in schema.names]
-        if missing:
-            raise ValueError(f"{path} has no column {', '.join(map(repr, missing))}.")
+    files = list_files(source)
+    import pyarrow as pa
+
+    schemas = [_schema(path, columns, texts) for path in files]
+    wanted = schemas[0].names if columns is None else list(columns)
+    schemas = list(map(partial(_choose, wanted), files, schemas))
+    # Before the first row: whoever writes what is read has one type for each column.
+    with joining(pa.ArrowException):
+        common = pa.unify_schemas(schemas, promote_options="permissive")
+    for path, schema in zip(files, schemas, strict=True):
         with _naming(path):
-            yield from format_of(path).batches(path, wanted, texts)
-        # So that a file without rows has columns, too.
-        yield _no_rows(schema, wanted)
+            for batch in format_of(path).batches(path, schema):
+                yield batch.select(wanted).cast(common)
+    # So that files without rows have columns, too.
+    yield _no_rows(common)
 
 
 def read_schema(source: Any) -> Any:
@@ -145,7 +156,7 @@ def write_batches(batches: Iterable, path: str) -> int:
     Parameters
     ----------
     batches : iterable of pyarrow.RecordBatch
-        At least one.
+        At least one, all of one schema.
     path : str
         File to write; one that is there is replaced in one step at the end. If the
         batches end with an exception, it is left as it was.
@@ -155,24 +166,17 @@ def write_batches(batches: Iterable, path: str) -> int:
     n_rows : int
         How many were written.
     """
-    target = Path(path)
-    # In the same folder, so that one step replaces; by process, as two may write.
-    unready = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
     batches = iter(batches)
     first = next(batches)
     n_rows = first.num_rows
-    try:
-        with format_of(path).writer(str(unready), first.schema) as writer:
-            writer.write_batch(first)
-            for batch in batches:
-                # Columns handed on may come in other types of numbers than at first.
-                writer.write_batch(batch.cast(first.schema))
-                n_rows += batch.num_rows
-        with open(unready, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(unready, target)
-    finally:
-        unready.unlink(missing_ok=True)
+    with (
+        replacing(Path(path)) as unfinished,
+        format_of(path).writer(str(unfinished), first.schema) as writer,
+    ):
+        writer.write_batch(first)
+        for batch in batches:
+            writer.write_batch(batch)
+            n_rows += batch.num_rows
     return n_rows
 
 
@@ -190,9 +194,35 @@ def _endings() -> tuple[str, ...]:
     return tuple(ending for group in _FORMATS for ending in group)
 
 
-def _schema(path: str, columns: list | None = None, texts: Sequence = ()) -> Any:
+def _schema(path: str, columns: Sequence | None = None, texts: Sequence = ()) -> Any:
     with _naming(path):
         return format_of(path).schema(path, columns, texts)
+
+
+def _choose(wanted: list, path: str, schema: Any) -> Any:
+    """The wanted columns of a file's schema."""
+    import pyarrow as pa
+
+    missing = [name for name in wanted if name not in schema.names]
+    if missing:
+        raise ValueError(f"{path} has no column {', '.join(map(repr, missing))}.")
+    with _naming(path):
+        fields = [_roomy(schema.field(name)) for name in wanted]
+    return pa.schema(fields, schema.metadata)
+
+
+def _roomy(field: Any) -> Any:
+    """A field whose dictionary may grow.
+
+    pandas counts the categories of one file in 8 bits if that will do, and those of all
+    files may be more.
+    """
+    import pyarrow as pa
+
+    kind = field.type
+    if not pa.types.is_dictionary(kind):
+        return field
+    return field.with_type(pa.dictionary(pa.int32(), kind.value_type, kind.ordered))
 
 
 @contextmanager
@@ -200,17 +230,16 @@ def _naming(path: str) -> Iterator[None]:
     """Have errors of a reader say which file it was."""
     try:
         yield
-    except (OSError, ValueError, LookupError) as error:
+    # Arrow has not all compressions and casts everywhere.
+    except (OSError, ValueError, LookupError, NotImplementedError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 
-def _no_rows(schema: Any, columns: list | None) -> Any:
+def _no_rows(schema: Any) -> Any:
     import pyarrow as pa
 
-    fields = [schema.field(name) for name in columns or schema.names]
-    empty = pa.schema(fields).empty_table()
-    arrays = [column.combine_chunks() for column in empty.columns]
-    return pa.RecordBatch.from_arrays(arrays, schema=empty.schema)
+    arrays = [column.combine_chunks() for column in schema.empty_table().columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _import_pyarrow() -> None:
@@ -248,10 +277,21 @@ def _open_parquet(path: str) -> Any:
     return ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False)
 
 
-def _parquet_batches(path: str, columns: list | None, texts: Sequence) -> Iterator:
+def _parquet_schema(path: str, columns: Sequence | None, texts: Sequence) -> Any:
+    with _open_parquet(path) as file:
+        return file.schema_arrow
+
+
+def _parquet_batches(path: str, schema: Any) -> Iterator:
+    options = {"columns": schema.names, "use_threads": False}
     with _open_parquet(path) as file:
         # One thread: several hold a column chunk each.
-        yield from file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
+        yield from file.iter_batches(BATCH_ROWS, **options)
+
+
+def _count_parquet(path: str) -> int:
+    with _open_parquet(path) as file:
+        return file.metadata.num_rows
 
 
 def _parquet_writer(path: str, schema: Any) -> Any:
@@ -260,7 +300,14 @@ def _parquet_writer(path: str, schema: Any) -> Any:
     return ParquetWriter(path, schema)
 
 
-def _arrow_batches(path: str, columns: list | None, texts: Sequence) -> Iterator:
+def _arrow_schema(path: str, columns: Sequence | None, texts: Sequence) -> Any:
+    import pyarrow as pa
+
+    with pa.memory_map(path) as file:
+        return pa.ipc.open_file(file).schema
+
+
+def _arrow_batches(path: str, schema: Any) -> Iterator:
     import pyarrow as pa
 
     with pa.memory_map(path) as file:
@@ -268,15 +315,7 @@ def _arrow_batches(path: str, columns: list | None, texts: Sequence) -> Iterator
         for i in range(reader.num_record_batches):
             batch = reader.get_batch(i)
             for start in range(0, batch.num_rows, BATCH_ROWS):
-                piece = batch.slice(start, BATCH_ROWS)
-                yield piece if columns is None else piece.select(columns)
-
-
-def _arrow_schema(path: str, columns: list | None, texts: Sequence) -> Any:
-    import pyarrow as pa
-
-    with pa.memory_map(path) as file:
-        return pa.ipc.open_file(file).schema
+                yield batch.slice(start, BATCH_ROWS)
 
 
 def _count_arrow(path: str) -> int:
@@ -310,7 +349,7 @@ def _open_csv(path: str, kinds: dict[str, Any], **missing: Any) -> Any:
     )
 
 
-def _csv_schema(path: str, columns: list | None, texts: Sequence) -> Any:
+def _csv_schema(path: str, columns: Sequence | None, texts: Sequence) -> Any:
     import pyarrow as pa
 
     def kind(name: str, guessed: Any) -> Any:
@@ -323,11 +362,10 @@ def _csv_schema(path: str, columns: list | None, texts: Sequence) -> Any:
     return pa.schema([(field.name, kind(field.name, field.type)) for field in guessed])
 
 
-def _csv_batches(path: str, columns: list | None, texts: Sequence) -> Iterator:
+def _csv_batches(path: str, schema: Any) -> Iterator:
     import pyarrow as pa
 
-    schema = _csv_schema(path, columns, texts)
-    kinds = {name: schema.field(name).type for name in columns or schema.names}
+    kinds = dict(zip(schema.names, schema.types, strict=True))
     letters = {name: kind for name, kind in kinds.items() if kind == pa.string()}
     others = {name: kind for name, kind in kinds.items() if name not in letters}
     # A reader has one rule of what is missing, so that two go side by side.
@@ -349,16 +387,6 @@ def _csv_writer(path: str, schema: Any) -> Iterator:
         csv.CSVWriter(file, schema) as writer,
     ):
         yield writer
-
-
-def _parquet_schema(path: str, columns: list | None, texts: Sequence) -> Any:
-    with _open_parquet(path) as file:
-        return file.schema_arrow
-
-
-def _count_parquet(path: str) -> int:
-    with _open_parquet(path) as file:
-        return file.metadata.num_rows
 
 
 _FORMATS = {

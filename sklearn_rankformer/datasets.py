@@ -389,7 +389,7 @@ def convert(
     group_column, label_column : str
         Columns of the list ids and of the labels.
     features : sequence of str, default=None
-        Columns of X; None takes all others.
+        Columns of X; None takes all others but the index of a pandas frame.
     categorical_features : "from_dtype", sequence of str or None, default="from_dtype"
         Which of them hold categories: those that pandas and polars write as categories,
         those named, or none. CSV has no such type: name them. They are read letter by
@@ -519,7 +519,7 @@ class ParquetLists:  # numpydoc ignore=PR02
     label : str
         Column of the labels.
     features : sequence of str, default=None
-        Columns of X; None takes all others.
+        Columns of X; None takes all others but the index of a pandas frame.
     position : str, default=None
         Column of shown positions, as `fit` takes them.
     weight : str, default=None

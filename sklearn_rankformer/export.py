@@ -14,8 +14,6 @@ Writing needs onnx:
 
 import json
 import logging
-import os
-import tempfile
 import warnings
 from contextlib import contextmanager
 from copy import deepcopy
@@ -32,6 +30,7 @@ from ._chances import item_thresholds
 from ._columns import Columns
 from ._ranker import MLPRanker, RankFormerRanker
 from ._warnings import warn_user
+from ._writing import replacing
 
 OPSET = 18
 
@@ -101,17 +100,10 @@ def to_onnx(ranker, path):
     """
     _check_ranker(ranker)
     _import_onnx()
-    path = Path(path)
-    with (
-        _usual_defaults(),
-        # Beside its final place: replacing a file cannot cross file systems.
-        tempfile.TemporaryDirectory(dir=path.parent) as folder,
-    ):
+    with _usual_defaults(), replacing(Path(path)) as unfinished:
         graph = RankerGraph(ranker).eval()
-        unfinished = os.path.join(folder, "graph.onnx")
-        _export(graph, unfinished)
-        _add_metadata(unfinished, _metadata_of(ranker))
-        os.replace(unfinished, path)
+        _export(graph, str(unfinished))
+        _add_metadata(str(unfinished), _metadata_of(ranker))
 
 
 def vespa_profile(ranker, name="ranker", *, features=None):

@@ -36,6 +36,7 @@ from ._processes import everyone, process_rank
 from ._ranker import MLPRanker, RankFormerRanker
 from ._rows import Rows, digest_arrays
 from ._training import Origin, make_history, net_from_arrays, net_to_arrays
+from ._writing import remove_unfinished
 
 # What `skops.io.load(file, trusted=...)` must be given to load a ranker.
 TRUSTED_TYPES = (
@@ -261,8 +262,7 @@ class Checkpoint(Callback):
         write_file(self.path_, header, arrays)
 
     def _read(self):
-        for unfinished in self.path_.parent.glob(f"{self.FILE}.*.tmp"):
-            unfinished.unlink(missing_ok=True)  # of a process killed while it wrote
+        remove_unfinished(self.path_)
         return read_file(self.path_) if self.path_.exists() else None
 
     def _resume(self, net, header, arrays):

@@ -20,7 +20,7 @@ from scipy.sparse import issparse
 from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import available_if
 
-from ._categories import Categories
+from ._categories import Categories, refuse_beyond_float32
 from ._groups import resolve_groups
 from ._lists import Lists, cut_batches, lists_of
 from ._tables import as_table, reading, rows_to_array
@@ -191,12 +191,8 @@ class OnnxRanker:
             # A request may be an array of its own, which is not to be changed.
             with np.errstate(over="ignore"):  # refused here, or saturated by the graph
                 numbers = np.array(numbers, dtype=np.float32)
-        if not self._allow_nan and np.isinf(numbers).any():
-            raise ValueError(
-                "X holds values beyond the range of float32, and the ranker was fitted "
-                "with input_transform=None, which takes them as they are. Scale them, "
-                "or fit it with input_transform='quantile'."
-            )
+        if not self._allow_nan:
+            refuse_beyond_float32(numbers)
         # The graph counts categories from 0.
         numbers[:, self.categorical_] -= 1
         return numbers

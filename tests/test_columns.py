@@ -343,6 +343,26 @@ def test_values_that_no_file_holds_are_refused_with_the_way_out(value):
     assert codes_of(["a"], [value, "a"]) == [0, 1]
 
 
+@pytest.mark.parametrize("kind", [date, datetime, str])
+@pytest.mark.parametrize("asked", [date, datetime, str])
+def test_a_day_is_one_category_with_the_time_of_midnight_or_without(kind, asked):
+    days = [(2024, 2, 29), (2024, 3, 1)]
+    make = {str: lambda *day: f"{date(*day)}"}
+    known = np.array([make.get(kind, kind)(*day) for day in days], dtype=object)
+    given = np.array([make.get(asked, asked)(*day) for day in days], dtype=object)
+    categories = find_categories(known[:, None], [0])
+    for column in (given, given.astype(str)):
+        codes = categories.encode(column[:, None], allow_nan=True, owner="Ranker")
+        assert codes.ravel().tolist() == [1, 2]
+
+
+def test_days_that_fit_saw_with_midnight_and_without_stay_apart():
+    known = np.array(["2024-02-29", "2024-02-29 00:00:00"], dtype=object)[:, None]
+    categories = find_categories(known, [0])
+    codes = categories.encode(known, allow_nan=True, owner="Ranker")
+    assert codes.ravel().tolist() == [1, 2]
+
+
 def test_dates_intervals_and_decimals_are_known_as_text_and_numbers():
     pandas = pytest.importorskip("pandas")
     values = {

@@ -316,6 +316,29 @@ def test_files_of_a_folder_and_lists_over_their_borders_are_joined(frame, tmp_pa
     assert_array_equal(y, frame["clicks"])
 
 
+@pytest.mark.parametrize("name", ["item", "a", None])
+def test_the_index_that_pandas_has_written_is_no_feature(name, frame, tmp_path):
+    names = [one for one in ("a", "colour", "b", "c", "d") if one != name]
+    if name == "a":
+        frame = frame.set_index("a")
+    else:
+        frame.index = pd.Index(np.arange(len(frame)) ** 2, name=name)
+    path = written(frame, tmp_path / "rows.parquet")
+    X, _, _ = load_converted(convert(path, tmp_path / "all", **ROLES))
+    assert list(X) == names
+    # In the index the list ids may be all the same.
+    path = written(frame.set_index("qid"), tmp_path / "rows.parquet")
+    X, _, groups = load_converted(convert(path, tmp_path / "ids", **ROLES))
+    assert_array_equal(groups, frame["qid"])
+
+
+def test_the_index_without_a_name_in_csv_is_no_feature(frame, tmp_path):
+    path = tmp_path / "rows.csv"
+    frame.drop(columns="colour").to_csv(path)
+    X, _, _ = load_converted(convert(path, tmp_path / "all", **ROLES))
+    assert list(X) == ["a", "b", "c", "d"]
+
+
 def test_features_can_be_chosen_and_the_index_of_pandas_is_none(frame, tmp_path):
     frame.index = np.arange(len(frame)) ** 2
     path = written(frame, tmp_path / "rows.parquet")

@@ -18,7 +18,7 @@ NAME = PACKAGE.name
 # Each layer imports from those above it here; within a layer, only from what is named.
 NOTHING = frozenset()
 GROUND = {"_warnings", "_lists", "_pairs", "_tables", "_figures"}
-GROUND |= {"_frames", "_functions", "_tablefiles"}
+GROUND |= {"_frames", "_functions", "_tablefiles", "_writing"}
 CHECKS = {"_checks", "_letor"}
 IDS = {"_groups"}
 BOTTOM = GROUND | CHECKS | IDS
@@ -74,6 +74,7 @@ WINDOW = {
 
 MAY_IMPORT = {
     **dict.fromkeys(GROUND, NOTHING),
+    "_tablefiles": {"_writing", "_frames"},
     **dict.fromkeys(CHECKS, GROUND),
     **dict.fromkeys(IDS, GROUND | CHECKS),
     **dict.fromkeys(PARTS, BOTTOM),

@@ -192,6 +192,21 @@ def test_saving_replaces_the_file_and_leaves_nothing_else(fitted, path):
     assert os.listdir(path.parent) == [path.name]
 
 
+def test_a_save_in_the_midst_of_another_disturbs_neither(fitted, path, monkeypatch):
+    # As another thread's, or that of a process with the same id in a container.
+    fsync, meanwhile = os.fsync, [fitted]
+
+    def interrupted(file):
+        fsync(file)
+        while meanwhile:
+            persistence.save(meanwhile.pop(), path)
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    through_file(fitted, path)
+    assert not meanwhile
+    assert os.listdir(path.parent) == [path.name]
+
+
 def test_sparse_and_dense_rows_score_alike_after_loading(lists, path):
     X, y, groups = lists
     X = np.where(X > 0, X, 0.0)

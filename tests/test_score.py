@@ -172,6 +172,18 @@ def test_texts_of_csv_that_look_missing_are_texts(folder, table):
     assert_allclose(scored["score"], ranker.predict(X, groups=groups), **CLOSE)
 
 
+def test_categories_of_days_are_known_in_csv_that_leaves_out_their_time(folder, table):
+    X, y, groups = (table.to_pandas()[part] for part in (NAMES, "y", "qid"))
+    days = pd.Timestamp("2024-02-27") + pd.to_timedelta(np.arange(len(y)) % 5, "D")
+    X["c"] = pd.Categorical(days)
+    ranker = rankformer().fit(X, y, groups=groups)
+    save(ranker, "ranker.safetensors")
+    X.assign(qid=groups).to_csv("days.csv", index=False)
+    assert run("--group", "qid", source="days.csv") == 0
+    found = parquet.read_table("out.parquet")["score"]
+    assert_allclose(found, ranker.predict(X, groups=groups), **CLOSE)
+
+
 def test_categories_of_csv_may_be_texts_beside_numbers(folder, table):
     X, y, groups = (table.to_pandas()[part] for part in (NAMES, "y", "qid"))
     X["c"] = np.array([1, "x", 2, "y"], dtype=object)[np.arange(len(y)) % 4]
@@ -251,12 +263,58 @@ def test_files_whose_numbers_differ_in_type_give_the_scores_of_predict(
 
 
 @formats
-def test_categories_handed_on_may_differ_from_file_to_file(ending, folder, table):
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (pa.array([0.5], pa.float32()), pa.array([0.1])),
+        (pa.array([1.5], pa.float32()), pa.array([2**24 + 1])),
+        (pa.array([1]), pa.array([0.1])),
+        (pa.array([1], pa.int8()), pa.array([2**40])),
+        (pa.nulls(1), pa.array(["a"])),
+    ],
+    ids=["digits", "ids", "fractions", "range", "texts"],
+)
+def test_columns_handed_on_are_of_a_type_that_holds_those_of_all_files(
+    first, second, ending, folder, table
+):
     (folder / "parts").mkdir()
+    for part, one, rows in ((1, first, table[:150]), (2, second, table[150:])):
+        column = pa.chunked_array([one.take(pa.array([0] * len(rows)))])
+        parquet.write_table(rows.append_column("k", column), f"parts/{part}.parquet")
+    arguments = ["--group", "qid", "--keep", "k"]
+    assert run(*arguments, source="parts", output=f"out{ending}") == 0
+    found = READ[ending](f"out{ending}")["k"].to_pylist()
+    assert found[150:] == second.to_pylist() * (len(table) - 150)
+    assert {None if one == "" else one for one in found[:150]} == {*first.to_pylist()}
+
+
+def test_files_whose_types_do_not_go_together_are_refused_before_any_is_scored(
+    folder, table, capsys, monkeypatch
+):
+    (folder / "parts").mkdir()
+    first, second = table[:150], table[150:]
+    parquet.write_table(first, "parts/1.parquet")
+    texts = second["y"].cast(pa.string())
+    parquet.write_table(second.set_column(0, "y", texts), "parts/2.parquet")
+    monkeypatch.setattr(serving.ListScorer, "_predict", None)
+    assert run("--group", "qid", "--keep", "y", source="parts") == 1
+    message = capsys.readouterr().err
+    assert "Field y has incompatible types" in message
+    assert "Give the column one type in all of them" in message
+
+
+@formats
+@pytest.mark.parametrize("cells", [200, serving.PIECE_CELLS])
+def test_categories_handed_on_may_differ_from_file_to_file(
+    cells, ending, folder, table, monkeypatch
+):
+    monkeypatch.setattr(serving, "PIECE_CELLS", cells)
+    (folder / "parts").mkdir()
+    few = pa.dictionary(pa.int8(), pa.string())  # as pandas has it
     for part, start in enumerate(range(0, len(table), 50)):
         rows = table.slice(start, 50)
-        colours = pa.array([f"{part}-{row % 3}" for row in range(len(rows))])
-        rows = rows.append_column("colour", colours.dictionary_encode())
+        colours = pa.array([f"{part}-{row}" for row in range(len(rows))])
+        rows = rows.append_column("colour", colours.dictionary_encode().cast(few))
         parquet.write_table(rows, f"parts/{part:03}.parquet")
     arguments = ["--group", "qid", "--keep", "colour"]
     assert run(*arguments, source="parts", output=f"out{ending}") == 0

@@ -88,6 +88,18 @@ def json_rows(frame):
     return json.loads(frame.to_json(orient="records"))
 
 
+def arrow_stream(frame, **further):
+    """The bytes of a frame, and of further columns, of whatever name."""
+    pa = pytest.importorskip("pyarrow")
+    table = pa.Table.from_pandas(frame)
+    for name, column in further.items():
+        table = table.append_column(name, pa.array(column))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
 def test_health_says_what_requests_must_hold(server):
     status, answer = server.ask(path="/health")
     assert (status, answer["status"]) == (200, "ok")
@@ -102,12 +114,7 @@ def test_answers_are_the_rankers_in_every_form(server, ranker, items, form):
     elif form == "columns":
         body = {"columns": {name: [r[name] for r in rows] for name in rows[0]}}
     else:
-        pa = pytest.importorskip("pyarrow")
-        table = pa.Table.from_pandas(items)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        body, kind = sink.getvalue().to_pybytes(), ARROW
+        body, kind = arrow_stream(items), ARROW
     status, answer = server.ask(body, kind)
     expected = ranker.predict_all(items, np.zeros(len(items)))
     assert status == 200
@@ -184,15 +191,52 @@ def test_bodies_of_no_sensible_length_are_refused(server, length, status):
     connection.close()
 
 
+def test_a_body_of_unknown_length_is_refused_with_the_way_out(server):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.putrequest("POST", "/rank")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert answer.status == 411
+    assert "Content-Length" in json.loads(answer.read())["error"]
+    connection.close()
+
+
 def test_features_given_twice_are_refused(server, items):
-    pa = pytest.importorskip("pyarrow")
-    table = pa.Table.from_pandas(items)
-    table = table.append_column("price", table["price"])
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    status, answer = server.ask(sink.getvalue().to_pybytes(), ARROW)
+    body = arrow_stream(items, price=items["price"])
+    status, answer = server.ask(body, ARROW)
     assert (status, answer["error"]) == (422, "Features given twice.")
+
+
+def test_a_damaged_arrow_stream_is_refused_and_ends_no_worker(server, items):
+    body = arrow_stream(items.drop(columns="kind"), kind=["abcd"] * len(items))
+    offsets = np.arange(0, 4 * len(items) + 1, 4, dtype=np.int32)
+    whole = offsets.tobytes()
+    assert body.count(whole) == 1
+    offsets[1:] += 2**30
+    damaged = body.replace(whole, offsets.tobytes())
+    status, answer = server.ask(damaged, ARROW)
+    assert (status, answer["error"][:16]) == (400, "The body must be")
+    assert server.ask(path="/health")[0] == 200
+
+
+def test_truth_values_may_be_missing(server, ranker, items):
+    rows = json_rows(items.assign(age=True))
+    for row in rows[::3]:
+        row["age"] = None
+    status, answer = server.ask({"items": rows})
+    ages = np.where(np.arange(len(items)) % 3 == 0, np.nan, 1.0)
+    given = items.assign(age=ages)
+    expected = ranker.predict(given, np.zeros(len(items)))
+    assert status == 200
+    np.testing.assert_allclose(answer["scores"], expected, atol=TOLERANCE)
+
+
+def test_a_content_type_may_have_capitals_and_parameters(server, items):
+    body = arrow_stream(items)
+    plain = server.ask(body, ARROW)
+    assert plain[0] == 200
+    assert server.ask(body, f"{ARROW.title()}; charset=binary") == plain
 
 
 def test_clients_at_once_all_get_their_own_answer(server, ranker, items):

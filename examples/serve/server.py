@@ -20,6 +20,7 @@ import json
 import os
 import signal
 import traceback
+from numbers import Real
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -108,13 +109,7 @@ class App:
             raise Refused("422 Unprocessable Content", f"Features missing: {missing}.")
         if not frame.columns.is_unique:
             raise Refused("422 Unprocessable Content", "Features given twice.")
-        # A column of nothing but nulls is of no type at all.
-        odd = [
-            name
-            for name in self.numeric
-            if not pd.api.types.is_numeric_dtype(frame[name].dtype)
-            and frame[name].notna().any()
-        ]
+        odd = [name for name in self.numeric if not holds_numbers(frame[name])]
         if odd:
             message = f"Features that must hold numbers and do not: {odd}."
             raise Refused("422 Unprocessable Content", message)
@@ -135,9 +130,20 @@ class App:
         return {"scores": scores.tolist(), "order": order, **answer}
 
 
+def holds_numbers(column):
+    """Whether nothing but numbers and truth values is there."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return True
+    # With nulls among them, truth values are objects.
+    return all(isinstance(value, Real) for value in column.dropna())
+
+
 def read_body(environ):
     """The request's body, if it is not too large."""
-    length = environ.get("CONTENT_LENGTH") or "0"
+    length = environ.get("CONTENT_LENGTH")
+    if not length:
+        message = "Send a Content-Length: a body in chunks is not read."
+        raise Refused("411 Length Required", message)
     if not length.isdecimal():
         raise Refused("400 Bad Request", f"Content-Length is {length!r}.")
     size = int(length)
@@ -149,10 +155,13 @@ def read_body(environ):
 def read_frame(body, kind):
     """The items of a request as a frame."""
     try:
-        if kind == ARROW:
+        if kind.partition(";")[0].strip().lower() == ARROW:
             import pyarrow as pa
 
-            return pa.ipc.open_stream(body).read_pandas()
+            table = pa.ipc.open_stream(body).read_all()
+            # Arrow trusts what it reads: a wrong offset would end the process.
+            table.validate(full=True)
+            return table.to_pandas()
         request = json.loads(body)
         given = request["columns"] if "columns" in request else request["items"]
         return pd.DataFrame(given)
