@@ -402,6 +402,22 @@ def test_list_features_can_be_left_out():
     np.testing.assert_array_equal(fewer, features[..., :-1])
 
 
+@pytest.mark.parametrize("column", range(N_NUMERIC + N_FLAGS))
+def test_what_a_column_counts_holds_for_all_of_its_forms_in_one_member(column):
+    input_map = make_input_map().double().eval()
+    x, mask = draw_items(), mask_of(SIZES)
+    plain = input_map(x, mask)
+    with torch.no_grad():
+        input_map.importance[0, column] = -1 / InputMap.IMPORTANCE_SCALE
+    without = input_map(x, mask)
+    assert not torch.equal(without[0], plain[0])
+    assert torch.equal(without[1:], plain[1:])
+    x[..., column] = x[..., column] + 1 + torch.rand(x.shape[:2])
+    changed = input_map(x, mask)
+    assert_close(changed[0], without[0])
+    assert not torch.allclose(changed[1], without[1])
+
+
 def test_each_category_has_its_own_vector_and_missing_ones_a_common_one():
     input_map = make_input_map().double().eval()
     x, mask = draw_items(), real(N_LISTS, SIZE)
