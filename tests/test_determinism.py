@@ -135,7 +135,8 @@ def test_another_seed_gives_scores_beyond_the_tolerance(name, monkeypatch):
 def test_what_a_cpu_predicts_does_not_depend_on_the_precision(name):
     """So a ranker scores the same on a CPU with matrix units and on one without."""
     make, own = RANKERS[name]
-    X, y, groups = make_ranking(n_lists=40, random_state=0)
+    # Of fewer lists steps are few, and rounding decides which columns count at first.
+    X, y, groups = make_ranking(n_lists=150, random_state=0)
     params = {**SHARED, **own, "device": "cpu"}
     ranker = make(**params, precision="bfloat16").fit(X, y, groups=groups)
     scores = ranker.predict(X, groups=groups)
