@@ -252,6 +252,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         self._become(new, result)
         return self
 
+    @refuse_foreign_names
     def predict(self, X, groups=None, *, qid=None):
         """Score items: higher is better within a list.
 
