@@ -249,15 +249,15 @@ def _is_index(column: Any) -> bool:
     return isinstance(column, Integral) and not isinstance(column, bool)
 
 
-def odd_columns(X: Any, mask: np.ndarray) -> str:
-    """Columns of a frame that are neither numbers nor categories, as a text."""
+def odd_columns(X: Any, mask: np.ndarray) -> list[tuple[Any, Any]]:
+    """Names and dtypes of a frame's columns that are neither numbers nor categories."""
     if not hasattr(X, "columns"):
-        return ""
-    return ", ".join(
-        f"{name!r} ({kind})"
+        return []
+    return [
+        (name, kind)
         for j, (name, kind) in enumerate(zip(X.columns, list(X.dtypes), strict=True))
         if not mask[j] and not _holds_numbers(_take_columns(X, np.array([j])))
-    )
+    ]
 
 
 def _holds_numbers(X: Any) -> bool:
