@@ -5,7 +5,11 @@ a ratio of medians first: the absolute figures depend on the machine and its moo
 
     python benchmarks/speed.py --quick --only padding lengths
     python benchmarks/speed.py --data mq2008.npz mslr.npz --publish \
-        --only training padding profile fit serving requests lengths
+        --only training padding fit serving lengths
+    python benchmarks/speed.py --data mq2008.npz --publish \
+        --only profile --name speed_profile
+    python benchmarks/speed.py --only requests --threads 1 --publish \
+        --name speed_requests
     python benchmarks/speed.py --only growth --rows 3770000 --publish \
         --name speed_growth                                   # Web30K's size, slow
 """

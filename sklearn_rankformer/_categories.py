@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Hashable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -47,10 +48,15 @@ class Categories:
         Which columns are categorical.
     known : tuple of list
         Values of each categorical column, in the order of their codes from 1.
+    spelled : bool
+        Whether X is to come from files without types, such as CSV, its categories as
+        text: in columns of which only numbers are known, a text is the number that it
+        spells.
     """
 
     mask: np.ndarray
     known: tuple[list, ...]
+    spelled: bool = False
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -113,8 +119,11 @@ class Categories:
             numbers = _as_numbers(_take_columns(X, numeric), allow_nan, owner)
         encoded = np.empty((len(numbers), len(self.mask)), _with_codes(numbers.dtype))
         encoded[:, numeric] = numbers
-        for j, codes in zip(columns.tolist(), self._codes, strict=True):
-            encoded[:, j] = _look_up(_column(X, j), codes)
+        for i, j in enumerate(columns.tolist()):
+            column = _column(X, j)
+            if self.spelled and not _holds_text(self.known[i]):
+                column = _spelled_numbers(column)
+            encoded[:, j] = _look_up(column, self._codes[i])
         return encoded
 
     def _warn_of_types(self, X: Any, encoded: np.ndarray) -> None:
@@ -240,15 +249,15 @@ def _is_index(column: Any) -> bool:
     return isinstance(column, Integral) and not isinstance(column, bool)
 
 
-def odd_columns(X: Any, mask: np.ndarray) -> str:
-    """Columns of a frame that are neither numbers nor categories, as a text."""
+def odd_columns(X: Any, mask: np.ndarray) -> list[tuple[Any, Any]]:
+    """Names and dtypes of a frame's columns that are neither numbers nor categories."""
     if not hasattr(X, "columns"):
-        return ""
-    return ", ".join(
-        f"{name!r} ({kind})"
+        return []
+    return [
+        (name, kind)
         for j, (name, kind) in enumerate(zip(X.columns, list(X.dtypes), strict=True))
         if not mask[j] and not _holds_numbers(_take_columns(X, np.array([j])))
-    )
+    ]
 
 
 def _holds_numbers(X: Any) -> bool:
@@ -369,10 +378,15 @@ def distinct_values(column: Any, name: str, counted: np.ndarray | None = None) -
         return sorted(found, key=lambda v: (type(v).__name__, str(v)))
 
 
+def _holds_text(values: list) -> bool:
+    """Return whether one of these values is a text."""
+    return any(isinstance(value, str) for value in values)
+
+
 def _codes_of(known: list) -> dict[Hashable, int]:
     """Codes of known values, from 1."""
     codes = {value: code for code, value in enumerate(known, start=1)}
-    if any(isinstance(value, str) for value in known):
+    if _holds_text(known):
         # Arrow and CSV hold a column of one type: numbers beside text are text there.
         texts = {text: c for value, c in codes.items() for text in _spellings(value)}
         codes = texts | codes
@@ -387,6 +401,25 @@ def _spellings(value: Any) -> tuple[str, ...]:
     text = str(value)
     day = text.removesuffix(MIDNIGHT)
     return (day, day + MIDNIGHT) if DAY.fullmatch(day) else (text,)
+
+
+def _spelled_numbers(column: Any) -> np.ndarray:
+    """A column with numbers and truth values in place of texts that spell them."""
+    values = list(_plain_values(column))
+    meant = {text: _spelled(text) for text in set(values) if isinstance(text, str)}
+    return np.array([meant.get(value, value) for value in values], dtype=object)
+
+
+def _spelled(text: str) -> Any:
+    """What a text spells, in as many ways as readers of CSV take; itself if nothing."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    # A float keeps only the first digits of a long integer. To Python "1_0" is ten, to
+    # whoever wrote it a name.
+    for kind in () if "_" in text else (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _look_up(column: Any, codes: dict[Hashable, int]) -> np.ndarray:

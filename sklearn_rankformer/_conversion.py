@@ -23,7 +23,7 @@ from ._letor import typed_labels
 from ._lists import id_keys
 from ._streams import Piece, ReturningListError, whole_lists
 from ._tablefiles import has_types, list_files, read_batches, read_schema
-from ._tables import is_missing
+from ._tables import is_missing, without_numbers
 
 COLUMNS = "columns.json"
 WEIGHT = "weight.npy"
@@ -126,17 +126,17 @@ def find_layout(
     if from_dtype:
         categories = _categories_in(schema)
         named = [name for name in features if name in categories]
-    odd = {
-        name: str(schema.field(name).type)
+    odd = [
+        (name, schema.field(name).type)
         for name in features
         if name not in named and not _holds_numbers(schema.field(name).type)
-    }
+    ]
     if odd:
-        shown = ", ".join(f"{name!r} ({kind})" for name, kind in odd.items())
-        raise ValueError(
-            f"Columns that hold neither numbers nor categories: {shown}. Name them in "
-            f"categorical_features, or give the features without them."
+        way_out = (
+            "Name them in categorical_features, or give the features without them."
         )
+        path = list_files(source)[0]
+        raise ValueError(f"{path} has {without_numbers(odd, way_out)}")
     guessed = not has_types(source)
     return Layout(group, label, tuple(features), frozenset(named), guessed=guessed)
 

@@ -1,6 +1,7 @@
 """List ids, one per row: checked, found in whichever way they came, taken out of X."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import wraps
 from inspect import signature
 from numbers import Integral
@@ -301,42 +302,49 @@ def resolve_other_rows(
     return X, ids
 
 
-def refuse_foreign_names(fit: Method) -> Method:
-    """Have a method say what to give instead of arguments of other libraries.
+def refuse_foreign_names(method: Method) -> Method:
+    """Have a method say what to give instead of arguments that it does not take.
 
     Parameters
     ----------
-    fit : callable
+    method : callable
         Method that takes ``groups``.
 
     Returns
     -------
-    fit : callable
-        The same, with a `TypeError` of its own for ``group`` and ``group_id``, and, if
-        it takes ``X_val``, for ``eval_set`` and what goes with that.
+    method : callable
+        The same, with a `TypeError` that names the class of the object and the nearest
+        argument, where Python names the class that defines the method. For ``group``
+        and ``group_id`` of other libraries, and, if it takes ``X_val``, for
+        ``eval_set`` and what goes with that, it says how to give the same here.
     """
-    takes_lists = "X_val" in signature(fit).parameters
+    names = list(signature(method).parameters)[1:]
 
-    @wraps(fit)
+    @wraps(method)
     def refusing(self: Any, *args: Any, **kwargs: Any) -> Any:
         for name in kwargs:
-            if name in ("group", "group_id"):
-                way_out = (
-                    f"Give one list id per row, as groups=ids. Sizes of lists, whose "
-                    f"rows lie one list after the other, become ids by "
-                    f"groups=np.repeat(np.arange(len({name})), {name})."
+            if name not in names:
+                raise TypeError(
+                    f"{type(self).__name__}.{method.__name__}() has no argument "
+                    f"{name!r}. {_way_out(name, names)}"
                 )
-            elif takes_lists and name.startswith("eval_"):
-                way_out = "Give lists to validate on as X_val, y_val and groups_val."
-            else:
-                continue
-            raise TypeError(
-                f"{type(self).__name__}.{fit.__name__}() has no argument {name!r}. "
-                f"{way_out}"
-            )
-        return fit(self, *args, **kwargs)
+        return method(self, *args, **kwargs)
 
     return refusing  # type: ignore[return-value]
+
+
+def _way_out(foreign: str, names: list[str]) -> str:
+    """What to give instead of an argument that is not among these."""
+    if foreign in ("group", "group_id"):
+        return (
+            f"Give one list id per row, as groups=ids. Sizes of lists, whose rows lie "
+            f"one list after the other, become ids by "
+            f"groups=np.repeat(np.arange(len({foreign})), {foreign})."
+        )
+    if "X_val" in names and foreign.startswith("eval_"):
+        return "Give lists to validate on as X_val, y_val and groups_val."
+    near = get_close_matches(foreign, names, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"It takes {', '.join(names)}."
 
 
 def _read_column(X: Any, column: Any) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import _num_samples
 
 from ._checks import check_k
-from ._groups import find_groups, ids_in_column
+from ._groups import find_groups, ids_in_column, refuse_foreign_names
 from ._lists import any_cut, lists_of, one_list, rank_rows, split_lists
 from ._warnings import (
     CutListsWarning,
@@ -97,6 +97,7 @@ class RankerMixin:
     if TYPE_CHECKING:
         predict: Callable[..., Any]
 
+    @refuse_foreign_names
     def score(self, X, y, groups=None, sample_weight=None, *, qid=None):
         """Return the mean NDCG@10 of the lists.
 
@@ -137,6 +138,7 @@ class RankerMixin:
             y, y_score, ids, k=10, sample_weight=sample_weight, gain=self.gain
         )
 
+    @refuse_foreign_names
     def rank(self, X, groups=None, k=None, *, qid=None):
         """Return row indices list after list, best first.
 

@@ -33,7 +33,13 @@ from ._positions import read_positions
 from ._processes import Peers, agreed, everyone, joined
 from ._rows import Levels, Rows, find_levels, in_weighed_lists, make_rows
 from ._shards import Shard, read_shard, refuse_beside
-from ._tables import as_table, reading, refuse_empty, rows_to_array
+from ._tables import (
+    as_table,
+    reading,
+    refuse_empty,
+    rows_to_array,
+    without_numbers,
+)
 from ._warnings import warn_missing_groups, warn_user
 from .datasets import ParquetLists
 
@@ -252,6 +258,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         self._become(new, result)
         return self
 
+    @refuse_foreign_names
     def predict(self, X, groups=None, *, qid=None):
         """Score items: higher is better within a list.
 
@@ -439,10 +446,8 @@ class NeuralRanker(RankerMixin, BaseEstimator):
                 if first
                 else "Give numbers where fit was given numbers."
             )
-            raise ValueError(
-                f"{name} has columns that hold neither numbers nor categories: {odd}. "
-                f"{way_out} ({error})"
-            ) from error
+            way_out = f"{way_out} ({error})"
+            raise ValueError(f"{name} has {without_numbers(odd, way_out)}") from error
 
     # Fitting ------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+TIMES_AS_NUMBERS = "Give times as numbers, such as days before the search."
+
 
 def as_table(X: Any, name: str = "X") -> Any:
     """Return features as an array, a sparse matrix, a frame, or as they came.
@@ -181,9 +183,23 @@ def refuse_times(X: Any, name: str = "X") -> None:
         times = [X.dtype] if getattr(X, "dtype", np.dtype("O")).kind in "mM" else []
         what = f"dtype {', '.join(map(str, times))}"
     if times:
-        raise TypeError(
-            f"{name} has {what}. Give times as numbers, such as days before the search."
-        )
+        raise TypeError(f"{name} has {what}. {TIMES_AS_NUMBERS}")
+
+
+def without_numbers(columns: list[tuple[Any, Any]], way_out: str) -> str:
+    """Say of columns that they can be neither numbers nor categories as they are.
+
+    Parameters
+    ----------
+    columns : list of (name, dtype)
+        At least one.
+    way_out : str
+        What to do about them, unless all hold times.
+    """
+    shown = ", ".join(f"{name!r} ({kind})" for name, kind in columns)
+    if all(_is_time(kind) for _, kind in columns):
+        way_out = TIMES_AS_NUMBERS
+    return f"columns that hold neither numbers nor categories: {shown}. {way_out}"
 
 
 def _is_time(kind: Any) -> bool:

@@ -80,6 +80,12 @@ def train_test_split(
         If lengths differ, ids or times are not valid, a side would be without any
         list, or `stratify_lists` is set besides `times`.
 
+    Notes
+    -----
+    Instead of scikit-learn's ``train_size`` split the training data once more, and
+    instead of ``shuffle=False`` give ``times``, such as ``times=groups`` where list ids
+    ascend.
+
     Examples
     --------
     >>> import numpy as np

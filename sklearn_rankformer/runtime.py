@@ -76,6 +76,11 @@ class OnnxRanker:
     --------
     sklearn_rankformer.export.to_onnx : Writes the file.
 
+    Notes
+    -----
+    It cannot be pickled, as no session of onnxruntime can: send other processes the
+    path, and make one of it in each.
+
     Examples
     --------
     >>> from sklearn_rankformer.runtime import OnnxRanker

@@ -10,12 +10,15 @@ Ctrl-C.
 """
 
 import argparse
+import copy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from ._tablefiles import (
     count_rows,
     format_of,
+    has_types,
     list_files,
     read_batches,
     read_schema,
@@ -80,7 +83,8 @@ def _parser():
 
 def _run(args):
     """Score, and return the number of rows."""
-    scorer = ListScorer(
+    kind = ListScorer if has_types(args.input) else _TextScorer
+    scorer = kind(
         args.ranker,
         group_column=args.group,
         keep=args.keep,
@@ -93,6 +97,26 @@ def _run(args):
     with _progress_bar(count_rows(args.input)) as bar:
         scored = scorer(read_batches(args.input, needed, texts))
         return write_batches(_counted(scored, bar), args.output)
+
+
+class _TextScorer(ListScorer):
+    """Scores of files without types, in which all categories are read as text.
+
+    In memory the text "1" is not the number 1. In a file that knows only text it is:
+    if a type was guessed for each column, long integers beside a gap would lose digits,
+    and all numbers beside one other text would be unknown.
+    """
+
+    def _ranker(self):
+        ranker = super()._ranker()
+        model = getattr(ranker, "_model", None)
+        columns = getattr(model, "columns", None)
+        if columns is None:
+            return ranker
+        ranker = copy.copy(ranker)
+        columns = replace(columns, categories=replace(columns.categories, spelled=True))
+        ranker._model = replace(model, columns=columns)
+        return ranker
 
 
 def _check_output(source, output):

@@ -353,13 +353,18 @@ def _is_files(source):
 
 
 def _texts_and_numbers(ranker):
-    """Names of a ranker's categories that are texts, and of its other features."""
+    """Names of a ranker's categories to come as text, and of its other features."""
     columns = getattr(getattr(ranker, "_model", None), "columns", None)
     if columns is None or not hasattr(ranker, "feature_names_in_"):
         return [], []
     names = ranker.feature_names_in_
     known = zip(names[columns.categorical], columns.categories.known, strict=True)
-    texts = [n for n, values in known if any(isinstance(v, str) for v in values)]
+    spelled = columns.categories.spelled
+    texts = [
+        name
+        for name, values in known
+        if spelled or any(isinstance(value, str) for value in values)
+    ]
     return texts, [name for name in names if name not in texts]
 
 

@@ -382,7 +382,7 @@ def test_memory_does_not_grow_with_the_features(tmp_path, monkeypatch):
     ("change", "message"),
     [
         ({"title": "some text"}, r"neither numbers nor categories: 'title' \("),
-        ({"when": pd.Timestamp("2020-01-01")}, r"'when' \(timestamp"),
+        ({"when": pd.Timestamp("2020-01-01")}, r"'when' \(timestamp.*\)\. Give times"),
         ({"a": np.inf}, "'a' holds values that are infinite"),
         ({"a": 1e300}, "'a' holds values that are infinite or beyond"),
         ({"clicks": None}, r"label column 'clicks' .*row 0 "),

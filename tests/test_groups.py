@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from sklearn_rankformer import RankFormerRanker
 from sklearn_rankformer._groups import (
     check_groups,
     refuse_foreign_names,
@@ -162,8 +163,31 @@ def test_validation_data_under_another_librarys_name_raise_with_the_way_out(name
 
     with pytest.raises(TypeError, match=rf"no argument '{name}'.*X_val, y_val and gro"):
         Ranker().fit(CELLS, [1, 0, 1], **{name: []})
-    with pytest.raises(TypeError, match="unexpected keyword"):
+    with pytest.raises(TypeError, match=rf"partial_fit\(\) has no argument '{name}'"):
         Ranker().partial_fit(CELLS, [1, 0, 1], **{name: []})
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("positions", r"Did you mean 'position'\?"),
+        ("sample_weights", r"Did you mean 'sample_weight'\?"),
+        ("group_ids", r"Did you mean 'groups'\?"),
+        ("callbacks", "It takes X, y, groups, sample_weight, position, X_val, y_val"),
+    ],
+)
+def test_an_argument_that_is_none_names_the_class_and_the_nearest(name, answer):
+    message = rf"^RankFormerRanker\.fit\(\) has no argument '{name}'\. {answer}"
+    with pytest.raises(TypeError, match=message):
+        RankFormerRanker().fit(CELLS, [1, 0, 1], IDS, **{name: []})
+
+
+@pytest.mark.parametrize("method", ["predict", "score", "rank"])
+def test_methods_after_fit_name_the_class_as_well(method):
+    y = [[1, 0, 1]] if method == "score" else []
+    message = rf"^RankFormerRanker\.{method}\(\) has no argument 'group'\. Give one"
+    with pytest.raises(TypeError, match=message):
+        getattr(RankFormerRanker(), method)(CELLS, *y, group=[2, 1])
 
 
 def test_messages_name_the_callers_argument():

@@ -195,6 +195,50 @@ def test_categories_of_csv_may_be_texts_beside_numbers(folder, table):
     assert_allclose(found, ranker.predict(X, groups=groups), **CLOSE)
 
 
+@pytest.mark.parametrize("gap", ["", "?"])
+def test_long_integers_are_categories_in_csv_beside_gaps_and_unseen_texts(
+    gap, folder, table
+):
+    frame = table.to_pandas()
+    names = 2**53 + np.arange(len(frame)) % 3
+    frame["c"] = names.astype(object)
+    ranker = rankformer(categorical_features=["c"])
+    ranker.fit(frame[NAMES], frame["y"], groups=frame["qid"])
+    save(ranker, "ranker.safetensors")
+    frame.loc[::4, "c"] = gap or None
+    frame.to_csv("names.csv", index=False)
+    assert run("--group", "qid", "--keep", "c", source="names.csv") == 0
+    scored = parquet.read_table("out.parquet").to_pandas()
+    expected = ranker.predict(frame[NAMES], groups=frame["qid"])
+    assert_allclose(scored["score"], expected, **CLOSE)
+    assert scored["c"].dropna().tolist() == [str(one) for one in frame["c"].dropna()]
+
+
+def test_numbers_that_are_categories_may_be_written_in_many_ways_in_csv(folder, table):
+    frame = table.to_pandas()
+    values = np.array([0, 1, 2.5, -3e20, 10])
+    frame["c"] = values[np.arange(len(frame)) % 5]
+    ranker = rankformer(categorical_features=["c"])
+    ranker.fit(frame[NAMES], frame["y"], groups=frame["qid"])
+    save(ranker, "ranker.safetensors")
+    for spelled in (
+        ["0", "1", "2.5", "-3e20", "10"],
+        ["False", "TRUE", "2.50", "-3e+20", "10.0"],
+    ):
+        texts = frame.assign(c=np.array(spelled)[np.arange(len(frame)) % 5])
+        texts.to_csv("spelled.csv", index=False)
+        assert run("--group", "qid", source="spelled.csv") == 0
+        found = parquet.read_table("out.parquet")["score"]
+        expected = ranker.predict(frame[NAMES], groups=frame["qid"])
+        assert_allclose(found, expected, **CLOSE)
+    frame["c"] = "1_0"  # which Python reads as ten
+    frame.to_csv("names.csv", index=False)
+    assert run("--group", "qid", source="names.csv") == 0
+    found = parquet.read_table("out.parquet")["score"]
+    expected = ranker.predict(frame.assign(c=np.nan)[NAMES], groups=frame["qid"])
+    assert_allclose(found, expected, **CLOSE)
+
+
 def test_a_feature_of_truth_values_may_be_handed_on_from_csv(folder, table):
     X, y, groups = (table.to_pandas()[part] for part in (NAMES, "y", "qid"))
     X["c"] = X["c"] > 0

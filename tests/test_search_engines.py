@@ -164,6 +164,13 @@ def test_scores_on_random_trees_equal_the_students(
     assert_same_scores(engine, student, np.concatenate([X, more, 10 * more]))
 
 
+@each_engine
+def test_scores_of_lightgbms_dart_equal_the_students(engine):
+    X, y, groups = lists32()
+    dart = lightgbm(boosting_type="dart", drop_rate=0.5, n_estimators=30)
+    assert_same_scores(engine, fitted(dart, X, y, groups), X)
+
+
 @each_student
 @settings(max_examples=15)
 @given(seed=st.integers(0, 10**6))
