@@ -59,6 +59,11 @@ class Categories:
     spelled: bool = False
 
     @property
+    def as_text(self) -> list[bool]:
+        """Which categorical columns to read as text from files without types."""
+        return [self.spelled or _holds_text(values) for values in self.known]
+
+    @property
     def cardinalities(self) -> tuple[int, ...]:
         """Number of codes of each categorical column, 0 included."""
         return tuple(len(values) + 1 for values in self.known)

@@ -358,13 +358,8 @@ def _texts_and_numbers(ranker):
     if columns is None or not hasattr(ranker, "feature_names_in_"):
         return [], []
     names = ranker.feature_names_in_
-    known = zip(names[columns.categorical], columns.categories.known, strict=True)
-    spelled = columns.categories.spelled
-    texts = [
-        name
-        for name, values in known
-        if spelled or any(isinstance(value, str) for value in values)
-    ]
+    as_text = zip(names[columns.categorical], columns.categories.as_text, strict=True)
+    texts = [name for name, is_text in as_text if is_text]
     return texts, [name for name in names if name not in texts]
 
 
