@@ -212,17 +212,25 @@ def _choose(wanted: list, path: str, schema: Any) -> Any:
 
 
 def _roomy(field: Any) -> Any:
-    """A field whose dictionary may grow.
+    """A field that can be joined and written, whose dictionary may grow.
 
     pandas counts the categories of one file in 8 bits if that will do, and those of all
-    files may be more.
+    files may be more. polars writes texts as views, which Arrow neither takes out of a
+    dictionary nor writes to CSV.
     """
     import pyarrow as pa
 
     kind = field.type
     if not pa.types.is_dictionary(kind):
-        return field
-    return field.with_type(pa.dictionary(pa.int32(), kind.value_type, kind.ordered))
+        return field.with_type(_without_view(kind))
+    values = _without_view(kind.value_type)
+    return field.with_type(pa.dictionary(pa.int32(), values, kind.ordered))
+
+
+def _without_view(kind: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.large_string() if pa.types.is_string_view(kind) else kind
 
 
 @contextmanager
@@ -260,7 +268,9 @@ def _files_of(path: Path) -> list[Path]:
     found = sorted(
         one
         for one in path.rglob("*")
-        if one.name.lower().endswith(_endings())
+        # Spark writes folders whose names end as those of files do.
+        if one.is_file()
+        and one.name.lower().endswith(_endings())
         and not any(part.startswith((".", "_")) for part in one.relative_to(path).parts)
     )
     if not found:

@@ -110,6 +110,36 @@ def test_a_folder_is_read_file_by_file_with_lists_over_their_borders(folder, tab
     assert parts.equals(whole)
 
 
+def test_folders_in_a_folder_may_be_called_as_files_are(folder, table):
+    for day in range(3):
+        place = folder / "days" / f"day-{day}.parquet"
+        place.mkdir(parents=True)
+        mine = table.filter(pa.compute.equal(pa.compute.divide(table["qid"], 20), day))
+        parquet.write_table(mine, place / "part-0.parquet")
+        (place / "_SUCCESS").touch()
+    assert run("--group", "qid", source="days") == 0
+    assert run("--group", "qid", output="whole.parquet") == 0
+    parts, whole = (parquet.read_table(f"{one}.parquet") for one in ("out", "whole"))
+    assert parts.equals(whole)
+
+
+@formats
+def test_texts_and_categories_of_arrow_files_that_polars_wrote_are_handed_on(
+    ending, folder, table
+):
+    pl = pytest.importorskip("polars")
+    frame = pl.from_arrow(table)
+    ids = pl.format("q{}", pl.col("qid"))
+    colour = pl.col("item").str.slice(0, 2).cast(pl.Categorical).alias("colour")
+    frame.with_columns(ids.alias("qid"), colour).write_ipc("polars.arrow")
+    kept = ["item", "colour"]
+    options = ["--group", "qid", "--keep", *kept]
+    assert run(*options, source="polars.arrow", output=f"out{ending}") == 0
+    scored = READ[ending](folder / f"out{ending}").to_pandas()
+    assert scored["item"].tolist() == table["item"].to_pylist()
+    assert scored["colour"].tolist() == [one[:2] for one in table["item"].to_pylist()]
+
+
 def test_csv_is_compressed_if_its_name_says_so(folder):
     assert run("--group", "qid", output="out.csv") == 0
     assert run("--group", "qid", output="out.CSV.gz") == 0
