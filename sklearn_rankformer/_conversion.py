@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ._frames import check_columns
 from ._groups import check_groups
 from ._letor import typed_labels
 from ._lists import id_keys
@@ -118,11 +119,8 @@ def find_layout(
         [] if from_dtype or categorical is None else np.array([*categorical]).tolist()
     )
     asked = (group, label, *others, *features, *named)
-    missing = [name for name in asked if name not in schema.names]
-    if missing:
-        raise ValueError(
-            f"{list_files(source)[0]} has no column {', '.join(map(repr, missing))}."
-        )
+    check_columns(asked, schema.names, list_files(source)[0])
+    refuse_two_purposes([group, label, *others, *features])
     if from_dtype:
         categories = _categories_in(schema)
         named = [name for name in features if name in categories]
@@ -150,6 +148,17 @@ def _index_of_pandas(schema: Any) -> set[str]:
         # In CSV, which has no notes, it has no name either.
         if name in noted or not name or name.startswith("__index_level_")
     }
+
+
+def refuse_two_purposes(names: Sequence[str]) -> None:
+    """Raise ValueError if one column is named twice, such as label and feature."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"Columns given for two purposes: {', '.join(map(repr, twice))}. Write a "
+            f"column under two names to use it as two of group, label, features, "
+            f"position and weight."
+        )
 
 
 def check_names(names: Any, argument: str, otherwise: str = "") -> None:

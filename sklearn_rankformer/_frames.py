@@ -74,16 +74,34 @@ def select_columns(frame: Any, library: Library, wanted: Sequence) -> Any:
     Raises
     ------
     ValueError
-        If the frame lacks some of them.
+        If the frame lacks some of them, or has one twice.
     """
-    there = library.names(frame)
+    check_columns(wanted, library.names(frame), "A frame")
+    return library.select(frame, list(wanted))
+
+
+def check_columns(wanted: Sequence, there: list, owner: str) -> None:
+    """Raise ValueError unless each wanted column is there, and no other like it.
+
+    Parameters
+    ----------
+    wanted, there : sequence of str or other names
+        Columns to be read, and all that there are.
+    owner : str
+        What has these, for the message.
+    """
     missing = [name for name in wanted if name not in there]
     if missing:
         raise ValueError(
-            f"A frame has no column {_shown(missing)}; it has {_shown(there)}. Give "
+            f"{owner} has no column {_shown(missing)}; it has {_shown(there)}. Give "
             f"the columns that are named, and those that the ranker was fitted on."
         )
-    return library.select(frame, list(wanted))
+    twice = [name for name in dict.fromkeys(wanted) if there.count(name) > 1]
+    if twice:
+        raise ValueError(
+            f"{owner} has more than one column {_shown(twice)}. Rename or drop all "
+            f"but one."
+        )
 
 
 def _shown(names: Sequence, most: int = 10) -> str:

@@ -195,14 +195,16 @@ class _Stream:
 
     def _find_starts(self, frame: Any) -> None:
         name = f"group_column={self.group_column!r}"
+        values = self.library.column(frame, self.group_column)
         n_missing = self.library.n_missing(frame, self.group_column)
+        if values.dtype.kind == "f":  # to polars and Arrow, NaN is a value
+            n_missing = int(np.isnan(values).sum())
         if n_missing:
             raise ValueError(
                 f"{name} holds no list id in {n_missing} of the {len(frame)} rows that "
                 f"follow row {self.end} of the stream. Drop rows without one, or give "
                 f"them one."
             )
-        values = self.library.column(frame, self.group_column)
         new = np.ones(len(values), dtype=bool)
         new[1:] = values[1:] != values[:-1]
         rows = np.flatnonzero(new)

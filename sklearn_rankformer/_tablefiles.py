@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from ._frames import joining
+from ._frames import check_columns, joining
 from ._writing import replacing
 
 BATCH_ROWS = 2**15
@@ -203,11 +203,8 @@ def _choose(wanted: list, path: str, schema: Any) -> Any:
     """The wanted columns of a file's schema."""
     import pyarrow as pa
 
-    missing = [name for name in wanted if name not in schema.names]
-    if missing:
-        raise ValueError(f"{path} has no column {', '.join(map(repr, missing))}.")
-    with _naming(path):
-        fields = [_roomy(schema.field(name)) for name in wanted]
+    check_columns(wanted, schema.names, path)
+    fields = [_roomy(schema.field(name)) for name in wanted]
     return pa.schema(fields, schema.metadata)
 
 

@@ -62,6 +62,7 @@ from ._conversion import (
     codes_file,
     find_layout,
     read_columns,
+    refuse_two_purposes,
     write_tables,
 )
 from ._letor import Reader, read_files, to_layout, typed_ids, typed_labels
@@ -412,8 +413,9 @@ def convert(
     TypeError
         If one text is given in place of names of columns.
     ValueError
-        If a column is missing, a feature is neither a number nor a category, a number
-        is infinite or too large for float32, or a label or a list id is missing.
+        If a column is missing, there twice or given for two purposes, a feature is
+        neither a number nor a category, a number is infinite or too large for float32,
+        or a label or a list id is missing.
 
     See Also
     --------
@@ -577,13 +579,7 @@ class ParquetLists:  # numpydoc ignore=PR02
         check_names(self.features, "features")
         given = [self.group, self.label, self.position, self.weight]
         columns = [name for name in given + list(self.features or ()) if name]
-        twice = sorted({name for name in columns if columns.count(name) > 1})
-        if twice:
-            raise ValueError(
-                f"Columns given for two purposes: {', '.join(map(repr, twice))}. Write "
-                f"a column under two names to use it as two of group, label, features, "
-                f"position and weight."
-            )
+        refuse_two_purposes(columns)
 
 
 class _World(NamedTuple):

@@ -400,6 +400,13 @@ def test_columns_that_cannot_be_used_are_refused_by_name(
     assert not list(tmp_path.glob("arrays/*"))
 
 
+def test_a_label_or_a_list_id_is_no_feature_and_a_feature_given_once(frame, tmp_path):
+    path = written(frame, tmp_path / "rows.parquet")
+    for name in ("clicks", "qid", "a"):
+        with pytest.raises(ValueError, match=f"two purposes: '{name}'"):
+            convert(path, tmp_path / "arrays", features=["a", "b", name], **ROLES)
+
+
 def test_columns_that_are_not_there_are_refused_by_name(frame, tmp_path):
     path = written(frame, tmp_path / "rows.parquet")
     for options in (

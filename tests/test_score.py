@@ -509,10 +509,21 @@ def test_only_the_columns_needed_are_read(folder, monkeypatch):
     assert asked == [["qid", *NAMES]]
 
 
+@pytest.mark.parametrize("name", ["qid", "b"])
+def test_a_column_that_a_file_has_twice_is_refused_by_name(name, folder, table, capsys):
+    for ending in (".parquet", ".csv"):  # feather refuses to write it
+        WRITE[ending](table.append_column(name, table["a"]), f"twice{ending}")
+        assert run("--group", "qid", source=f"twice{ending}") == 1
+        message = f"twice{ending} has more than one column '{name}'"
+        assert message in capsys.readouterr().err
+    WRITE[".csv"](table.append_column("y", table["a"]), "twice.csv")
+    assert run("--group", "qid", source="twice.csv") == 0  # which is not read
+
+
 def test_a_column_missing_in_a_later_file_is_named_with_the_file(folder, table, capsys):
     (folder / "parts").mkdir()
     parquet.write_table(table, "parts/1.parquet")
     parquet.write_table(table.drop_columns("c"), "parts/2.parquet")
     assert run("--group", "qid", source="parts") == 1
-    assert "2.parquet has no column 'c'" in capsys.readouterr().err
+    assert "2.parquet has no column 'c'; it has 'y', 'qid'," in capsys.readouterr().err
     assert np.all([one.name != "out.parquet" for one in folder.iterdir()])

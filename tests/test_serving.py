@@ -529,6 +529,26 @@ def test_columns_and_ids_that_are_missing_are_refused_by_name(kind, rows, ranker
         scorer(frame)
 
 
+@kinds
+def test_ids_that_are_nan_are_counted_as_missing(kind, rows, ranker):
+    ids = rows["qid"].astype(float)
+    ids[7] = np.nan
+    frame = KINDS[kind](rows.assign(qid=ids))
+    with pytest.raises(ValueError, match=f"no list id in 1 of the {len(rows)} rows"):
+        list(ListScorer(ranker, group_column="qid")([frame]))
+
+
+@pytest.mark.parametrize("kind", ["pandas", "table"])
+@pytest.mark.parametrize("name", ["qid", "b"])
+def test_a_column_that_is_there_twice_is_refused_by_name(kind, name, rows, ranker):
+    twice = pd.concat([rows, rows[[name]]], axis=1)
+    if kind == "table":
+        table = pa.Table.from_pandas(rows)
+        twice = table.append_column(name, table[name])
+    with pytest.raises(ValueError, match=f"more than one column '{name}'"):
+        list(ListScorer(ranker, group_column="qid")([twice]))
+
+
 # Loops of one's own ----------------------------------------------------------------
 
 
