@@ -24,6 +24,7 @@ from ._conversion import (
     read_columns,
     write_tables,
 )
+from ._frames import as_rows
 from ._groups import check_groups
 from ._lists import id_keys, split_lists
 from ._processes import ALONE, Peers
@@ -116,9 +117,10 @@ def read_shard(lists: ParquetLists, categorical_features: Any, peers: Peers) -> 
 
     Raises
     ------
-    ImportError, OSError, ValueError
+    ImportError, OSError, TypeError, ValueError
         In all processes, if one of them cannot read its files, a file lacks a column,
-        or a list lies in two files.
+        a list lies in two files, or a category is text in one file and a number in
+        another.
     """
     with peers.all_or_none():
         first = peers.rank == 0
@@ -132,7 +134,9 @@ def read_shard(lists: ParquetLists, categorical_features: Any, peers: Peers) -> 
     for name, values in known.items() if layout.guessed else ():
         numbers = plain_numbers(values)
         if numbers is not None:
-            X[name] = X[name].map(numbers).astype("category")
+            # Lists without weight, which are not counted, may hold further texts.
+            meant = {t: numbers.get(t, _alone(t)) for t in X[name].cat.categories}
+            X[name] = X[name].map(meant).astype("category")
             known[name] = sorted(set(numbers.values()))
     position = positions = None
     if lists.position is not None:
@@ -239,7 +243,20 @@ def _values_in(column: Any, values: list, counted: np.ndarray) -> list:
 
 def _merged(parts: list[list], name: str) -> list:
     values = np.array([v for part in parts for v in part], dtype=object)
-    return distinct_values(values, repr(name))
+    merged = distinct_values(values, repr(name))
+    # A file holds a column of one type, so that these come from two.
+    if len({isinstance(value, str) for value in merged}) > 1:
+        raise TypeError(
+            f"Some files hold text in the column {name!r} and others numbers: the text "
+            f"'1' would be another value than the number 1. Give the column one type "
+            f"in all of them."
+        )
+    return merged
+
+
+def _alone(text: str) -> Any:
+    """The number that a text of CSV stands for if it is the only one, or itself."""
+    return (plain_numbers([text]) or {text: text})[text]
 
 
 # Lists in two files -------------------------------------------------------------------
@@ -265,8 +282,9 @@ def _refuse(key: np.uint64, files: list[str], group: str, peers: Peers) -> None:
     found: dict[str, Any] = {}
     for path in files:
         for batch in read_batches(path, [group], [group]):
-            ids = check_groups(batch.column(group).to_pylist(), len(batch))
-            for one in ids[id_keys(ids) == key][:1].tolist():
+            ids = check_groups(as_rows(batch)[group].to_numpy(), len(batch))
+            shown = ids.astype(str) if ids.dtype.kind in "Mm" else ids
+            for one in shown[id_keys(ids) == key][:1].tolist():
                 found[path] = one
     # From file to id, of all processes.
     everywhere = {k: v for part in peers.gather(found) for k, v in part.items()}

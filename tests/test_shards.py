@@ -118,6 +118,20 @@ def test_what_only_lists_of_zero_weight_hold_is_unknown_from_files_too(tmp_path)
     assert_array_equal(ranker.predict(X), mlp().fit(X, **rest).predict(X))
 
 
+def test_what_only_lists_of_zero_weight_hold_may_be_any_text_of_csv(tmp_path):
+    rows = make_rows()
+    unweighed = rows["weight"] == 0
+    rows["colour"] = (rows["qid"] % 3).mask(unweighed, 7)
+    rows["place"] = rows["place"].mask(unweighed, 99)
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    ranker = mlp(categorical_features=["colour"])
+    ranker.fit(lists_in(tmp_path, ALL_ROLES))
+    assert [*ranker._model.columns.categories.known] == [[0, 1, 2]]
+    assert_array_equal(
+        ranker.positions_, np.arange(rows["place"][~unweighed].max() + 1)
+    )
+
+
 def test_columns_that_have_a_purpose_are_no_features(tmp_path):
     folder = write_shards(make_rows(), tmp_path / "rows", (0.5,))
     ranker = mlp().fit(ParquetLists(folder, **ALL_ROLES))
@@ -162,6 +176,28 @@ def test_a_list_may_not_go_on_in_the_next_file(tmp_path):
         ValueError, match=rf"List '{cut}' .*one\.parquet, .*two\.parquet"
     ):
         mlp().fit(lists_in(folder))
+
+
+@pytest.mark.parametrize("unit", ["s", "ns"])
+def test_a_list_in_two_files_is_named_by_its_time(unit, tmp_path):
+    rows = make_rows()
+    for name, part in enumerate((rows[:150], rows[150:])):
+        times = pd.to_datetime(part["qid"], unit="D").astype(f"datetime64[{unit}]")
+        part.assign(qid=times).to_parquet(tmp_path / f"{name}.parquet")
+    cut = str(pd.to_datetime(rows["qid"][150], unit="D").date())
+    with pytest.raises(ValueError, match=rf"List '{cut}.* lies in more than one file"):
+        mlp().fit(lists_in(tmp_path))
+
+
+def test_a_category_that_is_text_in_one_file_and_a_number_in_another_is_refused(
+    tmp_path,
+):
+    rows = make_rows().assign(colour=lambda rows: rows["qid"] % 3)
+    for name, part in rows.groupby(rows["qid"] > 130):
+        kind = str if name else int
+        part.astype({"colour": kind}).to_parquet(tmp_path / f"{name}.parquet")
+    with pytest.raises(TypeError, match="hold text in the column 'colour' and others"):
+        mlp(categorical_features=["colour"]).fit(lists_in(tmp_path))
 
 
 def test_nothing_is_left_in_the_temporary_folder(tmp_path, monkeypatch):
