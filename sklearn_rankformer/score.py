@@ -24,6 +24,7 @@ from ._tablefiles import (
     read_schema,
     write_batches,
 )
+from ._writing import check_place
 from .serving import ListScorer
 
 
@@ -121,13 +122,10 @@ class _TextScorer(ListScorer):
 
 def _check_output(source, output):
     format_of(output)
-    if Path(output).is_dir():
-        raise IsADirectoryError(f"{output} is a folder. Give the name of a file.")
+    check_place(Path(output))
     there = [Path(path).resolve() for path in list_files(source)]
     if Path(output).resolve() in there:
         raise ValueError(f"{output} is read and cannot be written, too.")
-    if not Path(output).resolve().parent.is_dir():
-        raise FileNotFoundError(f"The folder of {output} does not exist.")
     if (
         Path(source).is_dir()
         and Path(source).resolve() in Path(output).resolve().parents

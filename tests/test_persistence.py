@@ -192,6 +192,15 @@ def test_saving_replaces_the_file_and_leaves_nothing_else(fitted, path):
     assert os.listdir(path.parent) == [path.name]
 
 
+def test_a_place_that_no_file_can_be_written_to_is_named(fitted, tmp_path):
+    missing = tmp_path / "none" / "ranker.safetensors"
+    with pytest.raises(FileNotFoundError, match=rf"The folder of {missing} does not"):
+        persistence.save(fitted, missing)
+    with pytest.raises(IsADirectoryError, match=rf"{tmp_path} is a folder. Give the"):
+        persistence.save(fitted, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_save_in_the_midst_of_another_disturbs_neither(fitted, path, monkeypatch):
     # As another thread's, or that of a process with the same id in a container.
     fsync, meanwhile = os.fsync, [fitted]
