@@ -388,6 +388,12 @@ def _csv_writer(path: str, schema: Any) -> Iterator:
     import pyarrow as pa
     from pyarrow import csv
 
+    nested = [field.name for field in schema if pa.types.is_nested(field.type)]
+    if nested:
+        raise TypeError(
+            f"CSV cannot hold the lists or structures of the column "
+            f"{', '.join(map(repr, nested))}. Write a Parquet or Arrow file."
+        )
     compression = "gzip" if path.lower().endswith(".gz") else None
     with (
         pa.output_stream(path, compression=compression) as file,

@@ -27,6 +27,12 @@ from ._tablefiles import (
 from ._writing import check_place
 from .serving import ListScorer
 
+# Arrow's errors are of these kinds, too.
+EXPECTED = (
+    *(OSError, ValueError, TypeError, LookupError),
+    *(ImportError, NotImplementedError),
+)
+
 
 def main(argv=None):
     """Run the command line.
@@ -48,8 +54,7 @@ def main(argv=None):
     except KeyboardInterrupt:
         print("\ninterrupted: nothing was written", file=sys.stderr)
         return 130
-    # Arrow's errors are of these kinds, too.
-    except (OSError, ValueError, TypeError, LookupError, ImportError) as error:
+    except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"wrote the scores of {n_rows} rows to {args.output}", file=sys.stderr)

@@ -406,6 +406,20 @@ def test_a_file_without_rows_gives_one_without_rows(ending, folder, table):
     assert (scored.num_rows, scored.column_names) == (0, ["qid", "score"])
 
 
+def test_what_an_output_cannot_hold_is_refused_in_a_line(folder, table, capsys):
+    options = ["--group", "qid", "--keep", "tags"]
+    ends = pa.compute.run_end_encode(table["y"].combine_chunks())
+    for tags, output, message in (
+        (pa.array([["new"]] * len(table)), "out.csv", "CSV cannot hold the lists"),
+        (ends, "out.parquet", "run_end_encoded"),
+    ):
+        with_tags = table.append_column("tags", tags)
+        with pa.ipc.new_file("tags.arrow", with_tags.schema) as writer:
+            writer.write_table(with_tags)
+        assert run(*options, source="tags.arrow", output=output) == 1
+        assert message in capsys.readouterr().err
+
+
 def test_a_failure_halfway_leaves_what_was_there(folder, table, capsys):
     again = pa.concat_tables([table, table.slice(0, 1)])
     parquet.write_table(again, "again.parquet")
