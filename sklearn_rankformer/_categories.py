@@ -24,7 +24,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array
 
-from ._tables import is_missing, refuse_times
+from ._tables import is_missing, plain_decimal, refuse_times
 from ._warnings import warn_user
 
 # How the names of the dtypes of categories begin, in pandas, polars and Arrow.
@@ -469,7 +469,7 @@ def _plain(value: Any) -> Any:
     if is_missing(value):
         return value
     if isinstance(value, Decimal) and value.is_finite():
-        value = float(value) if value % 1 else int(value)
+        value = plain_decimal(value)
     if isinstance(value, float):
         if math.isinf(value):
             return str(value)

@@ -1,6 +1,7 @@
 """List ids, one per row: checked, found in whichever way they came, taken out of X."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from difflib import get_close_matches
 from functools import wraps
 from inspect import signature
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ._checks import plain_array
-from ._tables import as_table, is_missing, rows_to_array
+from ._tables import as_table, is_missing, plain_decimal, rows_to_array
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -23,7 +24,8 @@ def check_groups(
     Parameters
     ----------
     groups : array-like of shape (n_rows,)
-        List id of each row: integers, strings, or floats that hold whole numbers.
+        List id of each row: integers, strings, or floats and decimals that hold whole
+        numbers.
     n_rows : int
         How many rows there are to be grouped.
     name : str, default="groups"
@@ -34,8 +36,8 @@ def check_groups(
     Returns
     -------
     groups : ndarray of shape (n_rows,)
-        Integer, string, or other sortable ids; float and all-integer object input
-        comes back as int64.
+        Integer, string, or other sortable ids; float, decimal and all-integer object
+        input comes back as int64.
 
     Raises
     ------
@@ -79,22 +81,30 @@ def _fix(entry: str) -> str:
 
 
 def _from_objects(ids: np.ndarray, name: str, entry: str) -> np.ndarray:
-    values = [v.item() if isinstance(v, np.generic) else v for v in ids]
+    values = [_plain_id(value) for value in ids]
     kinds = {type(value) for value in values}
     if kinds <= {int, bool} and kinds:
         try:
-            return ids.astype(np.int64)
+            return np.array(values, dtype=np.int64)
         except OverflowError:
             # Beyond 64 bits, integers are still distinct as texts.
-            return ids.astype(str)
+            return np.array(list(map(str, values)))
     if kinds <= {float, int}:
-        return ids.astype(np.float64)
+        return np.array(values, dtype=np.float64)
     if len(kinds) == 1 and kinds <= {str, bytes}:
         return ids.astype(kinds.pop())
     missing = np.array([is_missing(value) for value in values])
     _refuse_missing(missing, ids, name, entry)
     names = ", ".join(sorted(kind.__name__ for kind in kinds))
     raise TypeError(f"{name} mixes or holds values of type {names}. {_fix(entry)}")
+
+
+def _plain_id(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    # As databases give integers of many digits.
+    whole = isinstance(value, Decimal) and value.is_finite()
+    return plain_decimal(value) if whole else value
 
 
 def _refuse_missing(

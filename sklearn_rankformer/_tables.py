@@ -9,6 +9,7 @@ are known by name, so that none has to be installed.
 import re
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
+from decimal import Decimal
 from numbers import Number
 from typing import Any
 
@@ -213,6 +214,12 @@ def is_missing(value: Any) -> bool:
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, Number | np.generic) and bool(value != value)
+
+
+def plain_decimal(number: Decimal) -> int | float:
+    """A finite decimal number as an integer if it is whole, else as a float."""
+    whole = int(number)
+    return whole if whole == number else float(number)
 
 
 def _filled(X: np.ma.MaskedArray) -> np.ndarray:
