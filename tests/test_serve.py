@@ -169,12 +169,25 @@ def test_a_failure_inside_is_answered_in_json_and_logged(path):
 
     app.answer = lambda environ: fail()
     log, statuses = io.StringIO(), []
-    body = app({"wsgi.errors": log}, lambda status, headers: statuses.append(status))
+    asked = {"REQUEST_METHOD": "POST", "wsgi.errors": log}
+    body = app(asked, lambda status, headers: statuses.append(status))
     assert statuses == ["500 Internal Server Error"]
     assert json.loads(b"".join(body)) == {
         "error": "The server failed. Its log says why."
     }
     assert "MemoryError: the inside" in log.getvalue()
+
+
+def test_health_may_be_asked_without_its_body(server, path):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request("HEAD", "/health")
+    answer = connection.getresponse()
+    assert (answer.status, int(answer.headers["Content-Length"]) > 0) == (200, True)
+    connection.close()
+    app = runpy.run_path(str(SERVER))["create_app"](path)
+    for route in ("/health", "/nowhere"):
+        asked = {"REQUEST_METHOD": "HEAD", "PATH_INFO": route}
+        assert app(asked, lambda status, headers: None) == []
 
 
 def test_unknown_routes_are_refused(server):

@@ -81,12 +81,12 @@ class App:
             ("Content-Length", str(len(body))),
         ]
         start_response(status, headers)
-        return [body]
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     def answer(self, environ):
         """Route the request."""
         route = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        if route == ("GET", "/health"):
+        if route in (("GET", "/health"), ("HEAD", "/health")):
             return {"status": "ok", "features": self.names, "pid": os.getpid()}
         if route != ("POST", "/rank"):
             raise Refused("404 Not Found", "There are POST /rank and GET /health.")
