@@ -98,8 +98,8 @@ def _run(args):
         item_value=args.item_value,
     )
     _check_output(args.input, args.output)
-    needed = scorer.columns_needed(read_schema(args.input).names)
-    texts = scorer.columns_of_text()
+    names = read_schema(args.input).names
+    needed, texts = scorer.columns_needed(names), scorer.columns_of_text(names)
     with _progress_bar(count_rows(args.input)) as bar:
         scored = scorer(read_batches(args.input, needed, texts))
         return write_batches(_counted(scored, bar), args.output)

@@ -197,8 +197,13 @@ class ListScorer:
         """
         return self._columns(self._ranker(), names)
 
-    def columns_of_text(self):
+    def columns_of_text(self, names):
         """Say which columns to read as text from files without types, such as CSV.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Columns that there are, in their order.
 
         Returns
         -------
@@ -206,7 +211,8 @@ class ListScorer:
             List ids and columns handed on, letter by letter, unless they are numbers to
             the ranker; and its categories of text.
         """
-        texts, numbers = _texts_and_numbers(self._ranker())
+        ranker = self._ranker()
+        texts, numbers = _texts_and_numbers(ranker, self._features(ranker, names))
         kept = [name for name in self.keep if name not in numbers]
         return list(dict.fromkeys([self.group_column, *kept, *texts]))
 
@@ -352,14 +358,13 @@ def _is_files(source):
     return isinstance(one, str | os.PathLike)
 
 
-def _texts_and_numbers(ranker):
-    """Names of a ranker's categories to come as text, and of its other features."""
+def _texts_and_numbers(ranker, names):
+    """Which of a ranker's features are categories to come as text, and the others."""
     columns = getattr(getattr(ranker, "_model", None), "columns", None)
-    if columns is None or not hasattr(ranker, "feature_names_in_"):
+    if columns is None:
         return [], []
-    names = ranker.feature_names_in_
-    as_text = zip(names[columns.categorical], columns.categories.as_text, strict=True)
-    texts = [name for name, is_text in as_text if is_text]
+    as_text = zip(columns.categorical, columns.categories.as_text, strict=True)
+    texts = [names[j] for j, is_text in as_text if is_text]
     return texts, [name for name in names if name not in texts]
 
 

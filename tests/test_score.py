@@ -187,6 +187,21 @@ def test_codes_and_ids_of_csv_that_look_like_numbers_stay_text(folder, table):
     assert_allclose(scored["score"], ranker.predict(X, groups=groups), **CLOSE)
 
 
+def test_codes_of_a_ranker_without_names_stay_text_in_csv(folder, table):
+    frame = table.to_pandas()
+    X = np.column_stack([frame[NAMES].astype(object), frame["item"].str[1:2]])
+    assert set(X[:, -1]) <= set("0123456789")
+    ranker = rankformer(categorical_features=[len(NAMES)])
+    ranker.fit(X, frame["y"], groups=frame["qid"])
+    save(ranker, "ranker.safetensors")
+    columns = [*NAMES, "code"]
+    rows = pd.DataFrame(X, columns=columns).assign(qid=frame["qid"])
+    rows.to_csv("codes.csv", index=False)
+    assert run("--group", "qid", source="codes.csv") == 0
+    found = parquet.read_table("out.parquet")["score"]
+    assert_allclose(found, ranker.predict(X, groups=frame["qid"]), **CLOSE)
+
+
 def test_texts_of_csv_that_look_missing_are_texts(folder, table):
     X, y, groups = (table.to_pandas()[part] for part in (NAMES, "y", "qid"))
     texts = np.array(["NA", "null", "nan", "x"])
