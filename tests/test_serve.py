@@ -152,8 +152,14 @@ def test_answers_are_the_rankers_in_every_form(server, ranker, items, form):
             422,
             "must hold numbers and do not: ['price']",
         ),
+        (
+            {"items": [{"price": 1, "kind": ["u"], "age": 1, "size": 5}]},
+            "application/json",
+            422,
+            "must hold one value an item and do not: ['kind']",
+        ),
     ],
-    ids=["json", "keys", "arrow", "names", "empty", "none", "many", "types"],
+    ids=["json", "keys", "arrow", "names", "empty", "none", "many", "types", "nested"],
 )
 def test_answers_to_bad_requests_say_what_is_wrong(server, body, kind, status, message):
     found, answer = server.ask(body, kind)

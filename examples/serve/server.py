@@ -60,6 +60,7 @@ class App:
             for name, categorical in zip(self.names, ranker.categorical_, strict=True)
             if not categorical
         ]
+        self.others = [name for name in self.names if name not in self.numeric]
         # The first call of a graph plans its memory.
         for size in (1, 50):
             self.rank(pd.DataFrame(0.0, index=range(size), columns=self.names))
@@ -113,6 +114,11 @@ class App:
         if odd:
             message = f"Features that must hold numbers and do not: {odd}."
             raise Refused("422 Unprocessable Content", message)
+        # As search engines give fields: a list would be an unknown category.
+        nested = [name for name in self.others if not holds_values(frame[name])]
+        if nested:
+            message = f"Features that must hold one value an item and do not: {nested}."
+            raise Refused("422 Unprocessable Content", message)
 
     def rank(self, frame):
         """Scores and values from one pass."""
@@ -136,6 +142,11 @@ def holds_numbers(column):
         return True
     # With nulls among them, truth values are objects.
     return all(isinstance(value, Real) for value in column.dropna())
+
+
+def holds_values(column):
+    """Whether no list or object is there."""
+    return all(pd.api.types.is_hashable(value) for value in column)
 
 
 def read_body(environ):
