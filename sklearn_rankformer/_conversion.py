@@ -124,17 +124,8 @@ def find_layout(
     if from_dtype:
         categories = _categories_in(schema)
         named = [name for name in features if name in categories]
-    odd = [
-        (name, schema.field(name).type)
-        for name in features
-        if name not in named and not _holds_numbers(schema.field(name).type)
-    ]
-    if odd:
-        way_out = (
-            "Name them in categorical_features, or give the features without them."
-        )
-        path = list_files(source)[0]
-        raise ValueError(f"{path} has {without_numbers(odd, way_out)}")
+    numeric = [name for name in features if name not in named]
+    _check_numbers(schema, numeric, list_files(source)[0])
     guessed = not has_types(source)
     return Layout(group, label, tuple(features), frozenset(named), guessed=guessed)
 
@@ -402,8 +393,20 @@ def _write_header(file: Any, n_rows: int, n_columns: int) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
+def _check_numbers(schema: Any, names: list[str], owner: str) -> None:
+    kinds = [(name, schema.field(name).type) for name in names]
+    odd = [(name, kind) for name, kind in kinds if not _holds_numbers(kind)]
+    if odd:
+        way_out = (
+            "Name them in categorical_features, or give the features without them."
+        )
+        raise ValueError(f"{owner} has {without_numbers(odd, way_out)}")
+
+
 def _numbers(rows: Any, names: list[str]) -> np.ndarray:
     """Columns as float32 side by side, NaN where missing."""
+    # In the first file, by which the layout was found, they may be empty.
+    _check_numbers(rows.schema, names, "A later file")
     X = np.empty((len(rows), len(names)), dtype=np.float32)
     with np.errstate(over="ignore"):  # refused below
         for j, name in enumerate(names):

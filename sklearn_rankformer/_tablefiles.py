@@ -121,9 +121,13 @@ def read_batches(
     # Before the first row: whoever writes what is read has one type for each column.
     with joining(pa.ArrowException):
         common = pa.unify_schemas(schemas, promote_options="permissive")
+    if not all(format_of(path).typed for path in files):
+        # Where nothing was seen of a column of CSV, numbers may follow.
+        common = _without_nulls(common, [pa.float64()] * len(common))
     for path, schema in zip(files, schemas, strict=True):
         with _naming(path):
-            for batch in format_of(path).batches(path, schema):
+            seen = _without_nulls(schema, common.types)
+            for batch in format_of(path).batches(path, seen):
                 yield batch.select(wanted).cast(common)
     # So that files without rows have columns, too.
     yield _no_rows(common)
@@ -205,6 +209,15 @@ def _choose(wanted: list, path: str, schema: Any) -> Any:
 
     check_columns(wanted, schema.names, path)
     fields = [_roomy(schema.field(name)) for name in wanted]
+    return pa.schema(fields, schema.metadata)
+
+
+def _without_nulls(schema: Any, kinds: list) -> Any:
+    """A schema whose columns without any value are of these types."""
+    import pyarrow as pa
+
+    pairs = zip(schema, kinds, strict=True)
+    fields = [f.with_type(k) if pa.types.is_null(f.type) else f for f, k in pairs]
     return pa.schema(fields, schema.metadata)
 
 
@@ -362,7 +375,7 @@ def _csv_schema(path: str, columns: Sequence | None, texts: Sequence) -> Any:
     def kind(name: str, guessed: Any) -> Any:
         if name in texts:
             return pa.string()
-        whole = guessed in (pa.int64(), pa.null())
+        whole = guessed == pa.int64()
         return pa.float64() if whole and name in (columns or ()) else guessed
 
     guessed = _open_csv(path, {}).schema

@@ -400,6 +400,18 @@ def test_columns_that_cannot_be_used_are_refused_by_name(
     assert not list(tmp_path.glob("arrays/*"))
 
 
+@pytest.mark.parametrize("text", ["red", "7"])
+def test_text_where_the_first_file_has_no_value_is_refused_by_name(
+    text, frame, tmp_path
+):
+    half = len(frame) // 2
+    written(frame[:half].assign(b=None), tmp_path / "1.parquet")
+    written(frame[half:].assign(b=text), tmp_path / "2.parquet")
+    files = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
+    with pytest.raises(ValueError, match=r"neither numbers nor categories: 'b' \("):
+        convert(files, tmp_path / "arrays", **ROLES)
+
+
 def test_a_label_or_a_list_id_is_no_feature_and_a_feature_given_once(frame, tmp_path):
     path = written(frame, tmp_path / "rows.parquet")
     for name in ("clicks", "qid", "a"):

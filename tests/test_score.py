@@ -328,6 +328,22 @@ def test_numbers_and_texts_of_csv_may_change_their_looks_after_many_rows(
     assert_allclose(scored["score"], expected, **CLOSE)
 
 
+@pytest.mark.parametrize("empty", [0, 1])
+def test_truth_values_may_be_missing_throughout_one_of_several_csv_files(
+    empty, folder, table
+):
+    frame = table.to_pandas()
+    frame["d"] = (frame["d"] > 0).astype(object).mask(frame["qid"] // 30 == empty, None)
+    ranker = rankformer().fit(frame[NAMES], frame["y"], groups=frame["qid"])
+    save(ranker, "ranker.safetensors")
+    (folder / "parts").mkdir()
+    for part, rows in frame.groupby(frame["qid"] // 30):
+        rows.to_csv(f"parts/{part}.csv", index=False)
+    assert run("--group", "qid", source="parts") == 0
+    scored = parquet.read_table("out.parquet")["score"]
+    assert_allclose(scored, ranker.predict(frame[NAMES], frame["qid"]), **CLOSE)
+
+
 def test_files_whose_numbers_differ_in_type_give_the_scores_of_predict(
     folder, table, ranker
 ):
