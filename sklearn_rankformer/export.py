@@ -56,7 +56,7 @@ def to_onnx(ranker, path):
     - ``scores``, float32 of shape (n_rows,), as `predict` does;
     - ``list_proba``, float32 of shape (n_lists, n_levels), as `predict_list_value`
       does, and ``item_proba``, float32 of shape (n_rows, n_item_levels), as
-      `predict_item_value` does, if the ranker has listwide heads.
+      `predict_item_value` does, if the ranker has these methods.
 
     The metadata entries, all JSON, are ``categories`` (list of categories by column),
     ``feature_names``, ``levels``, ``item_levels``, ``allow_nan`` (whether numbers may
@@ -296,7 +296,7 @@ class RankerGraph(nn.Module):
         self.transform = NormalScores(model.columns)
         self.module = deepcopy(model.module).cpu().eval()
         self.outputs = ["scores"]
-        if self.module.pooled_head is not None:
+        if model.has_list_value:
             self.outputs += ["list_proba", "item_proba"]
             matched = item_thresholds(model.item_levels, model.levels)
             n_thresholds = len(model.calibration.lists)
@@ -313,9 +313,12 @@ class RankerGraph(nn.Module):
         place = torch.where(mask, rows, n_rows).flatten()
         scores = scores.mean(0)
         flat = torch.zeros(n_rows + 1).scatter(0, place, scores.flatten())
-        if views is None:
+        if len(self.outputs) == 1:
             return (flat[:n_rows],)
-        logits = self._list_logits(views.mean(0).double())
+        if views is None:  # where all lists of training had one value
+            logits = torch.zeros(lengths.shape[0], 0, dtype=torch.float64)
+        else:
+            logits = self._list_logits(views.mean(0).double())
         items = self._item_logits(scores.double(), mask, logits).flatten(0, 1)
         by_row = torch.zeros(n_rows + 1, items.shape[1], dtype=items.dtype)
         by_row = by_row.index_copy(0, place, items)[:n_rows]
@@ -352,7 +355,7 @@ def _place_items(lengths: Tensor) -> tuple[Tensor, Tensor]:
 def _level_proba(logits: Tensor) -> Tensor:
     """Falling chances, then their differences; see `to_proba`."""
     above = logits.sigmoid()
-    falling = [torch.ones_like(above[:, 0])]
+    falling = [torch.ones_like(above.sum(1))]  # also of no threshold
     for k in range(above.shape[1]):
         falling.append(torch.minimum(falling[-1], above[:, k]))
     falling.append(torch.zeros_like(falling[0]))

@@ -46,6 +46,12 @@ def run(path, X, groups):
     return dict(zip(names, session.run(None, feed), strict=True))
 
 
+def skip_without_dynamo():
+    pytest.importorskip("onnxscript")
+    if not hasattr(torch.compiler, "is_exporting"):
+        pytest.skip("torch 2.6 cannot trace sizes that depend on values")
+
+
 @pytest.fixture(scope="module")
 def ranker():
     X, y, groups = float32_lists()
@@ -79,6 +85,32 @@ def test_scores_and_list_values_equal_ours(lists, ranker, path):
     np.testing.assert_allclose(found["list_proba"], proba, atol=TOLERANCE)
     items = ranker.predict_item_value(2 * X, groups).proba
     np.testing.assert_allclose(found["item_proba"], items, atol=TOLERANCE)
+
+
+@pytest.mark.filterwarnings("ignore:All labels are equal")
+@pytest.mark.parametrize(
+    ("labels", "dynamo"),
+    [([0, 1], False), ([0, 1], True), ([1, 1], False), ([0, 1, 2], False)],
+    ids=str,
+)
+def test_chances_of_items_are_there_where_all_lists_have_one_value(
+    labels, dynamo, tmp_path
+):
+    if dynamo:
+        skip_without_dynamo()
+    X, _, groups = float32_lists(sizes=(3, 9))
+    places = np.arange(len(X)) - np.searchsorted(groups, groups)
+    ranker = rankformer().fit(X, np.array(labels)[-1 - places % len(labels)], groups)
+    _export(RankerGraph(ranker).eval(), str(tmp_path / "ranker.onnx"), dynamo)
+    for lists in (groups, np.zeros_like(groups)):
+        found = run(tmp_path / "ranker.onnx", X, lists)
+        expected = ranker.predict_all(X, lists)
+        for name, values in (
+            ("scores", expected.scores),
+            ("list_proba", expected.list_value.proba),
+            ("item_proba", expected.item_value.proba),
+        ):
+            np.testing.assert_allclose(found[name], values, atol=TOLERANCE)
 
 
 def test_rows_without_any_value_score_as_ours(ranker, path):
@@ -128,9 +160,7 @@ def test_other_rankers_score_as_ours(make, transform, tmp_path):
 @pytest.mark.parametrize("dynamo", [False, True])
 def test_both_exporters_of_torch_give_the_same(dynamo, ranker, tmp_path):
     if dynamo:
-        pytest.importorskip("onnxscript")
-        if not hasattr(torch.compiler, "is_exporting"):
-            pytest.skip("torch 2.6 cannot trace sizes that depend on values")
+        skip_without_dynamo()
     X, _, groups = float32_lists(seed=2)
     graph = RankerGraph(ranker).eval()
     _export(graph, str(tmp_path / "ranker.onnx"), dynamo)
