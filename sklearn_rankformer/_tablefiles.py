@@ -358,11 +358,17 @@ def _arrow_writer(path: str, schema: Any) -> Iterator:
         yield SimpleNamespace(write_batch=lambda b: writer.write_batch(b.cast(plain)))
 
 
+def _compression(path: str) -> str | None:
+    # By the ending in any case; Arrow itself knows ".gz" only.
+    return "gzip" if path.lower().endswith(".gz") else None
+
+
 def _open_csv(path: str, kinds: dict[str, Any], **missing: Any) -> Any:
+    import pyarrow as pa
     from pyarrow import csv
 
     return csv.open_csv(
-        path,
+        pa.input_stream(path, compression=_compression(path)),
         csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
         csv.ParseOptions(newlines_in_values=True),
         csv.ConvertOptions(include_columns=list(kinds), column_types=kinds, **missing),
@@ -407,9 +413,8 @@ def _csv_writer(path: str, schema: Any) -> Iterator:
             f"CSV cannot hold the lists or structures of the column "
             f"{', '.join(map(repr, nested))}. Write a Parquet or Arrow file."
         )
-    compression = "gzip" if path.lower().endswith(".gz") else None
     with (
-        pa.output_stream(path, compression=compression) as file,
+        pa.output_stream(path, compression=_compression(path)) as file,
         csv.CSVWriter(file, schema) as writer,
     ):
         yield writer

@@ -147,8 +147,8 @@ def test_csv_is_compressed_if_its_name_says_so(folder):
         gzip.decompress((folder / "out.CSV.gz").read_bytes())
         == (folder / "out.csv").read_bytes()
     )
-    (folder / "in.csv.gz").write_bytes(gzip.compress((folder / "in.csv").read_bytes()))
-    assert run("--group", "qid", source="in.csv.gz", output="again.csv") == 0
+    (folder / "in.CSV.GZ").write_bytes(gzip.compress((folder / "in.csv").read_bytes()))
+    assert run("--group", "qid", source="in.CSV.GZ", output="again.csv") == 0
     frames = [pd.read_csv(name) for name in ("out.csv", "again.csv")]
     assert_allclose(*frames, **CLOSE)
 
