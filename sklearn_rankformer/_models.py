@@ -426,7 +426,8 @@ def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
     Returns
     -------
     X : ndarray, CSR matrix or frame of shape (n_rows, n_features)
-        Frames as they came: what is in them is checked by those who read them.
+        Frames as they came: what is in them is checked by those who read them. Numbers
+        in the byte order of this machine.
     """
     with reading(name):
         if hasattr(X, "columns"):
@@ -444,7 +445,8 @@ def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
             ensure_all_finite=not tags.allow_nan,
         )
         refuse_times(X)
-        return X
+        # XGBoost takes the bytes of an array for numbers in the order of this machine.
+        return X.astype(X.dtype.newbyteorder("="), copy=False)
 
 
 def fresh(estimator: Any) -> Any:

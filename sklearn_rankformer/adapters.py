@@ -69,6 +69,10 @@ from ._models import (
 from ._tables import refuse_times
 from ._warnings import warn_missing_groups
 
+# LightGBM 4.7 ends the process when it reads categories of polars, and CatBoost 1.2
+# asks polars 2 for what is no longer there.
+_READ_PANDAS = ("lightgbm", "catboost")
+
 
 class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
     """Give any ranker or regressor the interface of `RankFormerRanker`.
@@ -286,8 +290,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         if issparse(X):
             # LightGBM and CatBoost read no sparse arrays, CatBoost no 64-bit indices.
             return csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)
-        if library_of(self.estimator) == "lightgbm" and _holds_other_than_numbers(X):
-            # LightGBM 4.7 ends the process when it reads categories of polars.
+        if library_of(self.estimator) in _READ_PANDAS and _holds_other_than_numbers(X):
             return X.to_pandas()
         return X
 
@@ -388,6 +391,22 @@ def fit_ranker(ranker, X, y, groups, *, sample_weight=None, val=None):
         The same.
     """
     val = val if val is not None and stops_on_lists(ranker) else None
+    return fit_on_all(ranker, X, y, groups, sample_weight=sample_weight, val=val)
+
+
+def fit_on_all(ranker, X, y, groups, *, sample_weight=None, val=None):
+    """Fit as `fit_ranker` does; validation lists are refused where of no use.
+
+    Parameters
+    ----------
+    ranker, X, y, groups, sample_weight, val
+        As of `fit_ranker`.
+
+    Returns
+    -------
+    ranker : ranker
+        The same.
+    """
     # A pipeline would hand X_val to its last step as it is, and weights to none.
     if isinstance(ranker, Pipeline) and (val is not None or sample_weight is not None):
         return _fit_pipeline(ranker, X, y, groups, sample_weight, val)
@@ -423,7 +442,7 @@ def _fit_pipeline(pipeline, X, y, groups, weight, val):
             X_val, _, groups_val = val
             own_ids = groups_for(steps, "transform", groups_val)
             val = (steps.transform(X_val, **own_ids), *val[1:])
-    fit_ranker(pipeline[-1], X, y, groups, sample_weight=weight, val=val)
+    fit_on_all(pipeline[-1], X, y, groups, sample_weight=weight, val=val)
     return pipeline
 
 
