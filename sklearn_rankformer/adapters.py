@@ -18,6 +18,7 @@ before one of its own estimators is fitted.
 """
 
 import copy
+import re
 from dataclasses import dataclass
 from inspect import signature
 from numbers import Integral
@@ -69,9 +70,10 @@ from ._models import (
 from ._tables import refuse_times
 from ._warnings import warn_missing_groups
 
-# LightGBM 4.7 ends the process when it reads categories of polars, and CatBoost 1.2
-# asks polars 2 for what is no longer there.
+# LightGBM 4.7 and CatBoost 1.2 end the process when they read other columns of polars
+# than these, such as categories and decimals.
 _READ_PANDAS = ("lightgbm", "catboost")
+_PLAIN_KINDS = re.compile("Boolean|U?Int(8|16|32|64)|Float(32|64)")
 
 
 class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
@@ -290,7 +292,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         if issparse(X):
             # LightGBM and CatBoost read no sparse arrays, CatBoost no 64-bit indices.
             return csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)
-        if library_of(self.estimator) in _READ_PANDAS and _holds_other_than_numbers(X):
+        if library_of(self.estimator) in _READ_PANDAS and _holds_other_than_plain(X):
             return X.to_pandas()
         return X
 
@@ -316,12 +318,12 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         )
 
 
-def _holds_other_than_numbers(X):
+def _holds_other_than_plain(X):
     """Whether it is a frame of polars with columns such as categories."""
     frame_library = frame_library_of(X)
     if frame_library is None or frame_library.name != "polars DataFrame":
         return False
-    return any(not k.is_numeric() and str(k) != "Boolean" for k in X.dtypes)
+    return not all(_PLAIN_KINDS.fullmatch(str(kind)) for kind in X.dtypes)
 
 
 def as_ranker(estimator):

@@ -850,6 +850,24 @@ def test_categories_of_polars_reach_the_library(kind, library, data):
     np.testing.assert_array_equal(again.predict(plain), scores)
 
 
+@pytest.mark.parametrize("library", ["lightgbm", "catboost"])
+def test_columns_of_polars_that_would_end_the_process_are_read_or_refused(
+    library, data
+):
+    polars = pytest.importorskip("polars")
+    pytest.importorskip("pandas")
+    X, y, groups = data
+    frame = polars.DataFrame(np.round(X), schema=list("abcd"))
+    plain = RankerAdapter(make(library)).fit(frame, y, groups).predict(frame)
+    half = frame.cast({"a": polars.Float16})
+    adapter = RankerAdapter(make(library)).fit(half, y, groups)
+    np.testing.assert_array_equal(adapter.predict(half), plain)
+    if library == "lightgbm":
+        exact = frame.cast({"a": polars.Decimal(10, 2)})
+        with pytest.raises(ValueError, match="must be int, float or bool"):
+            adapter.fit(exact, y, groups)
+
+
 @pytest.mark.parametrize("library", EVERYONE)
 def test_names_of_columns_are_remembered_and_checked(library, data):
     pandas = pytest.importorskip("pandas")
