@@ -233,10 +233,13 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         scores : ndarray of shape (n_rows,)
             Higher is better, in the order of the rows of X.
         """
+        return self._own_scores(X, groups, qid).astype(np.float64)
+
+    def _own_scores(self, X, groups=None, qid=None):
+        """As `predict`, in the type in which the estimator computes."""
         check_is_fitted(self)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
-        scores = predict_scores(self.estimator_, self._check_X(X), groups)
-        return scores.astype(np.float64)
+        return predict_scores(self.estimator_, self._check_X(X), groups)
 
     @property
     def feature_importances_(self):  # numpydoc ignore=RT01

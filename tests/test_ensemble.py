@@ -154,6 +154,23 @@ def test_scores_equal_but_for_rounding_are_no_opinion(dtype, step):
     np.testing.assert_allclose(both.predict(X, groups=groups), expected)
 
 
+def test_a_regressor_that_computes_in_float32_has_no_opinion_of_equal_items():
+    class Rounding(RegressorMixin, BaseEstimator):
+        """Scores as a network of float32 does: equal rows differ by rounding."""
+
+        def fit(self, X, y):
+            return self
+
+        def predict(self, X):
+            steps = np.arange(len(X)) % 3
+            return np.float32(1) + np.float32(1.2e-7) * steps.astype(np.float32)
+
+    X, groups = np.ones((6, 1)), np.repeat([0, 1], 3)
+    for member in (Rounding(), make_pipeline(StandardScaler(), Rounding())):
+        ranker = VotingRanker([("a", member)]).fit(X, np.arange(6), groups=groups)
+        np.testing.assert_array_equal(ranker.predict(X, groups=groups), 0)
+
+
 def test_scores_far_from_zero_are_opinions_as_far_as_their_type_tells():
     X = 1.7e9 + 60.0 * np.arange(6)[:, None]  # minutes, in seconds since 1970
     groups = np.zeros(6, dtype=int)
