@@ -340,11 +340,12 @@ def refuse_hidden_ranker(estimator: Any) -> None:
     ------
     TypeError
         If it is a regressor with a ranking objective, or a library's ranker lies
-        inside it, or a ranker or transformer that the ids do not reach.
+        inside it, or a ranker, transformer or splitter that the ids do not reach.
     """
     _refuse_regressor_that_ranks(estimator)
     name = type(estimator).__name__
-    for part in _parts_that_learn(estimator):
+    parts = _parts_that_learn(estimator)
+    for part in parts:
         _refuse_regressor_that_ranks(part)
         if is_library_ranker(part):
             inner = type(part).__name__
@@ -354,12 +355,21 @@ def refuse_hidden_ranker(estimator: Any) -> None:
                 f"{inner}(...): it hands ids on after "
                 f"sklearn.set_config(enable_metadata_routing=True)."
             )
-        if takes_groups(part, "fit") and not takes_groups(estimator, "fit"):
-            raise TypeError(
-                f"The {name} keeps list ids from the {type(part).__name__} inside it. "
-                f"Call sklearn.set_config(enable_metadata_routing=True), so that it "
-                f"hands them on."
-            )
+        if takes_groups(part, "fit"):
+            _refuse_to_starve(estimator, part)
+    for splitter in _splitters_by_list([estimator, *parts]):
+        _refuse_to_starve(estimator, splitter)
+
+
+def _refuse_to_starve(estimator: Any, part: Any) -> None:
+    """Refuse an estimator that hands no list ids on, for a part that takes them."""
+    if not takes_groups(estimator, "fit"):
+        raise TypeError(
+            f"The {type(estimator).__name__} keeps list ids from the "
+            f"{type(part).__name__} inside it. Call "
+            f"sklearn.set_config(enable_metadata_routing=True), so that it hands them "
+            f"on."
+        )
 
 
 def _refuse_regressor_that_ranks(estimator: Any) -> None:
@@ -370,6 +380,17 @@ def _refuse_regressor_that_ranks(estimator: Any) -> None:
             f"{type(estimator).__name__} has the ranking objective {objective!r}, but "
             f"its fit takes no list ids. Use {ranker} with this objective."
         )
+
+
+def _splitters_by_list(estimators: list[Any]) -> list[Any]:
+    """Those among the estimators' splitters that ask for list ids."""
+    splitters = [getattr(estimator, "cv", None) for estimator in estimators]
+    return [
+        cv
+        for cv in splitters
+        if hasattr(cv, "split")
+        and get_routing_for_object(cv).consumes("split", {"groups"})
+    ]
 
 
 def _parts_that_learn(estimator: Any) -> list[Any]:

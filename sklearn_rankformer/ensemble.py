@@ -631,8 +631,9 @@ class StackingRanker(_RankerEnsemble):
                     f"cv=ListKFold({max(n_lists, 2)})."
                 )
         splits = list(check_group_cv(cv, X, y, groups).split(X, y, groups))
-        tests = np.concatenate([test for _, test in splits])
-        if not np.array_equal(np.sort(tests), np.arange(len(y))):
+        rows = np.arange(len(y))
+        tests = np.concatenate([rows[test] for _, test in splits])  # also of masks
+        if not np.array_equal(np.sort(tests), rows):
             raise ValueError(
                 f"cv={self.cv} does not test each list once, so some would have no "
                 f"scores to learn from, or several. Give a splitter such as "

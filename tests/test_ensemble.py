@@ -436,6 +436,20 @@ def test_splits_that_cut_lists_or_do_not_test_each_once_are_refused(cv, message)
         StackingRanker([("line", Ridge())], cv=cv).fit(X, y, groups=groups)
 
 
+def test_splits_of_a_stack_may_be_masks_of_rows(lists):
+    X, y, groups = lists
+    even = groups % 2 == 0
+    masks = [(even, ~even), (~even, even)]
+    rows = [tuple(map(np.flatnonzero, one)) for one in masks]
+    by_mask, by_row = (
+        StackingRanker([("a", Ridge())], cv=cv).fit(X, y, groups=groups)
+        for cv in (masks, rows)
+    )
+    np.testing.assert_array_equal(
+        by_mask.predict(X, groups=groups), by_row.predict(X, groups=groups)
+    )
+
+
 def test_stack_needs_list_ids(lists):
     X, y, _ = lists
     with pytest.raises(ValueError, match="StackingRanker needs list ids"):
