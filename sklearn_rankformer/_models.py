@@ -222,11 +222,20 @@ def predict_with_groups(model: Any, X: Any, groups: Any) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        If the model predicts classes.
     ValueError
         As `check_scores`.
     """
     scores = model.predict(X, **groups_for(model, "predict", groups))
-    return check_scores(scores, _num_samples(X), type(model).__name__)
+    name, classes = type(model).__name__, getattr(model, "classes_", None)
+    if classes is not None and np.isin(scores, classes).all():
+        raise TypeError(
+            f"{name} predicts classes, which cannot be ranked. Give a ranker or a "
+            f"regressor, or rank by chances: "
+            f"metrics.ndcg_score(y, model.predict_proba(X)[:, 1], groups)."
+        )
+    return check_scores(scores, _num_samples(X), name)
 
 
 def predict_scores(estimator: Any, X: Any, groups: Any) -> np.ndarray:
