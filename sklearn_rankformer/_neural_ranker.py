@@ -220,7 +220,8 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         """Train for one epoch on these lists.
 
         The first call fixes the input transform, the categories and the levels of list
-        value. Nothing is held out, and the learning rate stays at `learning_rate`.
+        value: it should hold lists of each value, or later calls warn. Nothing is held
+        out, and the learning rate stays at `learning_rate`.
 
         Parameters
         ----------
@@ -362,6 +363,8 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             heaviest=shard.heaviest,
             peers=shard.peers,
         )
+        if again and self._model.has_list_value:
+            _warn_of_new_values(self._model.levels, rows.list_values)
         return _Given(rows, categories, positions, digest)
 
     def _refuse_another_network(self):
@@ -596,6 +599,23 @@ def _by_parameter(config: NetworkConfig) -> dict[str, Any]:
     values |= values.pop("inputs")
     names = {"hidden_sizes": "hidden_layer_sizes", "n_thresholds": "listwide_weight"}
     return {names.get(name, name): value for name, value in values.items()}
+
+
+def _warn_of_new_values(levels: Levels, list_values: np.ndarray) -> None:
+    """Warn of lists whose value is none of the levels that training goes on with."""
+    if not np.allclose(levels.values, levels.starts):  # bins, into which all fall
+        return
+    new = np.setdiff1d(list_values, levels.starts)
+    if len(new):
+        warn_user(
+            f"y has lists whose highest label is {_listed(new)}, which the first call "
+            f"had none of: predict_list_value knows only {_listed(levels.values)}, and "
+            f"takes them for one of these. Have the first call hold lists of each."
+        )
+
+
+def _listed(values: np.ndarray) -> str:
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def _joined_digest(digest: np.ndarray | None, peers: Peers) -> np.ndarray | None:
