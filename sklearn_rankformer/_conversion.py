@@ -22,7 +22,7 @@ from ._groups import check_groups
 from ._letor import typed_labels
 from ._lists import id_keys
 from ._streams import Piece, ReturningListError, whole_lists
-from ._tablefiles import has_types, list_files, read_batches, read_schema
+from ._tablefiles import TableFiles
 from ._tables import is_missing, without_numbers
 
 COLUMNS = "columns.json"
@@ -110,7 +110,8 @@ def find_layout(
     check_names(features, "features")
     if not from_dtype:
         check_names(categorical, "categorical_features", ' (or "from_dtype")')
-    schema = read_schema(source)
+    files = TableFiles(source)
+    schema = files.schema
     if features is None:
         none = {group, label, *others, *_index_of_pandas(schema)}
         features = [name for name in schema.names if name not in none]
@@ -121,7 +122,7 @@ def find_layout(
     missing = [name for name in asked if name not in schema.names]
     if missing:
         raise ValueError(
-            f"{list_files(source)[0]} has no column {', '.join(map(repr, missing))}."
+            f"{files.paths[0]} has no column {', '.join(map(repr, missing))}."
         )
     if from_dtype:
         categories = _categories_in(schema)
@@ -135,10 +136,10 @@ def find_layout(
         way_out = (
             "Name them in categorical_features, or give the features without them."
         )
-        path = list_files(source)[0]
-        raise ValueError(f"{path} has {without_numbers(odd, way_out)}")
-    guessed = not has_types(source)
-    return Layout(group, label, tuple(features), frozenset(named), guessed=guessed)
+        raise ValueError(f"{files.paths[0]} has {without_numbers(odd, way_out)}")
+    return Layout(
+        group, label, tuple(features), frozenset(named), guessed=not files.typed
+    )
 
 
 def _index_of_pandas(schema: Any) -> set[str]:
@@ -214,7 +215,8 @@ def _write(sources: list, read: Callable, folder: Path, layout: Layout) -> None:
 
 
 def _batches(source: Any, layout: Layout) -> Iterator:
-    return read_batches(source, layout.columns, [layout.group, *layout.categorical])
+    texts = [layout.group, *layout.categorical]
+    return TableFiles(source).batches(layout.columns, texts)
 
 
 class _Found:

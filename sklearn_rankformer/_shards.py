@@ -28,7 +28,7 @@ from ._groups import check_groups
 from ._lists import id_keys, split_lists
 from ._processes import ALONE, Peers
 from ._rows import in_weighed_lists
-from ._tablefiles import list_files, read_batches
+from ._tablefiles import TableFiles
 from .datasets import ParquetLists, load_converted
 
 # Keys of lists are compared among processes so many at a time.
@@ -187,7 +187,7 @@ def _plan(
     lists: ParquetLists, categorical_features: Any, n: int
 ) -> tuple[list[list[str]], Layout]:
     """Files of each process, and the layout that all have."""
-    dealt = deal_files(list_files(lists.path), n)
+    dealt = deal_files(TableFiles(lists.path).paths, n)
     # Columns are read off a file of rank 0, so that none is opened by two processes.
     layout = find_layout(
         dealt[0][0],
@@ -264,7 +264,7 @@ def _refuse_split_lists(
 def _refuse(key: np.uint64, files: list[str], group: str, peers: Peers) -> None:
     found: dict[str, Any] = {}
     for path in files:
-        for batch in read_batches(path, [group], [group]):
+        for batch in TableFiles(path).batches([group], [group]):
             ids = check_groups(batch.column(group).to_pylist(), len(batch))
             for one in ids[id_keys(ids) == key][:1].tolist():
                 found[path] = one

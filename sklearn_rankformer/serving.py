@@ -39,7 +39,7 @@ from ._lists import split_lists
 from ._models import group_column_of, predict_scores, ranker_of, unwrap
 from ._neural_ranker import NeuralRanker
 from ._streams import whole_lists
-from ._tablefiles import read_batches
+from ._tablefiles import TableFiles
 from .persistence import load
 
 # How many numbers, of all columns, are scored at a time: 32 MB in float64.
@@ -342,7 +342,7 @@ def iter_lists(source, *, group_column, chunk_rows=2**16):
             f"{type(source).__name__}. Give it in a list: iter_lists([frame], ...)."
         )
     if _is_files(source):
-        source = read_batches(source, texts=[group_column])
+        source = TableFiles(source).batches(texts=[group_column])
     pieces = whole_lists(source, group_column, chunk_rows)
     return (library.finish(frame) for frame, library, _ in pieces)
 
