@@ -327,22 +327,6 @@ def _column(X: Any, j: int) -> Any:
     return X.to_series(j) if hasattr(X, "to_series") else X[:, j]
 
 
-def refuse_beyond_float32(numbers: np.ndarray) -> None:
-    """Raise ValueError if a number became infinite that the network takes as it is.
-
-    Parameters
-    ----------
-    numbers : ndarray of shape (n_rows, n_columns), float32
-        What was finite before it became float32.
-    """
-    if np.isinf(numbers).any():
-        raise ValueError(
-            "X holds values beyond the range of float32, and input_transform=None "
-            "takes them as they are. Scale them, or fit with "
-            "input_transform='quantile'."
-        )
-
-
 # Values and codes ---------------------------------------------------------------------
 
 

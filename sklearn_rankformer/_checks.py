@@ -207,6 +207,22 @@ def refuse_empty(values: np.ndarray, name: str) -> None:
         raise ValueError(f"{name} is empty. Give at least one row.")
 
 
+def refuse_beyond_float32(numbers: np.ndarray) -> None:
+    """Raise ValueError if a number became infinite that the network takes as it is.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n_rows, n_columns), float32
+        What was finite before it became float32.
+    """
+    if np.isinf(numbers).any():
+        raise ValueError(
+            "X holds values beyond the range of float32, and input_transform=None "
+            "takes them as they are. Scale them, or fit with "
+            "input_transform='quantile'."
+        )
+
+
 def check_length(values: Any, name: str, n_rows: int, table: str = "X") -> None:
     """Refuse anything but one value per row.
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from ._categories import Categories, refuse_beyond_float32
+from ._categories import Categories
+from ._checks import refuse_beyond_float32
 from ._processes import ALONE, Peers
 
 N_KNOTS = 256

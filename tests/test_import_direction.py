@@ -79,7 +79,7 @@ MAY_IMPORT = {
     **dict.fromkeys(IDS, GROUND | CHECKS),
     **dict.fromkeys(PARTS, BOTTOM),
     "_network": {"_config"},
-    "_columns": {"_categories", "_processes"},
+    "_columns": BOTTOM | {"_categories", "_processes"},
     "_positions": BOTTOM | {"_categories"},
     "_rows": BOTTOM | {"metrics", "_processes"},
     "_chances": BOTTOM | {"_rows"},
