@@ -640,11 +640,9 @@ class RankFormer(nn.Module):
     x : (n_lists, list_size, n_columns); mask : (n_lists, list_size), True = real item
     position : (n_lists, list_size), int64, or None to leave its bias out
     returns : item scores (n_members, n_lists, list_size), and list logits
-        (n_members, n_lists, N_VIEWS, n_thresholds) or None without a listwide head
+        (n_members, n_lists, 2, n_thresholds) or None without listwide heads: by [CLS]
+        and items, and by aggregates
     """
-
-    # A list's value is seen twice: by [CLS] and items, and by aggregates.
-    N_VIEWS = 2
 
     def __init__(self, config: RankFormerConfig):
         super().__init__()
