@@ -5,7 +5,6 @@ chances to them. What remains is a `Model`, see `_model`.
 """
 
 import math
-from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,7 +29,6 @@ from ._config import NetworkConfig, RankFormerConfig
 from ._device import ordinary_torch
 from ._inference import PREDICT_ITEMS, Predictions, predict_lists
 from ._lists import split_lists
-from ._losses import ItemLoss
 from ._model import Model
 from ._network import MLP, PooledHead, RankFormer, build
 from ._processes import process_rank
@@ -39,6 +37,7 @@ from ._training import (
     Net,
     Origin,
     Plan,
+    TrainingConfig,
     make_history,
     make_net,
     measure_loss,
@@ -54,50 +53,6 @@ MIN_LISTS_TO_HOLD_OUT = 10
 LISTS_TO_SCALE_BY = 2000
 
 KEPT_IN_HISTORY = ("epoch", "train_loss", "valid_ndcg", "valid_loss", "dur")
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How to train, apart from the network itself.
-
-    Attributes
-    ----------
-    loss : ItemLoss
-        Loss on the order of items.
-    gain : {"exp", "linear"} or callable
-        Gain of held-out labels.
-    listwide_weight, learning_rate, weight_decay, max_epochs, batch_items
-        As in `RankFormerRanker`.
-    validation_fraction, n_iter_no_change, calibration_folds
-        As in `RankFormerRanker`.
-    callbacks : sequence of Callback
-        The user's.
-    show_progress : bool
-        Whether to show a progress bar.
-    device, precision
-        Where and how the network runs.
-    seed : int
-        Everything random follows from it.
-    parameters : dict
-        The ranker's own, by which a checkpoint knows its fit.
-    """
-
-    loss: ItemLoss
-    gain: str | Callable
-    listwide_weight: float
-    learning_rate: float
-    weight_decay: float
-    max_epochs: int
-    batch_items: int
-    validation_fraction: float | None
-    n_iter_no_change: int | None
-    calibration_folds: int | None
-    callbacks: Sequence[Callback]
-    show_progress: bool
-    device: torch.device
-    precision: str
-    seed: int
-    parameters: dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -219,7 +174,7 @@ def _train(
     config: TrainingConfig,
 ) -> Result:
     """Train to the planned end on the lists of a part, measuring those of another."""
-    rows, net = part.rows, _net_of(model, config)
+    rows, net = part.rows, make_net(model.module, config)
     hold_out = None if watched is None else _hold_out(net, model, watched, config)
     n_batches = count_steps(rows.lists, part.chosen, config.batch_items, rows.peers)
     plan = Plan(
@@ -247,7 +202,7 @@ def train_one_epoch(
     """Train for one epoch more, at a constant rate, with nothing held out."""
     with ordinary_torch():
         model = _for_training(model, config)
-        net = _net_of(model, config)
+        net = make_net(model.module, config)
         set_optimizer_state(net, deepcopy(model.optimizer))
         # Its length seeds the epoch: each call draws other batches and other dropout.
         net.history = make_history(history)
@@ -264,19 +219,6 @@ def _for_training(model: Model, config: TrainingConfig) -> Model:
     return replace(
         model,
         module=deepcopy(model.module),
-        device=config.device,
-        precision=config.precision,
-    )
-
-
-def _net_of(model: Model, config: TrainingConfig) -> Net:
-    return make_net(
-        model.module,
-        item_loss=config.loss,
-        listwide_weight=config.listwide_weight,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        batch_items=config.batch_items,
         device=config.device,
         precision=config.precision,
     )

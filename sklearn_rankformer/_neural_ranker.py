@@ -23,7 +23,7 @@ from ._checks import check_labels, check_length, check_weights, warn_no_order
 from ._columns import Columns, learn_columns
 from ._config import InputConfig, NetworkConfig, config_from_dict
 from ._device import check_device, pick_device, pick_precision, usable_device
-from ._fit import TrainingConfig, start, train_model, train_one_epoch
+from ._fit import start, train_model, train_one_epoch
 from ._groups import refuse_foreign_names, resolve_groups
 from ._lists import digest_lists, lists_of
 from ._losses import LOSSES, pick_loss
@@ -40,6 +40,7 @@ from ._tables import (
     rows_to_array,
     without_numbers,
 )
+from ._training import TrainingConfig
 from ._warnings import warn_missing_groups, warn_user
 from .datasets import ParquetLists
 

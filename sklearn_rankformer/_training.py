@@ -5,7 +5,7 @@ go; `_callbacks` holds what happens around the steps.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -116,6 +116,50 @@ def measure_loss(
         total += float(criterion(output, dataset.targets.take(batch)))
         n_batches += 1
     return np.array([dataset.peers.total(total) / dataset.peers.most(n_batches)])
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train, apart from the network itself.
+
+    Attributes
+    ----------
+    loss : ItemLoss
+        Loss on the order of items.
+    gain : {"exp", "linear"} or callable
+        Gain of held-out labels.
+    listwide_weight, learning_rate, weight_decay, max_epochs, batch_items
+        As in `RankFormerRanker`.
+    validation_fraction, n_iter_no_change, calibration_folds
+        As in `RankFormerRanker`.
+    callbacks : sequence of Callback
+        The user's.
+    show_progress : bool
+        Whether to show a progress bar.
+    device, precision
+        Where and how the network runs.
+    seed : int
+        Everything random follows from it.
+    parameters : dict
+        The ranker's own, by which a checkpoint knows its fit.
+    """
+
+    loss: ItemLoss
+    gain: str | Callable
+    listwide_weight: float
+    learning_rate: float
+    weight_decay: float
+    max_epochs: int
+    batch_items: int
+    validation_fraction: float | None
+    n_iter_no_change: int | None
+    calibration_folds: int | None
+    callbacks: Sequence[Callback]
+    show_progress: bool
+    device: torch.device
+    precision: str
+    seed: int
+    parameters: dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -237,27 +281,17 @@ def _raised_by(error: BaseException, callbacks: Sequence[Callback]) -> bool:
     return any(owner is callback for callback in callbacks)
 
 
-def make_net(
-    module: nn.Module,
-    *,
-    item_loss: ItemLoss,
-    listwide_weight: float,
-    learning_rate: float,
-    weight_decay: float,
-    batch_items: int,
-    device: torch.device,
-    precision: str,
-) -> Net:
+def make_net(module: nn.Module, config: TrainingConfig) -> Net:
     """Wrap a network into skorch's loop, optimiser and loss included."""
     n_members = next(module.parameters()).shape[0]
     net = Net(
         module,
-        criterion=RankingLoss(item_loss, listwide_weight),
+        criterion=RankingLoss(config.loss, config.listwide_weight),
         optimizer=FlatAdamW,
-        optimizer__weight_decay=weight_decay,
-        optimizer__fused=device.type in ("cpu", "cuda"),
-        lr=learning_rate,
-        batch_size=batch_items,
+        optimizer__weight_decay=config.weight_decay,
+        optimizer__fused=config.device.type in ("cpu", "cuda"),
+        lr=config.learning_rate,
+        batch_size=config.batch_items,
         iterator_train=BatchIterator,
         train_split=None,
         callbacks=[
@@ -268,8 +302,8 @@ def make_net(
             ClipGradients(CLIP_NORM / math.sqrt(n_members)),
         ],
         callbacks__print_log=None,
-        device=str(device),
-        precision=precision,
+        device=str(config.device),
+        precision=config.precision,
         verbose=0,
     )
     return net.initialize()
