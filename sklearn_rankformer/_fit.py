@@ -83,6 +83,25 @@ class Result:
     interrupt: KeyboardInterrupt | None
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Some lists of the rows, and the rows as the network's columns.
+
+    Attributes
+    ----------
+    rows : Rows
+        All rows.
+    features : Features
+        The same, transformed; shared by parts of the same rows.
+    chosen : ndarray of int
+        Positions of the lists of this part.
+    """
+
+    rows: Rows
+    features: Features
+    chosen: np.ndarray
+
+
 def start(
     rows: Rows,
     columns: Columns,
@@ -99,16 +118,16 @@ def start(
             head.set_scale(_pooled(rows, columns, head, config.seed))
     item_levels = find_levels(rows.y[rows.counted], rows.peers, config.seed)
     return Model(
-        columns,
-        levels,
-        item_levels,
-        positions,
-        network,
-        guess(network.n_thresholds or 0, len(item_levels.values) - 1),
-        module,
-        {},
-        config.device,
-        config.precision,
+        columns=columns,
+        levels=levels,
+        item_levels=item_levels,
+        positions=positions,
+        config=network,
+        calibration=guess(network.n_thresholds or 0, len(item_levels.values) - 1),
+        module=module,
+        optimizer={},
+        device=config.device,
+        precision=config.precision,
     )
 
 
@@ -168,8 +187,8 @@ def train_model(
 
 def _train(
     model: Model,
-    part: "_Part",
-    watched: "_Part | None",
+    part: _Part,
+    watched: _Part | None,
     origin: Origin | None,
     config: TrainingConfig,
 ) -> Result:
@@ -229,43 +248,24 @@ def _result(net: Net, model: Model) -> Result:
         {name: epoch[name] for name in KEPT_IN_HISTORY if name in epoch}
         for epoch in net.history
     ]
-    hold_out, epoch, score = net.plan.hold_out, None, None
+    hold_out, kept_epoch, kept_score = net.plan.hold_out, None, None
     if hold_out is not None and hold_out.kept is not None:
-        epoch = hold_out.kept + 1
-        score = float(net.history[hold_out.kept, hold_out.monitor])
+        kept_epoch = hold_out.kept + 1
+        kept_score = float(net.history[hold_out.kept, hold_out.monitor])
     optimizer = net.optimizer_.state_dict()["state"]
     # A copy: weights that are views of one vector would each be pickled with all of it.
     module = deepcopy(net.module_)
     return Result(
-        replace(model, module=module, optimizer=optimizer),
-        history,
-        epoch,
-        score,
-        net.plan.interrupted,
-        net.plan.interrupt,
+        model=replace(model, module=module, optimizer=optimizer),
+        history=history,
+        kept_epoch=kept_epoch,
+        kept_score=kept_score,
+        interrupted=net.plan.interrupted,
+        interrupt=net.plan.interrupt,
     )
 
 
 # Lists to learn from, lists to measure on ---------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Some lists of the rows, and the rows as the network's columns.
-
-    Attributes
-    ----------
-    rows : Rows
-        All rows.
-    features : Features
-        The same, transformed; shared by parts of the same rows.
-    chosen : ndarray of int
-        Positions of the lists of this part.
-    """
-
-    rows: Rows
-    features: Features
-    chosen: np.ndarray
 
 
 def _split(
@@ -300,24 +300,24 @@ def _split(
 def _dataset(model: Model, part: _Part, config: TrainingConfig) -> ListDataset:
     rows = part.rows
     targets = make_targets(
-        rows.gains,
-        model.levels.grade(rows.list_values),
-        rows.weight,
-        rows.lists,
-        part.chosen,
-        config.batch_items,
-        config.device,
-        rows.peers,
+        gains=rows.gains,
+        grades=model.levels.grade(rows.list_values),
+        sample_weight=rows.weight,
+        lists=rows.lists,
+        chosen=part.chosen,
+        batch_items=config.batch_items,
+        device=config.device,
+        peers=rows.peers,
     )
     position = None
     if rows.position is not None:
         position = torch.from_numpy(rows.position).to(config.device)
     return ListDataset(
-        part.features,
-        rows.lists,
-        targets,
-        part.chosen,
-        config.seed,
+        features=part.features,
+        lists=rows.lists,
+        targets=targets,
+        chosen=part.chosen,
+        seed=config.seed,
         position=position,
         peers=rows.peers,
     )
@@ -402,7 +402,7 @@ def _predictions(model: Model, part: _Part) -> Predictions:
 def _calibrated(model: Model, part: _Part, predictions: Predictions) -> Model:
     """The model, its chances fitted to predictions for the lists of the part."""
     rows, chosen = part.rows, part.chosen
-    scores, logits = predictions
+    scores, logits = predictions.scores, predictions.logits
     # From here on only these lists, and those of all peers: scores of the others are
     # NaN. What has no listwide head gives no logits, nor does who holds out no list.
     at, join = rows.lists.rows(chosen), rows.peers.join
@@ -424,9 +424,9 @@ def _calibrated(model: Model, part: _Part, predictions: Predictions) -> Model:
 def _ndcg(part: _Part, config: TrainingConfig, module: nn.Module) -> np.ndarray:
     """NDCG@10 of each list of the part, NaN where there is nothing to find."""
     rows, lists = part.rows, part.rows.lists
-    scores, _ = predict_lists(
+    scores = predict_lists(
         module, part.features, lists, part.chosen, config.precision, values=False
-    )
+    ).scores
     at = lists.rows(part.chosen)
     at = at[rows.counted[at]]
     values = np.zeros(0)  # of a process that holds out no list

@@ -208,16 +208,16 @@ def model_from_arrays(
         module.to(device).eval()
         optimizer = optimizer_from_arrays(module, arrays)
     return Model(
-        columns,
-        levels,
-        item_levels,
-        positions,
-        config,
-        calibration,
-        module,
-        optimizer,
-        device,
-        precision,
+        columns=columns,
+        levels=levels,
+        item_levels=item_levels,
+        positions=positions,
+        config=config,
+        calibration=calibration,
+        module=module,
+        optimizer=optimizer,
+        device=device,
+        precision=precision,
     )
 
 
