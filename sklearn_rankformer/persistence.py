@@ -256,7 +256,7 @@ class Checkpoint(Callback):
         }
         arrays = prefixed("net.", net_to_arrays(net))
         if net.plan.hold_out is not None:
-            best = net.plan.hold_out.state()
+            best = net.plan.hold_out.best_weights
             arrays |= {f"best.{k}": v.numpy(force=True) for k, v in best.items()}
         self.path_.parent.mkdir(parents=True, exist_ok=True)
         write_file(self.path_, header, arrays)
@@ -290,7 +290,7 @@ class Checkpoint(Callback):
             best = without("best.", arrays)
             weights = {k: torch.from_numpy(v) for k, v in best.items()}
             deepcopy(net.module_).load_state_dict(weights)  # raises if damaged
-            hold_out.restore(weights)
+            hold_out.best_weights = weights
         may_stop = hold_out is not None and hold_out.patience is not None
         if header["stopped"] not in ((True, False) if may_stop else (False,)):
             raise ValueError(f"stopped is {header['stopped']!r}")
