@@ -37,8 +37,10 @@ from ._training import (
     OptimizerState,
     optimizer_from_arrays,
     optimizer_to_arrays,
+    prefixed,
     weights_from_arrays,
     weights_to_arrays,
+    without,
 )
 
 
@@ -157,11 +159,10 @@ def model_to_arrays(model: Model, *, optimizer: bool) -> dict[str, np.ndarray]:
     optimizer : bool
         Whether to keep the state of the optimiser, twice as large as the weights.
     """
-    columns = model.columns.to_arrays()
     return {
         **weights_to_arrays(model.module),
         **(optimizer_to_arrays(model.optimizer) if optimizer else {}),
-        **{f"columns.{name}": array for name, array in columns.items()},
+        **prefixed("columns.", model.columns.to_arrays()),
         **positions_to_arrays(model.positions),
         "levels": model.levels.values,
         "level_starts": model.levels.starts,
@@ -192,11 +193,10 @@ def model_from_arrays(
     item_levels = _levels_from(arrays, "item_level")
     n_item_thresholds = len(item_levels.values) - 1
     calibration = _calibration_from(arrays, config.n_thresholds or 0, n_item_thresholds)
-    prefix = "columns."
-    stored = {name: arrays.pop(name) for name in list(arrays) if prefix in name}
-    columns = Columns.from_arrays(
-        {name.removeprefix(prefix): array for name, array in stored.items()}
-    )
+    stored = without("columns.", arrays)
+    columns = Columns.from_arrays(stored)
+    for name in prefixed("columns.", stored):
+        del arrays[name]
     positions = positions_from_arrays(arrays)
     if config.n_positions != (0 if positions is None else positions.cardinalities[0]):
         raise ValueError("positions do not fit the network")
@@ -271,9 +271,8 @@ def _check_weights(
     if depth > len(arrays):
         raise ValueError("fewer weights than layers")
     module = build(config, device="meta")
-    weights = {
-        f"module.{name}": tuple(t.shape) for name, t in module.state_dict().items()
-    }
+    shapes = {name: tuple(t.shape) for name, t in module.state_dict().items()}
+    weights = prefixed("module.", shapes)
     found = {
         name: array.shape
         for name, array in arrays.items()

@@ -343,19 +343,29 @@ def net_from_arrays(net: Net, arrays: dict[str, np.ndarray]) -> None:
 def weights_to_arrays(module: nn.Module) -> dict[str, np.ndarray]:
     """Weights of a network as arrays named ``module.<name>``."""
     state = module.state_dict()
-    return {f"module.{name}": t.numpy(force=True) for name, t in state.items()}
+    return prefixed("module.", {k: t.numpy(force=True) for k, t in state.items()})
 
 
 def weights_from_arrays(module: nn.Module, arrays: dict[str, np.ndarray]) -> None:
     """Fill a network of the same shape with what `weights_to_arrays` gave."""
-    prefix = "module."
+    weights = without("module.", arrays)
     module.load_state_dict(
-        {
-            name.removeprefix(prefix): torch.from_numpy(np.array(array))
-            for name, array in arrays.items()
-            if name.startswith(prefix)
-        }
+        {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
     )
+
+
+def prefixed(prefix: str, arrays: dict) -> dict:
+    """Put a prefix before each name."""
+    return {prefix + name: array for name, array in arrays.items()}
+
+
+def without(prefix: str, arrays: dict) -> dict:
+    """Return those whose names begin with the prefix, without it."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
 
 
 OptimizerState = dict[int, dict[str, Tensor]]
@@ -381,19 +391,19 @@ def optimizer_from_arrays(
         If a slot is missing, unknown, or of another shape than the weights: the
         optimiser checks nothing, and would write beyond the end of an array.
     """
-    found = {name: a for name, a in arrays.items() if name.startswith("optimizer.")}
+    found = without("optimizer.", arrays)
     if not found:
         return {}
     n_weights = sum(parameter.numel() for parameter in module.parameters())
     shapes = {"exp_avg": (n_weights,), "exp_avg_sq": (n_weights,), "step": ()}
     slots = {}
     for slot, shape in shapes.items():
-        array = found.pop(f"optimizer.{slot}", None)
+        array = found.pop(slot, None)
         if array is None or array.shape != shape:
             raise ValueError(f"optimizer.{slot} does not fit the network")
         slots[slot] = torch.from_numpy(np.array(array))
     if found:
-        raise ValueError(f"{min(found)} is nothing that the optimiser keeps")
+        raise ValueError(f"optimizer.{min(found)} is nothing that the optimiser keeps")
     return {0: slots}
 
 

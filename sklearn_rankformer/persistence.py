@@ -29,13 +29,20 @@ from skorch.callbacks import Callback
 
 from . import __version__
 from ._device import check_device
-from ._files import decode, encode, prefixed, read_file, without, write_file
+from ._files import decode, encode, read_file, write_file
 from ._functions import digest_function
 from ._model import model_to_arrays
 from ._processes import everyone, process_rank
 from ._ranker import MLPRanker, RankFormerRanker
 from ._rows import Rows, digest_arrays
-from ._training import Origin, make_history, net_from_arrays, net_to_arrays
+from ._training import (
+    Origin,
+    make_history,
+    net_from_arrays,
+    net_to_arrays,
+    prefixed,
+    without,
+)
 from ._writing import remove_unfinished
 
 # What `skops.io.load(file, trusted=...)` must be given to load a ranker.
