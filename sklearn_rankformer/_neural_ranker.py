@@ -23,7 +23,7 @@ from ._checks import check_labels, check_length, check_weights, warn_no_order
 from ._columns import Columns, learn_columns
 from ._config import InputConfig, NetworkConfig, config_from_dict
 from ._device import check_device, pick_device, pick_precision, usable_device
-from ._fit import start, train_model, train_one_epoch
+from ._fit import Result, start, train_model, train_one_epoch
 from ._groups import refuse_foreign_names, resolve_groups
 from ._lists import digest_lists, lists_of
 from ._losses import LOSSES, pick_loss
@@ -204,14 +204,8 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             warn_no_order(given.rows.y, given.rows.lists)
         model = self._model if again else self._start(given, config)
         result = train_model(model, given.rows, held, config)
-        new._model = result.model
-        new.batch_items_ = config.batch_items
         new.trained_lists_ = _joined_digest(given.digest, peers)
-        new.history_ = result.history
-        new.n_iter_ = len(result.history)
-        new.kept_epoch_, new.kept_score_ = result.kept_epoch, result.kept_score
-        self._become(new, result)
-        return self
+        return self._become(new, result, config)
 
     @refuse_foreign_names
     @_fit_context(prefer_skip_nested_validation=True)
@@ -250,14 +244,8 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         model = self._model if again else self._start(given, config)
         history = self.history_ if again else []
         result = train_one_epoch(model, given.rows, history, config)
-        new._model = result.model
-        new.batch_items_ = config.batch_items
         new.trained_lists_ = None  # of the many parts only the last would be known
-        new.history_ = result.history
-        new.n_iter_ = len(result.history)
-        new.kept_epoch_ = new.kept_score_ = None
-        self._become(new, result)
-        return self
+        return self._become(new, result, config)
 
     @refuse_foreign_names
     def predict(self, X, groups=None, *, qid=None):
@@ -333,7 +321,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     # Checking what the caller gives -------------------------------------------------
 
-    def _check_rows(self, shard: Shard, again: bool, method: str) -> "_Given":
+    def _check_rows(self, shard: Shard, again: bool, method: str) -> _Given:
         """Rows to learn from; `again` holds them against the columns seen before."""
         if again:
             self._refuse_another_network()
@@ -495,7 +483,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             feature_dropout=float(self.feature_dropout),
         )
 
-    def _start(self, given: "_Given", config: TrainingConfig) -> Model:
+    def _start(self, given: _Given, config: TrainingConfig) -> Model:
         """A model for these rows that is yet to be trained."""
         rows = given.rows
         columns = learn_columns(
@@ -522,8 +510,13 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         new.__dict__ = dict(vars(self))
         return new
 
-    def _become(self, new, result):
-        """Take over all attributes in one step; pass the user's interrupt on."""
+    def _become(self, new, result: Result, config: TrainingConfig):
+        """Take over what was fitted in one step; pass the user's interrupt on."""
+        new._model = result.model
+        new.batch_items_ = config.batch_items
+        new.history_ = result.history
+        new.n_iter_ = len(result.history)
+        new.kept_epoch_, new.kept_score_ = result.kept_epoch, result.kept_score
         # One assignment, so that no thread sees attributes of two fits.
         self.__dict__ = new.__dict__
         if result.interrupted:
@@ -533,6 +526,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             )
         if result.interrupt is not None:
             raise result.interrupt
+        return self
 
     # Predicting ---------------------------------------------------------------------
 
