@@ -19,12 +19,18 @@ from skorch.callbacks import Callback
 
 from ._auto import auto_batch_items, auto_dropout, longer_steps
 from ._categories import Categories, chosen_mask, find_categories, odd_columns
-from ._checks import check_labels, check_length, check_weights, warn_no_order
+from ._checks import (
+    check_labels,
+    check_length,
+    check_weights,
+    refuse_without_X,
+    warn_no_order,
+)
 from ._columns import Columns, learn_columns
 from ._config import InputConfig, NetworkConfig, config_from_dict
 from ._device import check_device, pick_device, pick_precision, usable_device
 from ._fit import Result, start, train_model, train_one_epoch
-from ._groups import refuse_foreign_names, resolve_groups
+from ._groups import refuse_foreign_names, resolve_groups, resolve_other_rows
 from ._lists import digest_lists, lists_of
 from ._losses import LOSSES, pick_loss
 from ._mixin import RankerMixin
@@ -34,7 +40,6 @@ from ._processes import Peers, agreed, everyone, joined
 from ._rows import Levels, Rows, find_levels, in_weighed_lists, make_rows
 from ._shards import Shard, read_shard, refuse_beside
 from ._tables import (
-    as_table,
     reading,
     refuse_empty,
     rows_to_array,
@@ -385,22 +390,15 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         return (chosen_mask(chosen, names, len(made)) != made).any()
 
     def _check_held_rows(self, X_val, y_val, groups_val, categories) -> Rows | None:
-        given = [X_val is not None, y_val is not None]
-        if not any(given) and groups_val is None:
+        refuse_without_X(X_val, y_val, groups_val, "_val")
+        if X_val is None:
             return None
-        if not all(given):
-            raise ValueError("X_val and y_val must be given together, with groups_val.")
-        X_val = as_table(X_val, "X_val")
-        X, ids = resolve_groups(
-            X_val, groups_val, None, self.group_column, name="groups_val"
+        X, ids = resolve_other_rows(
+            X_val, groups_val, "_val", self.group_column, self.fitted_with_groups_
         )
         X, _ = self._encode(X, categories, name="X_val")
         y = check_labels(y_val, "y_val")
         check_length(y, "y_val", X.shape[0], "X_val")
-        if ids is None and self.fitted_with_groups_:
-            raise ValueError(
-                "groups_val is missing: give the list id of each row of X_val."
-            )
         return make_rows(X, y, lists_of(ids, X.shape[0]), None, self.gain)
 
     def _encode(
