@@ -1,9 +1,17 @@
 """From files of tables to arrays on disk, in one pass of bounded memory.
 
-Numbers go to one float32 array, and each column of categories to an array of codes. Of
-all rows only labels and list ids are held. If a list comes again after others, the pass
-is made anew over rows that DuckDB has sorted, on disk where memory does not suffice:
-Arrow and polars sort in memory only.
+`find_layout` says which column is what, and `write_tables` writes to a folder
+
+- ``X.npy``: the numeric features, float32, NaN where missing;
+- ``codes-<j>.npy``: codes of feature j if it is categorical, -1 where missing;
+- ``columns.json``: names of the features, and the values that codes stand for;
+- ``y.npy`` and ``groups.npy``; ``weight.npy`` and ``keys.npy`` if they are asked for.
+
+The files are read batch by batch and cut into pieces of whole lists (`_streams`). The
+features of a piece are written at once (`_numbers`), all else goes through `_Gathered`,
+which holds labels, weights and list ids of all rows. If a list comes again after
+others, the pass is made anew over rows that DuckDB has sorted, on disk where memory
+does not suffice: Arrow and polars sort in memory only.
 """
 
 import json
@@ -199,19 +207,19 @@ def write_tables(sources: list, folder: Path, layout: Layout) -> None:
 
 
 def _write(sources: list, read: Callable, folder: Path, layout: Layout) -> None:
-    found = _Found(layout, folder)
+    gathered = _Gathered(layout, folder)
     with open(folder / "X.npy", "wb") as file:
         # Before the number of rows is known: NumPy leaves room for its digits.
-        _write_header(file, 0, len(layout.numeric))
+        write_header(file, 0, len(layout.numeric))
         for source in sources:
-            found.begin(source)
+            gathered.begin(source)
             batches = read(source, layout)
             for piece in whole_lists(batches, layout.group, PIECE_ROWS):
                 _numbers(piece.frame, layout.numeric).tofile(file)
-                found.add(piece)
+                gathered.add(piece)
         file.seek(0)
-        _write_header(file, found.n_rows, len(layout.numeric))
-    found.save()
+        write_header(file, gathered.n_rows, len(layout.numeric))
+    gathered.save()
 
 
 def _batches(source: Any, layout: Layout) -> Iterator:
@@ -219,7 +227,7 @@ def _batches(source: Any, layout: Layout) -> Iterator:
     return TableFiles(source).batches(layout.columns, texts)
 
 
-class _Found:
+class _Gathered:
     """What is gathered beside the numbers, piece by piece."""
 
     def __init__(self, layout: Layout, folder: Path):
@@ -389,7 +397,8 @@ def codes_file(index: int) -> str:
     return f"codes-{index}.npy"
 
 
-def _write_header(file: Any, n_rows: int, n_columns: int) -> None:
+def write_header(file: Any, n_rows: int, n_columns: int) -> None:
+    """Write the header of a .npy file of float32 rows, which are written after it."""
     header = np.lib.format.header_data_from_array_1_0(np.empty((0, 0), np.float32))
     header["shape"] = n_rows, n_columns
     np.lib.format.write_array_header_1_0(file, header)
