@@ -25,8 +25,8 @@ from ._callbacks import (
     SumLosses,
 )
 from ._inference import PREDICT_ITEMS, run_network
+from ._layers import drawing_from
 from ._losses import ItemLoss, ordinal_loss
-from ._network import drawing_from
 from ._processes import process_rank
 from ._rows import Rows
 

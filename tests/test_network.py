@@ -17,19 +17,21 @@ from sklearn_rankformer._config import (
     RankFormerConfig,
     config_from_dict,
 )
-from sklearn_rankformer._losses import ordinal_loss
-from sklearn_rankformer._network import (
+from sklearn_rankformer._layers import (
     NARROW,
     Dropout,
-    InputMap,
-    ListHead,
     MemberLinear,
     SharedLinear,
     _FastProduct,
     _FeedForward,
-    build,
     drawing_from,
     fast_products,
+)
+from sklearn_rankformer._losses import ordinal_loss
+from sklearn_rankformer._network import (
+    InputMap,
+    ListHead,
+    build,
     list_standardize,
 )
 
