@@ -121,7 +121,7 @@ def main(argv=None):
         for seed in range(args.seeds)
         for s in args.strengths
     ]
-    done = run_jobs(run, tasks, n_jobs=args.jobs, minutes=args.minutes)
+    done = run_jobs(run, tasks, args)
     done.sort(key=lambda one: one[0]["strength"])
     rows = summarise(done)
     text = page(rows)

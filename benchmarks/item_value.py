@@ -20,7 +20,7 @@ from _compare import (
 from _data import own_split
 from _report import markdown_table, write_results
 from _rivals import fit_classifier, fit_with_val
-from _run import add_cache, add_runs, network_params, parse, parser_of, run_jobs
+from _run import add_runs, network_params, parse, parser_of, run_jobs
 from sklearn.isotonic import IsotonicRegression
 
 from sklearn_rankformer import RankFormerRanker
@@ -180,7 +180,6 @@ def main(argv=None):
     """Run, and write the tables."""
     parser = parser_of(__doc__, "item_value")
     add_runs(parser, seeds=3)
-    add_cache(parser)
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     args = parse(parser, argv)
     common = {"data_dir": args.data, "quick": args.quick}
@@ -191,8 +190,7 @@ def main(argv=None):
         for model in ("LightGBM", OURS)
         if seed == 0 or model == OURS  # GBDTs hardly move with their seed
     ]
-    limits = {"n_jobs": args.jobs, "minutes": args.minutes}
-    done = run_jobs(run, tasks, **limits, cache=args.cache)
+    done = run_jobs(run, tasks, args)
     rows = summarise(done)
     text = page(rows)
     print(text)

@@ -17,15 +17,7 @@ from _compare import paired_interval, per_list_ndcg
 from _data import load_lists, parts_by_day, parts_of
 from _report import markdown_table, save_figure, write_results
 from _rivals import GRIDS, fit_with_val, grid_of
-from _run import (
-    add_cache,
-    add_runs,
-    by_setting,
-    network_params,
-    parse,
-    parser_of,
-    run_jobs,
-)
+from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
 
 from sklearn_rankformer import MLPRanker, RankFormerRanker, WithinListScaler
 
@@ -130,7 +122,6 @@ def main(argv=None):
     """Run, write the table, draw the figure."""
     parser = parser_of(__doc__, "learning_curve")
     add_runs(parser, seeds=3)
-    add_cache(parser)
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
     parser.add_argument("--models", nargs="+", default=models(), choices=models())
     args = parse(parser, argv)
@@ -143,8 +134,7 @@ def main(argv=None):
         if size <= MOST_LISTS.get(model.removesuffix(WITH_LISTS), size)
         if seed == 0 or (model in NETWORKS and size == max(args.sizes))
     ]
-    limits = {"n_jobs": args.jobs, "minutes": args.minutes}
-    done = run_jobs(run, tasks, **limits, cache=args.cache)
+    done = run_jobs(run, tasks, args)
     rows = summarise(done)
     columns = {
         "n_lists": ("lists", "d"),

@@ -14,15 +14,7 @@ from _compare import paired_interval, per_list_ndcg
 from _data import folds_of, load_lists, one_fold, parts_of
 from _report import markdown_table, write_results
 from _rivals import fit_best, fit_with_val, grid_of
-from _run import (
-    add_cache,
-    add_runs,
-    by_setting,
-    network_params,
-    parse,
-    parser_of,
-    run_jobs,
-)
+from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
 
 from sklearn_rankformer import RankFormerRanker, WithinListScaler
 
@@ -97,7 +89,6 @@ def main(argv=None):
     """Run, and write the table."""
     parser = parser_of(__doc__, "rich_features")
     add_runs(parser, seeds=3)
-    add_cache(parser)
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     args = parse(parser, argv)
     tasks = [
@@ -111,8 +102,7 @@ def main(argv=None):
         for fold in range(1 if name == "wikiqa" or args.quick else 5)
         if seed == 0 or model == "RankFormer"  # GBDTs hardly move with their seed
     ]
-    limits = {"n_jobs": args.jobs, "minutes": args.minutes}
-    done = run_jobs(run, tasks, **limits, cache=args.cache)
+    done = run_jobs(run, tasks, args)
     rows = summarise(done)
     columns = {
         "data": "data",
