@@ -63,11 +63,12 @@ class Layout:
     weight : str or None
         Column of weights.
     guessed : bool
-        Whether ids and categories are read as text because the files know no types, and
-        are numbers if all are written as plainly as "7".
+        Whether the files do not say which types their columns have, as CSV. Ids and
+        categories are then read as text, and become numbers if all those of a column
+        are written as plainly as "7".
     keyed : bool
-        Whether lists are known by `id_keys`, which are kept. If not, ids that are no
-        integers become numbers from 0.
+        Whether the keys that `id_keys` makes of the ids take their place, and are
+        written, too. If not, ids that are no integers become numbers from 0.
     """
 
     group: str

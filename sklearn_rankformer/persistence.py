@@ -82,8 +82,8 @@ def save(ranker, path, *, optimizer=False):
     ranker : RankFormerRanker or MLPRanker
         The fitted ranker. A `random_state` that is a generator is saved as None.
     path : str or path-like
-        File to write, such as ``ranker.safetensors``. It is replaced in one step: who
-        reads it meanwhile gets the old one or the new one.
+        File to write, such as ``ranker.safetensors``. It is replaced in one step:
+        whoever reads it meanwhile gets the old one or the new one.
     optimizer : bool, default=False
         Whether to keep the state of the optimiser, without which `partial_fit` begins
         with a fresh one. It makes the file about three times as large.
@@ -207,13 +207,15 @@ class Checkpoint(Callback):
 
     Notes
     -----
-    What must be the same are all parameters but `callbacks`, `device` and `verbose`,
-    the rows, labels, groups and weights, and the version of this package. Of processes
-    that train together the first reads and writes, and their number must be the same.
+    All parameters except `callbacks`, `device` and `verbose` must be the same, and so
+    must the rows, labels, groups and weights, and the version of this package. Of
+    processes that train together the first reads and writes, and their number must be
+    the same.
 
-    A `loss` of your own is known by its code, and by the values and functions of the
-    same module that it reads, so that a changed one is another; of functions from
-    elsewhere only the name counts. A `gain` is known by the gains that it gives.
+    A `loss` of your own is recognised by its code, and by the values and functions of
+    the same module that it reads: if one of these has changed, it is another loss. Of
+    functions from elsewhere only the name counts. A `gain` is recognised by the gains
+    that it gives.
 
     Examples
     --------

@@ -92,13 +92,13 @@ class ListScorer:
     as `predict` gives them; values are float64.
 
     The ranker is given the columns that it was fitted on, by their names. One that was
-    fitted on arrays knows no names: it is given all columns but ``group_column`` and
-    those of ``keep``, in their order.
+    fitted on arrays knows no names: it is given all columns except ``group_column``
+    and those of ``keep``, in their order.
 
-    Of an iterator, what is held at a time is four million numbers, one list and one
-    incoming frame, and 8 bytes for each list met so far (16 while they are merged), by
-    which a list is noticed that comes again. Integers are their own 8 bytes; two texts
-    share them only by chance, one in a million among six million lists.
+    Of an iterator, what is held at a time is four million numbers, one list, one
+    incoming frame, and 8 bytes for each list met so far (16 while they are merged), so
+    that a list that comes again is noticed. An integer is its own 8 bytes; two texts
+    share theirs only by chance: one in a million, among six million lists.
 
     An iterator is cut for scoring by its rows alone: whatever the frames, the scores
     have the same bits on the same machine. From those of `predict` on all rows they
