@@ -536,7 +536,7 @@ def warn_no_order(y: np.ndarray, lists: Lists) -> None:
             f"order to learn. Give the ids of the lists as groups, not those of their "
             f"items."
         )
-    elif not lists.differ(y, np.ones(len(y), bool)).any():
+    elif not lists.differ(y).any():
         warn_user(
             f"All labels are equal within each of {lists.n_lists} lists, so there is "
             f"no order to learn."

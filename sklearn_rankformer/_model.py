@@ -5,6 +5,7 @@ is a config and arrays: `model_to_arrays`, `model_from_arrays`.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,11 +87,11 @@ class Model:
         """Whether the value of a list is known, be it the same for all."""
         return self.config.n_thresholds is not None
 
-    def features(self, X: object) -> Features:
+    def features(self, X: Any) -> Features:
         """Rows as `Categories.encode` gives them, as the network's columns."""
         return Features(X, self.columns.transform, self.columns.n_columns, self.device)
 
-    def predict(self, X: object, lists: Lists, values: bool) -> Predictions:
+    def predict(self, X: Any, lists: Lists, values: bool) -> Predictions:
         """What the network says of all lists: scores, and the logits of `values`."""
         use_threads_that_exist()
         everything = np.arange(lists.n_lists)
@@ -106,7 +107,7 @@ class Model:
             return None
         return part.values()[1:].numpy(force=True)  # the first is for unknown ones
 
-    def member_scores(self, X: object, lists: Lists) -> np.ndarray:
+    def member_scores(self, X: Any, lists: Lists) -> np.ndarray:
         """Scores by each member of the network: (n_members, n_rows), float32."""
         use_threads_that_exist()
         return member_scores(self.module, self.features(X), lists, self.precision)

@@ -66,7 +66,7 @@ class Rows:
     @property
     def n_differing_lists(self) -> int:
         """Number of lists whose labels differ, rows of no weight included."""
-        return int(self.lists.differ(self.y, np.ones(len(self.y), bool)).sum())
+        return int(self.lists.differ(self.y).sum())
 
     @property
     def n_ordered_lists(self) -> int:

@@ -214,7 +214,7 @@ class NormalScores(nn.Module):
 
     def __init__(self, columns: Columns):
         super().__init__()
-        self.quantiles = columns.knots is not None and len(columns.numeric) > 0
+        self.quantiles = columns.quantiles and len(columns.numeric) > 0
         self.has_categories = len(columns.categorical) > 0
         sizes = np.array(columns.categories.cardinalities, dtype=np.float32)
         self.register_buffer("numeric", torch.tensor(columns.numeric))
