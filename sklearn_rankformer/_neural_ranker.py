@@ -330,21 +330,26 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         """Rows to learn from; `again` holds them against the columns seen before."""
         if again:
             self._refuse_another_network()
-        known = self._model.columns.categories if again else shard.categories
-        known_positions = self._model.positions if again else shard.positions
+        categories = self._model.columns.categories if again else shard.categories
+        positions = self._model.positions if again else shard.positions
         X, ids = resolve_groups(shard.X, shard.groups, shard.qid, self.group_column)
         lists = lists_of(ids, _num_samples(X))
         weight = check_weights(shard.sample_weight, lists)
         # What occurs in lists of zero weight alone is as if it were not there.
         counted = None if weight is None else in_weighed_lists(lists, weight)
-        X, categories = self._encode(X, known, first=not again, counted=counted)
+        X = self._check_columns(X, first=not again)
+        if categories is None:
+            with reading("X"):
+                categories = find_categories(X, self.categorical_features, counted)
+        allow_nan = self.input_transform is not None
+        X = self._encode(X, categories, allow_nan=allow_nan, first=not again)
         y = check_labels(shard.y, "y")
         check_length(y, "y", X.shape[0])
         if ids is None:
             warn_missing_groups(self, method)
         digest = None if ids is None else digest_lists(lists)
         positions, codes = read_positions(
-            shard.position, len(y), known_positions, again, counted
+            shard.position, len(y), positions, again, counted
         )
         rows = make_rows(
             X,
@@ -352,7 +357,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             lists,
             weight,
             self.gain,
-            codes,
+            position=codes,
             heaviest=shard.heaviest,
             peers=shard.peers,
         )
@@ -396,34 +401,27 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         X, ids = resolve_other_rows(
             X_val, groups_val, "_val", self.group_column, self.fitted_with_groups_
         )
-        X, _ = self._encode(X, categories, name="X_val")
+        X = self._check_columns(X, "X_val")
+        allow_nan = self.input_transform is not None
+        X = self._encode(X, categories, allow_nan=allow_nan, name="X_val")
         y = check_labels(y_val, "y_val")
         check_length(y, "y_val", X.shape[0], "X_val")
         return make_rows(X, y, lists_of(ids, X.shape[0]), None, self.gain)
 
-    def _encode(
-        self, X, categories, *, name="X", first=False, counted=None, model=None
-    ) -> tuple[Any, Categories]:
-        """X as numbers, and its categories: those given, or found here if None.
-
-        They are found in the rows that are counted. The columns of X are those of the
-        ranker, which are set here at `first`. Numbers may be missing where the model
-        has a place for them, or else the parameter.
-        """
-        quantiles = model.columns.quantiles if model else self.input_transform
+    def _check_columns(self, X, name="X", *, first=False):
+        """X with the columns of the ranker, which are set here at `first`."""
         with reading(name):
             X = _with_columns(X)
             validate_data(self, X, skip_check_array=True, reset=first)
             refuse_empty(X, type(self).__name__)
-            if categories is None:
-                categories = find_categories(X, self.categorical_features, counted)
+        return X
+
+    def _encode(self, X, categories, *, allow_nan, name="X", first=False):
+        """X as numbers, with codes in place of categories."""
         try:
             with reading(name):
-                return categories.encode(
-                    X,
-                    allow_nan=bool(quantiles),
-                    owner=type(self).__name__,
-                ), categories
+                owner = type(self).__name__
+                return categories.encode(X, allow_nan=allow_nan, owner=owner)
         except (TypeError, ValueError) as error:
             odd = odd_columns(X, categories.mask)
             if not odd:
@@ -541,7 +539,9 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         check_is_fitted(self)
         model = self._model
         X, ids = resolve_groups(X, groups, qid, self.group_column)
-        X, _ = self._encode(X, model.columns.categories, model=model)
+        X = self._check_columns(X)
+        columns = model.columns
+        X = self._encode(X, columns.categories, allow_nan=columns.quantiles)
         if ids is None and self.fitted_with_groups_ and self._needs_groups:
             raise ValueError(
                 f"{type(self).__name__} was fitted with groups, so {method} needs "
