@@ -13,7 +13,7 @@ the chance that an item is one, and NDCG@10.
 import time
 
 import numpy as np
-from _compare import log_loss_of, paired_interval, per_list_ndcg
+from _compare import log_loss_of, paired_interval, per_list_ndcg, positive_chance
 from _data import own_split
 from _report import markdown_table, write_results
 from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
@@ -45,8 +45,8 @@ def run(name, n_lists, way, seed, data_dir, quick):
     lists = split_lists(groups_test)
     value, items = found.list_value, found.item_value
     good = lists.reduce(np.maximum, y_test) > 0
-    chance = 1 - value.proba[:, ranker.levels_ == 0].sum(axis=1)
-    of_items = 1 - items.proba[:, items.levels == 0].sum(axis=1)
+    chance = positive_chance(value.proba, ranker.levels_)
+    of_items = positive_chance(items.proba, items.levels)
     loss = lists.reduce(np.add, log_loss_of(y_test > 0, of_items)) / lists.lengths
     return {
         "brier": (chance - good) ** 2,

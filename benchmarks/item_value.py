@@ -16,6 +16,7 @@ from _compare import (
     paired_interval,
     per_list_ndcg,
     pooled_interval,
+    positive_chance,
 )
 from _data import own_split
 from _report import markdown_table, write_results
@@ -49,7 +50,7 @@ def by_network(train, val, test, seed, quick):
     """Chances by the default, which holds nothing out but ``val``."""
     ranker = RankFormerRanker(random_state=seed, **network_params(quick))
     value = fit_with_val(ranker, train, val).predict_item_value(test[0], test[2])
-    return {OURS: 1 - value.proba[:, value.levels == 0].sum(axis=1)}
+    return {OURS: positive_chance(value.proba, value.levels)}
 
 
 def by_rivals(train, val, test, seed, quick):

@@ -18,6 +18,7 @@ from _compare import (
     log_loss_of,
     paired_interval,
     pooled_interval,
+    positive_chance,
 )
 from _data import (
     OWN_SPLITS,
@@ -69,7 +70,7 @@ def run(name, seed, data_dir, quick):
             "LightGBM on aggregates": rival.predict_proba(list_features(*test[::2]))[
                 :, 1
             ],
-            OURS: 1 - value.proba[:, ranker.levels_ == 0].sum(axis=1),
+            OURS: positive_chance(value.proba, ranker.levels_),
         },
     }
 
