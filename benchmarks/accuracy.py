@@ -24,11 +24,11 @@ import numpy as np
 from _compare import paired_interval, per_list_ndcg
 from _data import find_data, folds_of, list_folds, load_lists, one_fold, parts_of
 from _report import markdown_table, write_results
-from _rivals import GRIDS, fit_with_val, grid_of
+from _rivals import GRIDS, fit_with_val, grid_of, with_list_features
 from _run import add_runs, parse, parser_of, run_jobs
 from sklearn.utils import Bunch
 
-from sklearn_rankformer import MLPRanker, RankFormerRanker, WithinListScaler
+from sklearn_rankformer import MLPRanker, RankFormerRanker
 
 SETS = ("mq2008", "expedia", "mslr", "wikiqa", "trecdl", "clueweb09")
 ABLATED_ON = ("mq2008", "expedia", "mslr", "wikiqa")
@@ -87,12 +87,6 @@ def given_split(data_dir):
         groups=groups,
         fold=np.append(np.zeros(n_test, dtype=int), 1 + list_folds(later)),
     )
-
-
-def with_list_features(parts):
-    """The same rows, each feature also standardised within its list."""
-    scaler = WithinListScaler(with_rank=False)
-    return [(scaler.fit_transform(X, groups=g), y, g) for X, y, g in parts]
 
 
 def candidates(model, seed):
