@@ -2,9 +2,9 @@
 
 The items of a list and a learned [CLS] token attend to one another; each item is scored
 from its own vector joined with the list's, and the list's value is read off the [CLS]
-vector and off what its items are worth (RankFormer paper, section 3, but for the last).
-`build` makes a network of a plain config. Bottom-up: input map, transformer block,
-heads, the two networks. All are made of `_layers`, which says what members are.
+vector (RankFormer paper, section 3) and off what its items are worth. `build` makes a
+network of a plain config. Bottom-up: input map, transformer block, heads, the two
+networks. All are made of `_layers`, which says what members are.
 """
 
 from itertools import pairwise
@@ -347,7 +347,7 @@ class PositionBias(nn.Module):
     Clicks are drawn by what an item is worth and by where it stands. In training both
     are added up; at prediction this part is left out. If an item is seen with the
     chance e of its position, its share of a list's clicks is proportional to
-    ``exp(score + log e)``, so that the bias learns ``log e`` but for a constant.
+    ``exp(score + log e)``, so that the bias learns ``log e`` up to a constant.
     (LightGBM's ``position`` is the same; Zhao et al. 2019, "Recommending what video to
     watch next", call it a shallow tower.)
 

@@ -41,7 +41,7 @@ from ._rows import Levels, Rows, find_levels, in_weighed_lists, make_rows
 from ._shards import Shard, read_shard, refuse_beside
 from ._tables import (
     reading,
-    refuse_empty,
+    refuse_empty_table,
     rows_to_array,
     without_numbers,
 )
@@ -307,7 +307,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     @property
     def position_bias_(self):
-        """What each position adds to a score, but for a constant."""
+        """What each position adds to a score, up to a constant."""
         bias = self._model.position_bias()
         if bias is None:
             raise AttributeError("position_bias_ needs a fit with position.")
@@ -413,7 +413,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         with reading(name):
             X = _with_columns(X)
             validate_data(self, X, skip_check_array=True, reset=first)
-            refuse_empty(X, type(self).__name__)
+            refuse_empty_table(X, type(self).__name__)
         return X
 
     def _encode(self, X, categories, *, allow_nan, name="X", first=False):

@@ -16,7 +16,7 @@ from .metrics import label_gains
 # More distinct list values than this are binned by their quantiles.
 MAX_LEVELS = 32
 
-# Processes that each hold a part of the values bin at most so many of them.
+# Where processes each hold a part of the values, bins are those of this many at most.
 MAX_VALUES = 100_000
 
 # Arrays are hashed in pieces of this many numbers.

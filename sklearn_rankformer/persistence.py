@@ -125,7 +125,10 @@ def save(ranker, path, *, optimizer=False):
     model, names = ranker._model, getattr(ranker, "feature_names_in_", None)
     header = {
         "class": type(ranker).__name__,
-        "parameters": _encode_parameters(ranker.get_params(deep=False)),
+        "parameters": {
+            name: _encode_parameter(name, value)
+            for name, value in ranker.get_params(deep=False).items()
+        },
         "network": encode(asdict(model.config)),
         "fitted": {name: encode(getattr(ranker, name)) for name in _FITTED},
         "feature_names": None if names is None else names.tolist(),
@@ -320,10 +323,6 @@ def _encode_epoch(epoch):
         for name, value in epoch.items()
         if isinstance(value, np.generic | bool | int | float | str)
     }
-
-
-def _encode_parameters(parameters):
-    return {name: _encode_parameter(name, v) for name, v in parameters.items()}
 
 
 def _encode_parameter(name, value):

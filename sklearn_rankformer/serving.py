@@ -1,4 +1,4 @@
-"""Scores for more rows than fit into memory, on whatever engine sends them.
+"""Scores for more rows than fit into memory, on any engine that sends frames.
 
 `ListScorer` is one object that can be pickled and called: an iterator of frames in, an
 iterator of frames out. It carries a list that is cut by the border of two frames over
@@ -245,8 +245,7 @@ class ListScorer:
         return library.finish(library.add(kept, found))
 
     def _predict(self, ranker, X, codes):
-        wanted = {"list_value": self.list_value, "item_value": self.item_value}
-        wanted = [name for name in wanted if wanted[name]]
+        wanted = [n for n in ("list_value", "item_value") if getattr(self, n)]
         if wanted and not hasattr(ranker, "predict_all"):
             raise ValueError(
                 f"{' and '.join(wanted)} need a RankFormerRanker fitted with "
