@@ -1,7 +1,7 @@
 """The training loop: skorch runs it, this file gives it network, loss and plan.
 
-A `Net` is made for each fit and lasts as long as it does. Its `Plan` says how far to
-go; `_callbacks` holds what happens around the steps.
+A `Net` is made for each fit and lasts as long as it does. A `TrainingConfig` says how
+to train, a `Plan` how far to go; `_callbacks` holds what happens around the steps.
 """
 
 import math
