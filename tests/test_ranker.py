@@ -736,9 +736,9 @@ def test_bad_parameters_are_named(params, message, lists):
 @pytest.mark.parametrize(
     ("held", "message"),
     [
-        ({"X_val": "X"}, "together"),
-        ({"y_val": "y"}, "together"),
-        ({"X_val": "X", "y_val": "y"}, "groups_val is missing"),
+        ({"X_val": "X"}, "X_val came without groups_val"),
+        ({"y_val": "y"}, "y_val means nothing without X_val"),
+        ({"X_val": "X", "y_val": "y"}, "X_val came without groups_val"),
     ],
 )
 def test_incomplete_validation_data_is_refused(held, message, lists):
