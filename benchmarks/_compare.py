@@ -93,6 +93,11 @@ def auc_by_weight(outcome, p):
     return auc
 
 
+def positive_chance(proba, levels):
+    """Chance of a level above 0, of lists or of items."""
+    return 1 - proba[:, levels == 0].sum(axis=1)
+
+
 def log_loss_of(outcome, p):
     """Log-loss of each row; no chance counts as more sure than one in a million."""
     return -np.log(np.clip(np.where(outcome, p, 1 - p), 1e-6, None))

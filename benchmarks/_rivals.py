@@ -7,7 +7,7 @@ one unless asked for: runs side by side must not fight for cores.
 from importlib import import_module
 from importlib.util import find_spec
 
-from sklearn_rankformer import RankerAdapter
+from sklearn_rankformer import RankerAdapter, WithinListScaler
 
 # Module, class, and what makes the library optimise NDCG without a word on the screen.
 LIBRARIES = {
@@ -89,6 +89,20 @@ def grid_of(library, seed=0, n_threads=1):
         RankerAdapter(gbdt(library, **common, **params), early_stopping_rounds=100)
         for params in GRIDS[library]
     ]
+
+
+def with_list_features(parts, with_rank=False):
+    """The same rows, each feature also standardised, and ranked, within its list.
+
+    Parameters
+    ----------
+    parts : iterable of (X, y, groups)
+        Lists to learn, to choose by and to test on.
+    with_rank : bool, default=False
+        Whether to add the ranks.
+    """
+    scaler = WithinListScaler(with_rank=with_rank)
+    return [(scaler.fit_transform(X, groups=g), y, g) for X, y, g in parts]
 
 
 def fit_lightgbm(train, val, seed, quick=False):

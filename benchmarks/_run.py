@@ -41,8 +41,10 @@ def parser_of(description, name=None):
     return parser
 
 
-def add_cache(parser):
-    """Add the argument that names a cache of runs."""
+def add_jobs(parser):
+    """Add the arguments of a benchmark that calls `run_jobs`."""
+    parser.add_argument("--jobs", type=int, default=1, help="processes of one thread")
+    parser.add_argument("--minutes", type=float, help="start nothing after this time")
     parser.add_argument(
         "--cache",
         help="directory that keeps finished runs: empty it when the package changes",
@@ -50,11 +52,10 @@ def add_cache(parser):
 
 
 def add_runs(parser, seeds=5):
-    """Add the arguments of a benchmark that consists of many runs."""
+    """Add the arguments of a benchmark of many runs, on data, with several seeds."""
     parser.add_argument("--data", help=f"data directory (default: ${DATA_VARIABLE})")
     parser.add_argument("--seeds", type=int, default=seeds)
-    parser.add_argument("--jobs", type=int, default=1, help="processes of one thread")
-    parser.add_argument("--minutes", type=float, help="start nothing after this time")
+    add_jobs(parser)
 
 
 def parse(parser, argv=None):
@@ -78,7 +79,7 @@ def network_params(quick):
     return {"max_epochs": 2, "n_members": 1} if quick else {}
 
 
-def run_jobs(function, tasks, *, n_jobs=1, minutes=None, cache=None):
+def run_jobs(function, tasks, args):
     """Call ``function(**task)`` for each task; start none once the time is up.
 
     Order the tasks by seed, and a run cut short has whole seeds.
@@ -89,12 +90,10 @@ def run_jobs(function, tasks, *, n_jobs=1, minutes=None, cache=None):
         A function of a module, which processes can find.
     tasks : list of dict
         Arguments of each call.
-    n_jobs : int, default=1
-        Processes, each with one thread; 1 stays in this one.
-    minutes : float, default=None
-        Start nothing after this many minutes.
-    cache : path-like, default=None
-        Directory that keeps finished runs, and gives them back whatever the package
+    args : argparse.Namespace
+        With the arguments of `add_jobs`: ``jobs`` processes with one thread each, 1 of
+        which is this one; nothing is started after so many ``minutes``; ``cache`` names
+        a directory that keeps finished runs, and gives them back whatever the package
         has become since.
 
     Returns
@@ -106,13 +105,17 @@ def run_jobs(function, tasks, *, n_jobs=1, minutes=None, cache=None):
 
     def in_time():
         for number, task in enumerate(tasks):
-            if minutes is not None and time.monotonic() - start > 60 * minutes:
+            spent = time.monotonic() - start
+            if args.minutes is not None and spent > 60 * args.minutes:
                 return
-            kept = _place_of(function, task, cache)
+            kept = _place_of(function, task, args.cache)
             yield delayed(_on_one_thread)(function, number, task, kept)
 
     pool = Parallel(
-        n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=n_jobs
+        args.jobs,
+        return_as="generator_unordered",
+        batch_size=1,
+        pre_dispatch=args.jobs,
     )
     for number, result in pool(in_time()):
         results[number] = result

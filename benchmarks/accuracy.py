@@ -24,12 +24,11 @@ import numpy as np
 from _compare import paired_interval, per_list_ndcg
 from _data import find_data, folds_of, list_folds, load_lists, one_fold, parts_of
 from _report import markdown_table, write_results
-from _rivals import GRIDS, grid_of
+from _rivals import GRIDS, fit_with_val, grid_of, with_list_features
 from _run import add_runs, parse, parser_of, run_jobs
-from joblib import Memory
 from sklearn.utils import Bunch
 
-from sklearn_rankformer import MLPRanker, RankFormerRanker, WithinListScaler
+from sklearn_rankformer import MLPRanker, RankFormerRanker
 
 SETS = ("mq2008", "expedia", "mslr", "wikiqa", "trecdl", "clueweb09")
 ABLATED_ON = ("mq2008", "expedia", "mslr", "wikiqa")
@@ -90,12 +89,6 @@ def given_split(data_dir):
     )
 
 
-def with_list_features(parts):
-    """The same rows, each feature also standardised within its list."""
-    scaler = WithinListScaler(with_rank=False)
-    return [(scaler.fit_transform(X, groups=g), y, g) for X, y, g in parts]
-
-
 def candidates(model, seed):
     """The models that are tried; the best on the validation lists is tested."""
     name, _, kind = model.partition(":")
@@ -119,29 +112,18 @@ def run(data, data_dir, quick, fold, model, seed):
     parts = parts_of(lists, *one_fold(lists.fold, fold))
     if model.endswith("list features"):
         parts = with_list_features(parts)
-    (X, y, groups), (X_val, y_val, groups_val), (X_test, y_test, groups_test) = parts
+    train, val, (X_test, y_test, groups_test) = parts
     tried = []
-    for candidate in candidates(model, seed):
+    for ranker in candidates(model, seed):
         start = time.perf_counter()
-        candidate.fit(
-            X, y, groups=groups, X_val=X_val, y_val=y_val, groups_val=groups_val
-        )
+        fit_with_val(ranker, train, val)
         seconds = time.perf_counter() - start
-        chosen_by = candidate.score(X_val, y_val, groups=groups_val)
-        tried.append((chosen_by, seconds, candidate))
-    best = max(tried, key=lambda one: one[0])
-    scores = best[2].predict(X_test, groups=groups_test)
+        tried.append((ranker.score(*val), seconds, ranker))
+    chosen_by, seconds, best = max(tried, key=lambda one: one[0])
+    scores = best.predict(X_test, groups=groups_test)
     per_list = {k: per_list_ndcg(y_test, scores, groups_test, k) for k in (5, 10)}
-    return Bunch(
-        val=best[0], seconds=best[1], search=sum(t[1] for t in tried), ndcg=per_list
-    )
-
-
-def run_or_recall(cache, **task):
-    """Run, or recall a run that the cache holds, whatever the package has become."""
-    if cache is None:
-        return run(**task)
-    return Memory(cache, verbose=0).cache(run)(**task)
+    search = sum(t[1] for t in tried)
+    return Bunch(val=chosen_by, seconds=seconds, search=search, ndcg=per_list)
 
 
 def summarise(done):
@@ -284,7 +266,7 @@ def tasks_of(args):
     settings = range(args.seeds), args.sets, models_of(args), args.folds
     if args.quick:
         settings = [0], ["synthetic"], models_of(args)[:3], [0]
-    common = {"cache": args.cache, "data_dir": args.data, "quick": args.quick}
+    common = {"data_dir": args.data, "quick": args.quick}
     return [
         {**common, "data": data, "fold": fold, "model": model, "seed": seed}
         for seed, data, model, fold in product(*settings)
@@ -309,15 +291,11 @@ def main(argv=None):
     parser.add_argument("--models", nargs="+", help="only these rows")
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--ablation", action="store_true", help="one thing removed")
-    parser.add_argument(
-        "--cache",
-        help="directory that keeps finished runs: empty it when the package changes",
-    )
     args = parse(parser, argv)
     args.name = args.name or ("ablation" if args.ablation else "accuracy")
     args.sets = args.sets or (ABLATED_ON if args.ablation else SETS)
     tasks = tasks_of(args)
-    done = run_jobs(run_or_recall, tasks, n_jobs=args.jobs, minutes=args.minutes)
+    done = run_jobs(run, tasks, args)
     rows = summarise(done)
     columns = {
         "data": "data",

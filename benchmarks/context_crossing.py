@@ -11,10 +11,10 @@ import numpy as np
 from _compare import in_own_columns, paired_interval, per_list_ndcg
 from _data import list_folds, load_lists, parts_of
 from _report import markdown_table, save_figure, write_results
-from _rivals import fit_lightgbm, fit_with_val
+from _rivals import fit_lightgbm, fit_with_val, with_list_features
 from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
 
-from sklearn_rankformer import MLPRanker, RankFormerRanker, WithinListScaler
+from sklearn_rankformer import MLPRanker, RankFormerRanker
 
 STRENGTHS = (0.0, 0.5, 1.0, 2.0, 4.0)
 BY_HAND = "LightGBM, list features"
@@ -36,10 +36,7 @@ def run(strength, seed, n_lists, quick):
         fit_with_val(ranker, train, val)
         found[name] = ranker.predict(X_test, groups_test)
     found["LightGBM"] = fit_lightgbm(train, val, seed, quick).predict(X_test)
-    seen, watched, new = (
-        (WithinListScaler().fit_transform(X, groups=groups), y, groups)
-        for X, y, groups in (train, val, test)
-    )
+    seen, watched, new = with_list_features((train, val, test), with_rank=True)
     found[BY_HAND] = fit_lightgbm(seen, watched, seed, quick).predict(new[0])
     found["noise-free utility"] = data.utility[folds == 0]
     return {
@@ -121,7 +118,7 @@ def main(argv=None):
         for seed in range(args.seeds)
         for s in args.strengths
     ]
-    done = run_jobs(run, tasks, n_jobs=args.jobs, minutes=args.minutes)
+    done = run_jobs(run, tasks, args)
     done.sort(key=lambda one: one[0]["strength"])
     rows = summarise(done)
     text = page(rows)

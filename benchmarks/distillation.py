@@ -194,7 +194,7 @@ def main(argv=None):
         for labelled in LABELLED
         for name in args.sets
     ]
-    done = run_jobs(run, tasks, n_jobs=args.jobs, minutes=args.minutes)
+    done = run_jobs(run, tasks, args)
     rows, times = summarise(done), speeds(done)
     text = page(rows, times)
     print(text)

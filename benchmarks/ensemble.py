@@ -19,15 +19,7 @@ from _compare import paired_interval, per_list_ndcg
 from _data import OWN_SPLITS, folds_of, load_lists, one_fold, own_split, parts_of
 from _report import markdown_table, write_results
 from _rivals import fit_best, fit_with_val, grid_of
-from _run import (
-    add_cache,
-    add_runs,
-    by_setting,
-    network_params,
-    parse,
-    parser_of,
-    run_jobs,
-)
+from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -125,7 +117,6 @@ def main(argv=None):
     """Run, and write the table."""
     parser = parser_of(__doc__, "ensemble")
     add_runs(parser, seeds=3)
-    add_cache(parser)
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--no-stack", action="store_true", help="the vote alone")
@@ -141,8 +132,7 @@ def main(argv=None):
         )
         if name not in OWN_SPLITS or fold == args.folds[0]
     ]
-    limits = {"n_jobs": args.jobs, "minutes": args.minutes, "cache": args.cache}
-    done = run_jobs(run, tasks, **limits)
+    done = run_jobs(run, tasks, args)
     rows = summarise(done)
     columns = {
         "data": "data",

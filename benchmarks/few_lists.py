@@ -13,18 +13,10 @@ the chance that an item is one, and NDCG@10.
 import time
 
 import numpy as np
-from _compare import log_loss_of, paired_interval, per_list_ndcg
+from _compare import log_loss_of, paired_interval, per_list_ndcg, positive_chance
 from _data import own_split
 from _report import markdown_table, write_results
-from _run import (
-    add_cache,
-    add_runs,
-    by_setting,
-    network_params,
-    parse,
-    parser_of,
-    run_jobs,
-)
+from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
 
 from sklearn_rankformer import RankFormerRanker
 from sklearn_rankformer._lists import split_lists
@@ -53,8 +45,8 @@ def run(name, n_lists, way, seed, data_dir, quick):
     lists = split_lists(groups_test)
     value, items = found.list_value, found.item_value
     good = lists.reduce(np.maximum, y_test) > 0
-    chance = 1 - value.proba[:, ranker.levels_ == 0].sum(axis=1)
-    of_items = 1 - items.proba[:, items.levels == 0].sum(axis=1)
+    chance = positive_chance(value.proba, ranker.levels_)
+    of_items = positive_chance(items.proba, items.levels)
     loss = lists.reduce(np.add, log_loss_of(y_test > 0, of_items)) / lists.lengths
     return {
         "brier": (chance - good) ** 2,
@@ -87,7 +79,6 @@ def main(argv=None):
     """Run, and write the table."""
     parser = parser_of(__doc__, "few_lists")
     add_runs(parser, seeds=5)
-    add_cache(parser)
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     args = parse(parser, argv)
     tasks = [
@@ -98,8 +89,7 @@ def main(argv=None):
         for n in (N_LISTS[:1] if args.quick else N_LISTS)
         for way in WAYS
     ]
-    limits = {"n_jobs": args.jobs, "minutes": args.minutes}
-    done = run_jobs(run, tasks, **limits, cache=args.cache)
+    done = run_jobs(run, tasks, args)
     rows = summarise(done)
     columns = {"data": "data", "lists": "lists", "way": "calibrated on"}
     for key, title in MEASURES.items():

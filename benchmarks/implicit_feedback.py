@@ -433,7 +433,7 @@ def main(argv=None):
         for task in tasks_of(name, args.first_seed, args.seeds, options)
     ]
     tasks.sort(key=lambda task: task["seed"])
-    done = run_jobs(run, tasks, n_jobs=args.jobs, minutes=args.minutes)
+    done = run_jobs(run, tasks, args)
     rows = summarise(done)
     text = page(rows)
     print(text)

@@ -16,11 +16,12 @@ from _compare import (
     paired_interval,
     per_list_ndcg,
     pooled_interval,
+    positive_chance,
 )
 from _data import own_split
 from _report import markdown_table, write_results
 from _rivals import fit_classifier, fit_with_val
-from _run import add_cache, add_runs, network_params, parse, parser_of, run_jobs
+from _run import add_runs, network_params, parse, parser_of, run_jobs
 from sklearn.isotonic import IsotonicRegression
 
 from sklearn_rankformer import RankFormerRanker
@@ -49,7 +50,7 @@ def by_network(train, val, test, seed, quick):
     """Chances by the default, which holds nothing out but ``val``."""
     ranker = RankFormerRanker(random_state=seed, **network_params(quick))
     value = fit_with_val(ranker, train, val).predict_item_value(test[0], test[2])
-    return {OURS: 1 - value.proba[:, value.levels == 0].sum(axis=1)}
+    return {OURS: positive_chance(value.proba, value.levels)}
 
 
 def by_rivals(train, val, test, seed, quick):
@@ -180,7 +181,6 @@ def main(argv=None):
     """Run, and write the tables."""
     parser = parser_of(__doc__, "item_value")
     add_runs(parser, seeds=3)
-    add_cache(parser)
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     args = parse(parser, argv)
     common = {"data_dir": args.data, "quick": args.quick}
@@ -191,8 +191,7 @@ def main(argv=None):
         for model in ("LightGBM", OURS)
         if seed == 0 or model == OURS  # GBDTs hardly move with their seed
     ]
-    limits = {"n_jobs": args.jobs, "minutes": args.minutes}
-    done = run_jobs(run, tasks, **limits, cache=args.cache)
+    done = run_jobs(run, tasks, args)
     rows = summarise(done)
     text = page(rows)
     print(text)

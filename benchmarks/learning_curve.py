@@ -16,18 +16,10 @@ import numpy as np
 from _compare import paired_interval, per_list_ndcg
 from _data import load_lists, parts_by_day, parts_of
 from _report import markdown_table, save_figure, write_results
-from _rivals import GRIDS, fit_with_val, grid_of
-from _run import (
-    add_cache,
-    add_runs,
-    by_setting,
-    network_params,
-    parse,
-    parser_of,
-    run_jobs,
-)
+from _rivals import GRIDS, fit_with_val, grid_of, with_list_features
+from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
 
-from sklearn_rankformer import MLPRanker, RankFormerRanker, WithinListScaler
+from sklearn_rankformer import MLPRanker, RankFormerRanker
 
 SIZES = (100, 300, 1000, 3000, 10_000, 21_318)
 NETWORKS = {"RankFormer": RankFormerRanker, "MLP": MLPRanker}
@@ -41,8 +33,7 @@ def run(model, n_lists, seed, data_dir, quick):
     """NDCG@10 of each test list, and seconds of the fit that was chosen."""
     parts = split(n_lists, data_dir, quick)
     if model.endswith(WITH_LISTS):
-        scaler = WithinListScaler(with_rank=False)
-        parts = [(scaler.fit_transform(X, groups=g), y, g) for X, y, g in parts]
+        parts = with_list_features(parts)
     train, val, test = parts
     tried = []
     for ranker in candidates(model, seed, quick):
@@ -130,7 +121,6 @@ def main(argv=None):
     """Run, write the table, draw the figure."""
     parser = parser_of(__doc__, "learning_curve")
     add_runs(parser, seeds=3)
-    add_cache(parser)
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
     parser.add_argument("--models", nargs="+", default=models(), choices=models())
     args = parse(parser, argv)
@@ -143,8 +133,7 @@ def main(argv=None):
         if size <= MOST_LISTS.get(model.removesuffix(WITH_LISTS), size)
         if seed == 0 or (model in NETWORKS and size == max(args.sizes))
     ]
-    limits = {"n_jobs": args.jobs, "minutes": args.minutes}
-    done = run_jobs(run, tasks, **limits, cache=args.cache)
+    done = run_jobs(run, tasks, args)
     rows = summarise(done)
     columns = {
         "n_lists": ("lists", "d"),

@@ -18,6 +18,7 @@ from _compare import (
     log_loss_of,
     paired_interval,
     pooled_interval,
+    positive_chance,
 )
 from _data import (
     OWN_SPLITS,
@@ -29,15 +30,7 @@ from _data import (
 )
 from _report import markdown_table, save_figure, write_results
 from _rivals import fit_classifier, fit_with_val
-from _run import (
-    add_cache,
-    add_runs,
-    by_setting,
-    network_params,
-    parse,
-    parser_of,
-    run_jobs,
-)
+from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
 from sklearn.calibration import calibration_curve
 
 from sklearn_rankformer import RankFormerRanker
@@ -77,7 +70,7 @@ def run(name, seed, data_dir, quick):
             "LightGBM on aggregates": rival.predict_proba(list_features(*test[::2]))[
                 :, 1
             ],
-            OURS: 1 - value.proba[:, ranker.levels_ == 0].sum(axis=1),
+            OURS: positive_chance(value.proba, ranker.levels_),
         },
     }
 
@@ -229,7 +222,6 @@ def main(argv=None):
     """Run, and write table and figure."""
     parser = parser_of(__doc__, "list_value")
     add_runs(parser)
-    add_cache(parser)
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
     args = parse(parser, argv)
     tasks = [
@@ -238,8 +230,7 @@ def main(argv=None):
         for name in args.sets
         if name not in OWN_SPLITS or seed < SETS[name]
     ]
-    limits = {"n_jobs": args.jobs, "minutes": args.minutes}
-    done = run_jobs(run, tasks, **limits, cache=args.cache)
+    done = run_jobs(run, tasks, args)
     rows, curves = summarise(done)
     text = page(rows)
     print(text)

@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import numpy as np
 from _report import markdown_table, write_results
-from _run import parse, parser_of, run_jobs
+from _run import add_jobs, parse, parser_of, run_jobs
 
 from sklearn_rankformer._lists import split_lists
 from sklearn_rankformer.counterfactual import off_policy_difference, off_policy_score
@@ -243,7 +243,7 @@ def main(argv=None):
     parser = parser_of(__doc__, "off_policy")
     parser.add_argument("--seed", type=int, default=0, help="of the world and its logs")
     parser.add_argument("--logs", type=int, default=1000, help="logs of each setting")
-    parser.add_argument("--jobs", type=int, default=1, help="processes of one thread")
+    add_jobs(parser)
     args = parse(parser, argv)
     size = {"n_logs": args.logs, "world_size": 20_000}
     if args.quick:
@@ -255,7 +255,7 @@ def main(argv=None):
         for order in ORDERS
         for strength in STRENGTHS
     ]
-    done = run_jobs(run, tasks, n_jobs=args.jobs)
+    done = run_jobs(run, tasks, args)
     rows, by_number = summarise(done), by_effective_number(done)
     text = page(rows, by_number)
     print(text)

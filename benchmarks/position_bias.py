@@ -223,7 +223,7 @@ def main_expedia(args):
         {"seed": seed, "data_dir": args.data, "quick": args.quick}
         for seed in range(args.seeds)
     ]
-    done = run_jobs(run, tasks, n_jobs=args.jobs, minutes=args.minutes)
+    done = run_jobs(run, tasks, args)
     rates, rows = click_rates(load_lists("expedia", args.data)), summarise(done)
     text = page(rates, rows)
     print(text)
@@ -239,7 +239,7 @@ def main_simulated(args):
         for strength in STRENGTHS
         for name in RANKERS
     ]
-    done = run_jobs(run_simulated, tasks, n_jobs=args.jobs, minutes=args.minutes)
+    done = run_jobs(run_simulated, tasks, args)
     rows = summarise_simulated(done)
     text = page_simulated(rows)
     print(text)

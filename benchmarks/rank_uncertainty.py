@@ -222,7 +222,7 @@ def main(argv=None):
         for seed in range(args.seeds)
         for n, s in worlds
     ]
-    done = run_jobs(run, tasks, n_jobs=args.jobs, minutes=args.minutes)
+    done = run_jobs(run, tasks, args)
     rows, bins = summarise(done)
     text = page(rows, bins)
     print(text)

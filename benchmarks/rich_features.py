@@ -13,18 +13,10 @@ import numpy as np
 from _compare import paired_interval, per_list_ndcg
 from _data import folds_of, load_lists, one_fold, parts_of
 from _report import markdown_table, write_results
-from _rivals import fit_best, fit_with_val, grid_of
-from _run import (
-    add_cache,
-    add_runs,
-    by_setting,
-    network_params,
-    parse,
-    parser_of,
-    run_jobs,
-)
+from _rivals import fit_best, fit_with_val, grid_of, with_list_features
+from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
 
-from sklearn_rankformer import RankFormerRanker, WithinListScaler
+from sklearn_rankformer import RankFormerRanker
 
 SETS = ("wikiqa", "trecdl")
 # How the names of the columns begin that come from embeddings.
@@ -35,18 +27,14 @@ SHARES = (0.1, 0.3, 1.0)
 
 def run(name, kind, share, model, fold, seed, data_dir, quick):
     """NDCG@10 of each test list, and the sizes of what was learned from."""
-    (X, y, g), val, test = split(name, kind, share, fold, data_dir, quick)
-    shape = {"n_lists": len(np.unique(g)), "n_features": X.shape[1]}
+    train, val, test = split(name, kind, share, fold, data_dir, quick)
+    shape = {"n_lists": len(np.unique(train[2])), "n_features": train[0].shape[1]}
     if model == "RankFormer":
         ranker = RankFormerRanker(random_state=seed, **network_params(quick))
-        fit_with_val(ranker, (X, y, g), val)
+        fit_with_val(ranker, train, val)
         scores = ranker.predict(test[0], groups=test[2])
     else:
-        scaler = WithinListScaler(with_rank=False)
-        seen, watched, new = (
-            (scaler.fit_transform(X, groups=g), y, g)
-            for X, y, g in ((X, y, g), val, test)
-        )
+        seen, watched, new = with_list_features((train, val, test))
         settings = grid_of("LightGBM", seed)[: 1 if quick else None]
         scores = fit_best(settings, seen, watched).predict(new[0], groups=new[2])
     return {"ndcg": per_list_ndcg(test[1], scores, test[2]), **shape}
@@ -97,7 +85,6 @@ def main(argv=None):
     """Run, and write the table."""
     parser = parser_of(__doc__, "rich_features")
     add_runs(parser, seeds=3)
-    add_cache(parser)
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     args = parse(parser, argv)
     tasks = [
@@ -111,8 +98,7 @@ def main(argv=None):
         for fold in range(1 if name == "wikiqa" or args.quick else 5)
         if seed == 0 or model == "RankFormer"  # GBDTs hardly move with their seed
     ]
-    limits = {"n_jobs": args.jobs, "minutes": args.minutes}
-    done = run_jobs(run, tasks, **limits, cache=args.cache)
+    done = run_jobs(run, tasks, args)
     rows = summarise(done)
     columns = {
         "data": "data",

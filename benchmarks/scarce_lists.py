@@ -14,15 +14,7 @@ import numpy as np
 from _compare import paired_interval, per_list_ndcg
 from _data import own_split
 from _report import markdown_table, write_results
-from _run import (
-    add_cache,
-    add_runs,
-    by_setting,
-    network_params,
-    parse,
-    parser_of,
-    run_jobs,
-)
+from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
 
 from sklearn_rankformer import RankFormerRanker
 
@@ -84,7 +76,6 @@ def main(argv=None):
     """Run, and write the table."""
     parser = parser_of(__doc__, "scarce_lists")
     add_runs(parser, seeds=3)
-    add_cache(parser)
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     args = parse(parser, argv)
     tasks = [
@@ -95,8 +86,7 @@ def main(argv=None):
         for n in N_POSITIVE
         for weight in WEIGHTS
     ]
-    limits = {"n_jobs": args.jobs, "minutes": args.minutes}
-    done = run_jobs(run, tasks, **limits, cache=args.cache)
+    done = run_jobs(run, tasks, args)
     rows = summarise(done)
     columns = {
         "data": "data",

@@ -2,10 +2,9 @@
 Search on several machines with Dask
 ====================================
 
-Searches of scikit-learn hand their fits to joblib, and joblib can hand them to the
-workers of a Dask cluster. Groups are routed as usual. Install the extra first:
-``pip install -e ".[dask]"`` in a checkout. This example is not run when the pages are
-built.
+Searches of scikit-learn run their fits with joblib, which can use the workers of a Dask
+cluster. Groups are routed as usual. Install the extra first: ``pip install -e
+".[dask]"`` in a checkout. This example is not run when the pages are built.
 
 Guide: :doc:`/tuning`.
 """

@@ -3,11 +3,10 @@ Track a ranker with MLflow
 ==========================
 
 One run holds the parameters, the learning curve, NDCG on held-out lists and the model.
-The model is a ranker in a file of :mod:`sklearn_rankformer.persistence`, read by the
-class below: MLflow keeps this very script as the model's code, so nothing is pickled.
-What is served takes the list ids in a column. ``pip install mlflow-skinny sqlalchemy
-alembic`` is enough, or all of ``mlflow``. This example is not run when the pages are
-built.
+The model is a file written by `persistence.save`, which the class below reads: MLflow
+keeps this script as the code of the model, so nothing is pickled. The served model
+takes the list ids in a column. Install ``mlflow``, or only ``mlflow-skinny sqlalchemy
+alembic``. This example is not run when the pages are built.
 
 Guide: :doc:`/monitoring`.
 """
@@ -73,7 +72,7 @@ def searches():
 
 
 def track(ranker, X, y, groups, seed=0):
-    """Fit on three quarters of the lists, and log all there is to know of it."""
+    """Fit on three quarters of the lists, and log parameters, metrics and model."""
     X_train, X_test, y_train, y_test, g_train, g_test = train_test_split(
         X, y, groups, random_state=seed
     )

@@ -1,11 +1,12 @@
 """
-Show a list or not: a threshold with a promised precision
-=========================================================
+Show a list or not: a threshold with a guaranteed precision
+===========================================================
 
-`RankFormerRanker.predict_list_value` gives each list the chance of holding something
-relevant. Where to cut? A threshold that answers 80 % right on the lists it was picked
-on answers fewer right on others. `pick_threshold` allows for that. Before, look at
-whether the chances say more than which market, or device, a list comes from.
+`RankFormerRanker.predict_list_value` gives the probability that a list holds something
+relevant. Above which threshold should a list be shown? A threshold with a precision of
+80 % on the lists it was picked on has a lower one on others; `pick_threshold` accounts
+for that. First, check whether the probabilities say more than which market, or device,
+a list comes from.
 
 Guide: :doc:`/list_value`.
 """
@@ -26,8 +27,8 @@ from sklearn_rankformer.inspection import AnswerCurveDisplay, ListValueDisplay
 # Lists of two markets
 # --------------------
 # Half of the lists hold nothing relevant; most of those come from the new market. The
-# market is a feature, too. Some lists train the ranker, some pick the threshold, and
-# the others play the future.
+# market is also a feature. Some lists train the ranker, some pick the threshold, and
+# the others stand for the future.
 
 X, y, groups = make_ranking(
     n_lists=3000, list_size=(5, 15), list_signal=1.0, empty_share=0.5, random_state=0
@@ -46,9 +47,9 @@ ranker.fit(X[train], y[train], groups=groups[train])
 # %%
 # Is it more than the market?
 # ---------------------------
-# Left: the ranker. Right: chances that are the share of good lists of the market, and
-# nothing else. Against one base rate for all, the right one has skill; against the base
-# rates within markets, none.
+# Left: the ranker. Right: predictions that are only the share of good lists of the
+# market. These look skilful compared with one base rate for all lists, but not compared
+# with the base rates within markets.
 
 value = ranker.predict_list_value(X[held_out], groups=groups[held_out])
 chance = value.proba[:, ranker.levels_ > 0].sum(axis=1)
@@ -80,9 +81,9 @@ plt.show()
 # %%
 # The threshold
 # -------------
-# Of the lists that are answered, 80 % should hold something relevant. The promise
-# breaks in one draw of held-out lists out of twenty at most. The threshold that only
-# looks right on these lists answers more, and has no margin.
+# Of the lists that are answered, 80 % should hold something relevant. The guarantee
+# fails for at most one in twenty draws of the held-out lists. A threshold that merely
+# reaches 80 % on these lists answers more of them, but without a margin.
 
 picked = pick_threshold(good, chance, precision=0.8)
 curve = answer_curve(good, chance)
@@ -90,7 +91,7 @@ looks_right = curve.threshold[curve.precision >= 0.8][-1]
 
 later = ranker.predict_list_value(X[future], groups=groups[future])
 later_chance = later.proba[:, ranker.levels_ > 0].sum(axis=1)
-for name, threshold in [("promised", picked.threshold), ("looks right", looks_right)]:
+for name, threshold in [("guaranteed", picked.threshold), ("no margin", looks_right)]:
     answered = later_chance >= threshold
     hits = holds_one[later.groups][answered]
     print(
@@ -103,8 +104,8 @@ for name, threshold in [("promised", picked.threshold), ("looks right", looks_ri
 # %%
 # The curve
 # ---------
-# The price of a higher precision: the point is the threshold picked, the band reaches
-# down to the lower bound of the precision at each single threshold.
+# The share of lists answered against the precision. The point is the threshold picked;
+# the band reaches down to the lower bound of the precision at each threshold.
 
 AnswerCurveDisplay.from_predictions(good, chance, precision=0.8)
 plt.show()

@@ -2,14 +2,13 @@
 RankFormer and a GBDT as context grows
 ======================================
 
-Where the relevance of an item depends on what it is shown with, a ranker has to see the
-whole list. Here the weight of that context grows from nothing, and four rankers follow:
+If the relevance of an item depends on what it is shown with, a ranker has to see the
+whole list. This example increases the weight of that context from zero and compares
 RankFormer, the pointwise network, and a GBDT without and with features relative to the
-list (`WithinListScaler`), which is the context one can give a GBDT by hand.
+list (`WithinListScaler`), which gives a GBDT some context.
 
-One small world each, so expect noise; with half of these lists the GBDT with list
-features is as good as RankFormer. `benchmarks/context_crossing.py` repeats it with more
-lists, tuned LightGBM and intervals.
+Each weight has only one small data set, so expect noise.
+`benchmarks/context_crossing.py` uses more lists, a tuned LightGBM and intervals.
 
 Guide: :doc:`/context`.
 """
@@ -48,8 +47,8 @@ def rankers():
 
 
 # %%
-# From no context to much
-# -----------------------
+# From no context to strong context
+# ---------------------------------
 
 strengths = np.array([0.0, 0.5, 1.0, 2.0])
 ndcg = {name: [] for name in rankers()}

@@ -2,9 +2,9 @@
 Distil RankFormer into a GBDT
 =============================
 
-A RankFormer reads whole lists, which takes time at every request. `DistilledRanker`
-lets a GBDT learn the teacher's scores and answers with the GBDT alone. Lists without
-labels serve the student too, as the teacher labels them.
+`DistilledRanker` trains a RankFormer and lets a GBDT learn its scores; predictions then
+need only the GBDT. The student also learns from lists without labels, which the teacher
+labels.
 
 Guide: :doc:`/distillation`.
 """
@@ -23,8 +23,8 @@ from sklearn_rankformer.distillation import DistilledRanker
 # %%
 # Few and noisy labels, many lists
 # --------------------------------
-# Where labels are clean and plenty, a GBDT needs no teacher. Here they are neither,
-# and averaged networks see through the noise better.
+# With many clean labels, a GBDT needs no teacher. Here labels are few and noisy, which
+# averaged networks handle better.
 
 X, y, groups = make_ranking(
     n_lists=1500, list_size=(5, 20), context_strength=0.0, noise=2.0, random_state=0
@@ -38,8 +38,8 @@ labelled, unlabelled, test = (
 # %%
 # Teacher and students
 # --------------------
-# The teacher is fitted once and frozen. Without `FrozenEstimator`, `fit` would train it
-# along with the student.
+# The teacher is fitted once and wrapped in `FrozenEstimator`; otherwise `fit` would
+# train it together with the student.
 
 teacher = RankFormerRanker(n_members=2, max_epochs=10, random_state=0)
 teacher.fit(X[labelled], y[labelled], groups=groups[labelled])
@@ -57,8 +57,8 @@ with_more.fit(
 )
 
 # %%
-# How good, how fast
-# ------------------
+# Quality and speed
+# -----------------
 
 
 def milliseconds(ranker):

@@ -2,9 +2,9 @@
 Ensembles: RankFormer and a GBDT, averaged and stacked
 ======================================================
 
-Two rankers that go wrong in different lists correct one another. `VotingRanker`
-averages the scores of a RankFormer and a GBDT, each relative to its list, and
-`StackingRanker` learns how much each of them counts.
+Two rankers that make different mistakes can correct one another. `VotingRanker`
+averages the scores of a RankFormer and a GBDT, each standardised within its list, and
+`StackingRanker` learns the weight of each.
 
 Guide: :doc:`/ensembles`.
 """
@@ -26,16 +26,16 @@ from sklearn_rankformer.model_selection import ListKFold
 # %%
 # Lists with a little context
 # ---------------------------
-# Enough that it helps to read the whole list, and not so much that only that helps.
+# Enough that reading the whole list helps, but not so much that nothing else does.
 
 X, y, groups = make_ranking(
     n_lists=450, context_strength=0.5, noise=1.0, random_state=0
 )
 
 # %%
-# The members, and what is made of them
-# -------------------------------------
-# The GBDT is given each feature relative to its list, too.
+# Members and ensembles
+# ---------------------
+# The GBDT also gets each feature relative to its list.
 
 network = RankFormerRanker(n_members=1, max_epochs=10, random_state=0)
 trees = HistGradientBoostingRegressor(
@@ -55,8 +55,8 @@ rankers = {
 # %%
 # List by list
 # ------------
-# All are fitted on the same folds. An interval left of 0 is a ranker that the vote
-# beats.
+# All are fitted on the same folds. If an interval is below 0, the vote is significantly
+# better than that ranker.
 
 result = compare_rankers(
     rankers, X, y, groups, cv=ListKFold(3, random_state=0), random_state=0

@@ -2,17 +2,19 @@
 Which features put which item where?
 ====================================
 
-A ranking is explained as a whole: of every item of a list, how much of its lead over
-the others is owed to each feature, in numbers that add up. Then how sure the ranking
-is.
+`explain_list` explains the ranking of a whole list: how much each feature contributes
+to the lead of each item over the others, in numbers that add up. `rank_uncertainty`
+then shows how sure the ranking is.
+
+Guide: :doc:`/inspection`.
 """
 
 # %%
 # A ranker for hotels
 # -------------------
-# Lists of hotels whose guests like stars and a good review, and a low price *in this
-# list*: a hundred dollars are much beside fifty and little beside three hundred. The
-# breakfast matters a little, the name of the street not at all.
+# Lists of hotels whose guests like stars, good reviews, and a low price *in this list*:
+# a hundred dollars is expensive next to fifty and cheap next to three hundred.
+# Breakfast matters a little, the name of the street not at all.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -59,10 +61,10 @@ print(f"NDCG@10 on new lists: {ranker.score(X_new, y_new, groups=g_new):.3f}")
 # %%
 # One list, item by item
 # ----------------------
-# A bar per hotel, the best above: to the right what speaks for it, to the left what
-# speaks against it. The point at the end of the sum is the hotel's lead over the mean
-# of its list. A feature is judged by what is lost when all hotels of the list have the
-# same value of it.
+# One bar per hotel, the best on top: to the right the features in its favour, to the
+# left those against it. The point marks the sum, the hotel's lead over the mean of its
+# list. The contribution of a feature is what is lost when all hotels of the list get
+# the same value of it.
 
 one = g_new[0]
 why = explain_list(ranker, X_new, g_new, one)
@@ -70,7 +72,7 @@ print(why)
 ListExplanationDisplay(why).plot()
 
 # %%
-# The same as a frame, under the labels of the rows, beside the values.
+# The same as a frame, indexed by the labels of the rows, next to the values.
 
 table = why.to_frame().round(2)
 print(table.join(X_new.loc[table.index].add_suffix(" is")).to_string())
@@ -78,7 +80,7 @@ print(table.join(X_new.loc[table.index].add_suffix(" is")).to_string())
 # %%
 # Why not the second instead of the first?
 # ----------------------------------------
-# With an item as reference, all leads are leads over that item.
+# With a reference item, all leads are relative to that item.
 
 first, second = why.rows[:2]
 print(explain_list(ranker, X_new, g_new, one, reference=second))
@@ -86,9 +88,8 @@ print(explain_list(ranker, X_new, g_new, one, reference=second))
 # %%
 # How sure is it?
 # ---------------
-# Chances that one hotel belongs above another, and an interval for the rank of each.
-# The lists that set the scale must be new to the ranker, and are not those it is asked
-# about.
+# The probability that one hotel belongs above another, and an interval for the rank of
+# each. The lists for calibration must not be training lists.
 
 asked = g_new == one
 sure = rank_uncertainty(

@@ -2,13 +2,13 @@
 Compare RankFormer with LightGBM, XGBoost and CatBoost
 ======================================================
 
-The main job of this package: train RankFormer, a pointwise network and every GBDT
-ranker that is installed on the same lists, and compare them list by list.
+Train RankFormer, a pointwise network and every installed GBDT ranker on the same lists,
+and compare them list by list.
 
-Without arguments it runs on synthetic lists made to have rich context: more than half
-of an item's relevance depends on the other items shown (see
-`sklearn_rankformer.datasets.make_ranking`). That is where a listwise transformer
-should win, and GBDTs cannot; whether your lists are like that, only your lists show:
+Without arguments it runs on synthetic lists with strong context: more than half of an
+item's relevance depends on the other items shown (see
+`sklearn_rankformer.datasets.make_ranking`), which favours a listwise transformer. Run
+it on your own lists to see how they compare there:
 
 .. code-block:: bash
 
@@ -42,7 +42,7 @@ args = parser.parse_args()
 # %%
 # The lists
 # ---------
-# They are never cut: all rows of a list are in the same fold.
+# All rows of a list are in the same fold.
 
 cv = ListKFold(3, random_state=args.seed)
 if args.data is None:
@@ -57,8 +57,8 @@ else:
 # %%
 # The models
 # ----------
-# The network rankers run with their defaults, the GBDTs with a common setting and early
-# stopping. Each has one thread, so that their times can be compared.
+# The networks use their defaults, the GBDTs a common setting and early stopping. Each
+# has one thread, so that times are comparable.
 
 torch.set_num_threads(1)
 LIBRARIES = {
@@ -84,10 +84,10 @@ for name, (module, kind, own) in LIBRARIES.items():
     rankers[name] = RankerAdapter(ranker, early_stopping_rounds=50)
 
 # %%
-# The race
-# --------
-# All are fitted on the same folds, and stop on the same lists held out of each. Lists
-# without a positive label do not count.
+# The comparison
+# --------------
+# All are fitted on the same folds, with the same held-out lists for early stopping.
+# Lists without a positive label are left out.
 
 result = compare_rankers(
     rankers,
@@ -104,7 +104,7 @@ print(result)
 # %%
 # The figure
 # ----------
-# An interval that does not reach 0 is a difference that luck does not explain.
+# If an interval does not contain 0, the difference is significant.
 
 display = ComparisonDisplay.from_comparison(result)
 if args.save:

@@ -3,8 +3,8 @@ One grid search over RankFormer and LightGBM
 ============================================
 
 RankFormer and LightGBM in a single ``GridSearchCV``: the last step of the pipeline is
-itself among the things searched. Folds never cut a list, and the scorer hands the list
-ids to ``predict`` and to NDCG.
+one of the parameters. Folds keep lists whole, and the scorer passes the list ids to
+``predict`` and to NDCG.
 
 Guide: :doc:`/pipelines`.
 """
@@ -28,9 +28,9 @@ from sklearn_rankformer.model_selection import (
 from sklearn_rankformer.scoring import get_scorer
 
 # %%
-# Lists, some to search on and some to test on
-# --------------------------------------------
-# The split deals out whole lists. The rows may come in any order.
+# Lists for the search and for testing
+# ------------------------------------
+# The split keeps lists whole. Rows may come in any order.
 
 X, y, groups = make_ranking(n_lists=120, random_state=0)
 X, X_test, y, y_test, groups, groups_test = train_test_split(
@@ -40,11 +40,11 @@ X, X_test, y, y_test, groups, groups_test = train_test_split(
 # %%
 # The search
 # ----------
-# With metadata routing on, ``groups`` is given once, to ``fit`` of the search; the
-# rankers of this package, its scorers and the splitters all ask for it themselves.
+# With metadata routing on, pass ``groups`` once, to ``fit`` of the search; the rankers
+# and scorers of this package and the splitters request it by default.
 #
-# A list of grids lets each ranker have parameters of its own. ``ranker`` is the name of
-# the step: an estimator given under it takes its place, ``ranker__...`` reaches inside.
+# A list of grids allows different parameters for each ranker. ``ranker`` is the name of
+# the step: its values replace the step, and ``ranker__...`` sets its parameters.
 
 sklearn.set_config(enable_metadata_routing=True)
 
@@ -74,8 +74,8 @@ search = GridSearchCV(pipeline, grid, scoring=get_scorer("ndcg@10"), cv=cv)
 search.fit(X, y, groups=groups)
 
 # %%
-# What it found
-# -------------
+# Results
+# -------
 
 results = search.cv_results_
 for i in results["rank_test_score"].argsort():
@@ -87,8 +87,8 @@ for i in results["rank_test_score"].argsort():
 # %%
 # On new lists
 # ------------
-# ``score`` of the search takes the list ids. Its ``predict`` does not, so ask the best
-# pipeline: a score depends on the other items of the list.
+# ``score`` of the search takes the list ids. Its ``predict`` does not, so use the best
+# pipeline.
 
 print(f"NDCG@10 on test lists: {search.score(X_test, y_test, groups=groups_test):.4f}")
 scores = search.best_estimator_.predict(X_test, groups=groups_test)
@@ -97,7 +97,7 @@ print(f"the same by hand:      {ndcg_score(y_test, scores, groups_test, k=10):.4
 # %%
 # The figure
 # ----------
-# Mean and standard deviation over the folds. On so few lists they overlap.
+# Mean and standard deviation over the folds. With so few lists they overlap.
 
 _, axis = plt.subplots(figsize=(6, 3), layout="constrained")
 for row, i in enumerate(results["rank_test_score"].argsort()[::-1]):

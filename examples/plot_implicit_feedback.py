@@ -3,12 +3,12 @@ Train on lists that nobody clicked
 ==================================
 
 A loss that compares the items of a list learns nothing from lists without clicks. The
-listwide loss can: such a list says what bad items look like. Here users of the
-RankFormer paper's model click on synthetic lists; the number of lists with clicks stays
-the same, while more and more without are added.
+listwide loss can: such a list shows what bad items look like. Here users simulated by
+the RankFormer paper's model click on synthetic lists. The number of lists with clicks
+stays the same, while more and more lists without clicks are added.
 
-Three seeds with small settings, so expect noise. The benchmark of the same name
-repeats it over more seeds and data sets, with intervals, and finds little gain.
+There are only three seeds with small settings, so expect noise. The benchmark of the
+same name uses more seeds and data sets, with intervals, and finds little gain.
 
 Guide: :doc:`/implicit_feedback`.
 """

@@ -2,20 +2,19 @@
 Explain a ranking: importance, pairs, attention
 ===============================================
 
-A ranker judges an item among the others of its list, so an explanation has to look at
-whole lists. This example trains RankFormer on synthetic lists and asks which features
-separate items and which separate lists, why one item is above another, which items look
-at which, and whether the predicted list value is reliable.
+A ranker scores an item in the context of its list, so an explanation has to look at
+whole lists. This example trains RankFormer on synthetic lists and shows which features
+separate items and which separate lists, why one item is above another, which items
+attend to which, and whether the predicted list value is calibrated.
 
 Guide: :doc:`/inspection`.
 """
 
 # %%
-# A ranker to look at
+# A ranker to explain
 # -------------------
-# ``make_ranking`` makes lists in which the same features mean different things beside
-# different items. We add one feature that belongs to the list and says how good it is,
-# and one that says nothing.
+# In lists of ``make_ranking``, the meaning of features depends on the other items. We
+# add one feature of the list that hints at how good it is, and one without information.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -49,12 +48,12 @@ ranker.fit(X_train, y_train, groups=g_train)
 TrainingCurveDisplay.from_estimator(ranker)
 
 # %%
-# What the features say
-# ---------------------
-# Shuffled *within* lists, a feature loses what it says about items. Shuffled *between*
-# lists, it loses what it says about lists. The hint is the same for all items of a
-# list, so it cannot order them and is of no importance to NDCG; what it does for the
-# value of the list is seen by scoring that instead.
+# Feature importance
+# ------------------
+# Shuffled *within* lists, a feature loses its information about items; shuffled
+# *between* lists, its information about lists. The hint is the same for all items of a
+# list, so it cannot order them and has no importance for NDCG. Its importance for the
+# value of the list shows if that is scored instead.
 
 PermutationImportanceDisplay.from_estimator(
     ranker, X_test, y_test, g_test, n_repeats=3, random_state=0
@@ -76,9 +75,9 @@ display.ax_.set_title("what the list value loses")
 # %%
 # Why is this item above that one?
 # --------------------------------
-# The first two items of a list. Positive numbers argue for the order as it is: how
-# much of the lead is lost if the two exchange their values of a feature, or if another
-# item leaves the list. They do not add up to the lead.
+# The first two items of a list. Positive numbers support the present order: how much of
+# the lead is lost if the two exchange their values of a feature, or if another item is
+# removed. They do not add up to the lead.
 
 first, second = ranker.rank(X_test, groups=g_test, k=2)[:2]
 why = explain_pair(ranker, X_test, g_test, above=first, below=second)
@@ -89,8 +88,8 @@ for row, lost in zip(why.rows, why.removal, strict=True):
     print(f"  row {row:<6} removed: {lost:+.3f} of it lost")
 
 # %%
-# Which items look at which
-# -------------------------
+# Which items attend to which
+# ---------------------------
 
 fig, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 for head, ax in enumerate(axes):
@@ -98,8 +97,8 @@ for head, ax in enumerate(axes):
     ax.set_title(f"head {head}")
 
 # %%
-# Where it ranks well, and whether its list value is reliable
-# -----------------------------------------------------------
+# NDCG per list, and calibration of list values
+# ---------------------------------------------
 
 fig, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
 NDCGPerListDisplay.from_estimator(ranker, X_test, y_test, g_test, ax=axes[0])

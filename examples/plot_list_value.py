@@ -2,10 +2,10 @@
 List value: answer, or pass the query on
 ========================================
 
-Scores order the items of one list. They do not say whether the list is any good: the
-best of ten bad items is still bad. `RankFormerRanker.predict_list_value` says how
-likely the list is to hold something relevant, so that a system may answer, keep
-silent, or ask another source.
+Scores order the items of one list, but do not say whether the list is any good: the
+best of ten bad items is still bad. `RankFormerRanker.predict_list_value` predicts how
+likely the list is to hold something relevant, so that a system can answer, abstain, or
+ask another source.
 
 Guide: :doc:`/list_value`.
 """
@@ -32,8 +32,8 @@ ranker.fit(X[train], y[train], groups=groups[train])
 # %%
 # The value of unseen lists
 # -------------------------
-# One row per list, in the order of ``groups`` in the result. The chance of a relevant
-# item is one minus the chance that the highest label is 0.
+# One row per list, in the order of ``groups`` in the result. The probability of a
+# relevant item is that of a highest label above 0.
 
 value = ranker.predict_list_value(X[~train], groups=groups[~train])
 p_relevant = value.proba[:, ranker.levels_ > 0].sum(axis=1)
@@ -46,9 +46,9 @@ print(f"of the base rate {brier_score_loss(holds_one, base_rate):.4f}")
 # %%
 # Answer only when it pays
 # ------------------------
-# Say that showing a relevant item gains 1, that showing a list without one costs 1,
-# and that another source answers any query at a gain of 0.2. Then showing a list pays
-# when p - (1 - p) > 0.2.
+# Suppose that showing a relevant item gains 1, that showing a list without one costs 1,
+# and that another source answers any query with a gain of 0.2. Then showing a list pays
+# if p - (1 - p) > 0.2.
 
 own = np.where(holds_one, 1.0, -1.0)
 show = 2 * p_relevant - 1 > 0.2
@@ -59,9 +59,9 @@ print(f"route by the value {np.where(show, own, 0.2).mean():+.3f} per query")
 # %%
 # The figure
 # ----------
-# Left: of the lists given some probability, how many hold a relevant item? On the
-# diagonal the probability is right. Right: the more lists are left
-# unanswered, least promising first, the better the answers.
+# Left: of the lists with some predicted probability, how many hold a relevant item? On
+# the diagonal the probability is right. Right: the more lists are left unanswered,
+# least promising first, the better the answers.
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
 ListValueDisplay.from_estimator(

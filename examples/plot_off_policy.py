@@ -1,11 +1,13 @@
 """
-Judge a new ranker by an old log
-================================
+Evaluate a new ranker on an old log
+===================================
 
-A log says what users clicked in the order they were shown, and that order is the old
-ranker's. Counted as they are, its clicks favour whoever agrees with it. Weighed by one
-over the chance of having been seen, they say what a new order would be worth, and how
-sure that is, before anyone is shown it.
+A log shows what users clicked in the order of the old ranker, so raw clicks favour
+rankers that agree with it. Weighted by the inverse probability of having been seen, the
+clicks estimate how good a new order would be, with an interval, before any user sees
+it.
+
+Guide: :doc:`/offline_evaluation`.
 """
 
 import matplotlib.pyplot as plt
@@ -23,8 +25,8 @@ from sklearn_rankformer.simulation import (
 # %%
 # A log, and two rankers
 # ----------------------
-# The new ranker is better than the old one, which made the log. Users look at position
-# p with probability 1 / p. The data are simulated, so that the truth is at hand.
+# The new ranker is better than the old one, which produced the log. Users look at
+# position p with probability 1 / p. The data are simulated, so the truth is known.
 
 rng = np.random.default_rng(0)
 _, y, groups, utility = make_ranking(
@@ -37,10 +39,10 @@ log = simulate_position_biased_clicks(y, rank_positions(old, groups), rng=rng)
 relevance = log.click_probabilities
 
 # %%
-# What a ranking is worth
-# -----------------------
-# DCG is linear in relevance, so that clicks over propensities estimate it without bias.
-# Clicks as they are call the old ranker the better one.
+# How good is a ranking?
+# ----------------------
+# DCG is linear in relevance, so clicks divided by propensities estimate it without
+# bias. By raw clicks, the old ranker looks better.
 
 
 def judge(scores, propensities):
@@ -49,7 +51,7 @@ def judge(scores, propensities):
 
 
 def true_dcg(scores):
-    """DCG@5 of the chances of a click, which no log shows."""
+    """DCG@5 of the true probabilities of a click, which no log shows."""
     return dcg_score(relevance, scores, groups, k=5, gain="linear", empty="zero")
 
 
@@ -69,8 +71,8 @@ for (name, how), found in results.items():
 # %%
 # Is the new one better?
 # ----------------------
-# Both are judged by the same clicks, so look at the difference, not at two intervals.
-# It settles as the log grows.
+# Both are evaluated on the same clicks, so look at the difference, not at two
+# intervals. Its interval narrows as the log grows.
 
 sizes = [250, 500, 1000, 2000, 4000]
 gains = []
@@ -91,9 +93,9 @@ print(
 )
 
 # %%
-# Ask users
-# ---------
-# Interleaving shows both at once, and each click is a vote.
+# Interleaving
+# ------------
+# Interleaving shows users a mix of both rankings, and each click is a vote.
 
 shown = interleave(new, old, groups, k=10, random_state=0)
 votes = simulate_position_biased_clicks(y[shown.rows], shown.positions, rng=rng)

@@ -2,10 +2,10 @@
 Position bias: propensities from random traffic, as weights
 ===========================================================
 
-What is shown first is clicked most, relevant or not. A ranker trained on such a log
-learns the old ranker's opinion. Where a small part of the traffic was shown in random
-order, that part shows the effect of position, and weights undo it. Without such a
-part, give the positions to `fit`, as in :doc:`/auto_examples/plot_tutorial`.
+Items shown first are clicked most, relevant or not. A ranker trained on such a log
+learns to imitate the old ranker. If a small part of the traffic was shown in random
+order, that part shows the effect of position, and weights correct for it. Without such
+a part, pass the positions to `fit`, as in :doc:`/auto_examples/plot_tutorial`.
 
 Guide: :doc:`/clicks`.
 """
@@ -27,9 +27,9 @@ from sklearn_rankformer.simulation import (
 # %%
 # A log
 # -----
-# The ranker in place sorts by one feature that has little to do with relevance. One
-# list in five is shown in random order instead. Users look at position p with
-# probability 1 / p.
+# The current ranker sorts by one feature that has little to do with relevance. One list
+# in five is shown in random order instead. Users look at position p with probability
+# 1 / p.
 
 rng = np.random.default_rng(0)
 X, y, groups = make_ranking(n_lists=900, list_size=15, random_state=0)
@@ -42,10 +42,10 @@ log = simulate_position_biased_clicks(y, positions, eta=1.0, rng=rng)
 clicks = log.labels
 
 # %%
-# What position does
-# ------------------
-# In random order, relevance is the same at all positions on average. What is left of
-# the click rate is attention.
+# The effect of position
+# ----------------------
+# In random order, all positions are equally relevant on average, so differences in the
+# click rate are differences in attention.
 
 table = estimate_propensities(
     positions[train], clicks[train], randomized=randomized[train]
@@ -57,9 +57,8 @@ naive_rate = (
 # %%
 # Train with and without weights
 # ------------------------------
-# A click at a position rarely looked at stands for many that never happened:
-# ``sample_weight`` counts it for as many. The bound on the weights keeps a single
-# lucky click from ruling the rest.
+# A click at a position that few users look at counts for more, by ``sample_weight``.
+# The bound on the weights limits the influence of single clicks.
 
 
 def true_ndcg(labels, weight=None):

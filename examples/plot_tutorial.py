@@ -2,14 +2,14 @@
 Tutorial: from a click log to a served ranker
 =============================================
 
-A hotel search engine has a log: what was shown for each search, at which place, and
-what was clicked. From it we train a ranker, compare it with LightGBM, take out what the
-place did to the clicks, ask which lists are any good, look into one list, and serve the
-ranker.
+A hotel search engine keeps a log: what was shown for each search, at which place, and
+what was clicked. From it we train a ranker, compare it with LightGBM, correct for the
+effect of the place on clicks, predict which lists are any good, explain one list, and
+serve the ranker.
 
-The log is drawn by the package, with nothing to download. So the relevance behind the
-clicks is known, and at the end the truth can judge. All numbers below were computed
-when this page was built, on few searches and with small settings: expect noise.
+The log is simulated, so there is nothing to download, and the relevance behind the
+clicks is known for a final check. All numbers below were computed when this page was
+built, on few searches and with small settings: expect noise.
 """
 
 import tempfile
@@ -42,9 +42,8 @@ from sklearn_rankformer.simulation import (
 # %%
 # The log
 # -------
-# One row per hotel shown. ``search`` says which list a row is in, ``day`` when it was
-# shown. Names of columns, a category and missing values are welcome: nothing has to be
-# scaled or filled in.
+# One row per hotel shown. ``search`` is the list that a row belongs to, ``day`` the day
+# it was shown. Features need no scaling; missing values and categories are fine.
 
 rng = np.random.default_rng(0)
 X, relevance, search = make_ranking(
@@ -58,7 +57,7 @@ hotels["device"] = pd.Categorical(device)
 day = search // 10
 
 # %%
-# The engine in place sorts by ``promoted``, with some chance in it. Users see place p
+# The current engine sorts by ``promoted``, with some randomness. Users look at place p
 # with probability 1 / p, and click what they see and like.
 
 old_scores = hotels["promoted"].rank(pct=True) + 0.5 * rng.random(len(hotels))
@@ -70,8 +69,8 @@ print(log.head(6).to_string())
 # %%
 # Split by time
 # -------------
-# The last days test, as they will in production. Whole searches go to one side; further
-# columns are split along (:doc:`/model_selection`).
+# The last days are the test set, as in production. Searches stay whole; further arrays
+# are split in the same way (:doc:`/model_selection`).
 
 X_train, X_test, clicks_train, clicks_test, search_train, search_test, *others = (
     train_test_split(hotels, clicks, search, place, relevance, times=day)
@@ -83,9 +82,10 @@ print(f"{len(np.unique(search_test))} later ones to test on")
 # %%
 # A baseline, and a comparison
 # ----------------------------
-# `RankerAdapter` gives LightGBM the interface of `RankFormerRanker`. On folds of whole
-# searches, `compare_rankers` says which differences luck does not explain. Searches
-# without a click have no best order, and do not count (:doc:`/comparison`).
+# `RankerAdapter` gives LightGBM the interface of `RankFormerRanker`. `compare_rankers`
+# compares both on folds of whole searches, and shows which differences are more than
+# chance. Searches without a click have no best order and are left out
+# (:doc:`/comparison`).
 
 settings = {"n_members": 2, "max_epochs": 10, "random_state": 0}
 lightgbm = LGBMRanker(n_estimators=60, learning_rate=0.05, verbosity=-1, n_jobs=1)
@@ -101,11 +101,11 @@ print(result)
 ComparisonDisplay.from_comparison(result)
 
 # %%
-# What the place did
-# ------------------
-# Both learned from clicks as they are, and so learned to like what was shown on top.
-# Given ``position``, `fit` learns what each place adds to the clicks beside what the
-# hotels are worth, and `predict` leaves it out (:doc:`/clicks`).
+# The effect of the place
+# -----------------------
+# Both rankers learned from raw clicks, and so learned to prefer what was shown on top.
+# Given ``position``, `fit` learns what each place adds to the clicks, apart from how
+# good the hotels are, and `predict` leaves it out (:doc:`/clicks`).
 
 as_they_are = RankFormerRanker(**settings)
 as_they_are.fit(X_train, clicks_train, groups=search_train)
@@ -120,14 +120,14 @@ axis.set(xlabel="place", ylabel="chance to be seen, relative to place 1")
 axis.legend()
 
 # %%
-# The truth judges
-# ----------------
-# Here we know what users would have liked on the test days, had they seen it all. In
-# production you would run an online test instead. LightGBM has a remedy of its own for
-# positions, which is not used here.
+# Check against the truth
+# -----------------------
+# In this simulation we know what users would have liked on the test days, had they seen
+# everything. In production you would run an online test instead. LightGBM has its own
+# correction for positions, which is not used here.
 
 scores = {
-    "the engine in place": X_test["promoted"].to_numpy(),
+    "current engine": X_test["promoted"].to_numpy(),
     "LightGBM": RankerAdapter(lightgbm)
     .fit(X_train, clicks_train, groups=search_train)
     .predict(X_test, groups=search_test),
@@ -146,9 +146,9 @@ print(f"position gains {gain.difference:.3f} [{gain.low:.3f}, {gain.high:.3f}]")
 # %%
 # Is the list any good?
 # ---------------------
-# The chance that a search ends in a click is calibrated on the searches that `fit` held
-# out. On later ones, of the lists given some chance, how many were clicked? On the
-# diagonal the chance is right (:doc:`/list_value`).
+# `predict_list_value` gives the probability that a search ends in a click, calibrated
+# on the searches that `fit` held out. The plot compares it with the share of later
+# searches that were clicked: on the diagonal, it is right (:doc:`/list_value`).
 
 value = ranker.predict_list_value(X_test, groups=search_test)
 print(f"expected highest label of the first lists: {value.value[:3].round(2)}")
@@ -160,9 +160,9 @@ ListValueDisplay.from_estimator(
 # %%
 # Why is the list ranked like this?
 # ---------------------------------
-# Over all lists: what is lost when a column is shuffled among the hotels of a search
-# (within), or among searches (between). In one list: what put the first hotel above the
-# second (:doc:`/inspection`).
+# Over all lists: how much NDCG is lost when a column is shuffled among the hotels of
+# each search (within), or among searches (between). In one list: what put the first
+# hotel above the second (:doc:`/inspection`).
 
 PermutationImportanceDisplay.from_estimator(
     ranker, X_test, clicks_test, search_test, n_repeats=2, random_state=0
@@ -176,10 +176,10 @@ for i in np.argsort(-why.swap)[:3]:
 # %%
 # Save, load, serve
 # -----------------
-# The file holds weights and tables, and no code. In the server one pass gives the order
-# and the chance that anything in the list is clicked. A request is a table of the same
-# columns, such as JSON makes; a device never seen before is no error (:doc:`/saving`,
-# :doc:`/serving`).
+# The file holds weights and tables, but no code. In the server, one pass gives the
+# order and the probability that anything in the list is clicked. A request is a table
+# of the same columns, for example from JSON; a device that was never seen before is no
+# error (:doc:`/saving`, :doc:`/serving`).
 
 with tempfile.TemporaryDirectory() as folder:
     persistence.save(ranker, Path(folder) / "hotels.safetensors")
@@ -187,7 +187,7 @@ with tempfile.TemporaryDirectory() as folder:
 
 
 def answer(request, k=3):
-    """Return the rows of the best hotels, and the chance of a click."""
+    """Return the rows of the best hotels, and the probability of a click."""
     table = pd.DataFrame(request)
     result = served.predict_all(table, groups=np.zeros(len(table)))
     best = np.argsort(-result.scores, kind="stable")[:k]

@@ -11,7 +11,7 @@ FEW_LISTS, MANY_LISTS = 300, 15_000
 MOST_DROPOUT = 0.3
 
 # Batches double from the smallest to the largest, which is that of one process, as long
-# as an epoch has so many of them.
+# as an epoch consists of at least `MIN_BATCHES`.
 SMALL_BATCH, LARGE_BATCH = 512, 1024
 MIN_BATCHES = 60
 MOST_LONGER = 2.0

@@ -9,6 +9,7 @@ are gathered from the caller's X batch by batch: X itself is never copied or reo
 import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,18 +62,18 @@ class Features:
     """
 
     def __init__(
-        self, X: object, transform: Callable, n_columns: int, device: torch.device
+        self, X: Any, transform: Callable, n_columns: int, device: torch.device
     ):
         self.X = X
         self.transform = transform
         self.device = device
-        n_rows = X.shape[0]  # type: ignore[attr-defined]
+        n_rows = X.shape[0]
         self.kept: Tensor | None = None
         if 4 * n_rows * n_columns <= _keep_bytes(device):
             step = max(1, 2**22 // max(n_columns, 1))
             kept = np.empty((n_rows, n_columns), dtype=np.float32)
             for start in range(0, n_rows, step):
-                kept[start : start + step] = transform(X[start : start + step])  # type: ignore[index]
+                kept[start : start + step] = transform(X[start : start + step])
             self.kept = torch.from_numpy(kept).to(device)
 
     def take(self, batch: Batch) -> dict[str, Tensor]:
@@ -82,7 +83,7 @@ class Features:
             x = self.kept[torch.from_numpy(batch.rows).to(self.device)]
         else:
             # Each row is transformed once; the running count repeats it as padding.
-            rows = self.transform(self.X[batch.rows[batch.mask]])  # type: ignore[index]
+            rows = self.transform(self.X[batch.rows[batch.mask]])
             place = np.cumsum(batch.mask).reshape(batch.mask.shape) - 1
             gathered = torch.from_numpy(rows[place])
             if self.device.type == "cuda":

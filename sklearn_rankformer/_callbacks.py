@@ -127,7 +127,7 @@ class HoldOut(callbacks.Callback):
     epochs it was chosen from (Bonferroni), says that it beats the last one; and always
     where training ended before its time.
 
-    What it knows is in the history and in `state`, so it survives a restart.
+    What it knows is in the history and in `best_weights`, so it survives a restart.
 
     Parameters
     ----------
@@ -142,6 +142,8 @@ class HoldOut(callbacks.Callback):
     ----------
     kept : int or None
         Position of the epoch whose weights were kept, once training has ended.
+    best_weights : dict of Tensor
+        Weights of the best epoch so far, by name; empty before the first.
     """
 
     LEVEL = 0.05
@@ -156,15 +158,7 @@ class HoldOut(callbacks.Callback):
         self.monitor = monitor
         self.patience = patience
         self.kept: int | None = None
-        self._best: dict[str, Tensor] = {}
-
-    def state(self) -> dict[str, Tensor]:
-        """Weights of the best epoch so far, by name; empty before the first."""
-        return self._best
-
-    def restore(self, weights: dict[str, Tensor]) -> None:
-        """Take up what `state` gave."""
-        self._best = weights
+        self.best_weights: dict[str, Tensor] = {}
 
     def best_epoch(self, history: History) -> int:
         """Position of the best epoch so far, the first of equals."""
@@ -177,25 +171,25 @@ class HoldOut(callbacks.Callback):
         best = self.best_epoch(net.history)
         last = len(net.history) - 1
         if best == last:
-            self._best = deepcopy(net.module_.state_dict())
+            self.best_weights = deepcopy(net.module_.state_dict())
         elif self.patience is not None and last - best >= self.patience:
             net.plan.stopped = True
 
     def on_train_end(self, net, **kwargs):
-        if not self._best:
+        if not self.best_weights:
             return
         # Nothing to weigh where the last epoch is the best.
         best, self.kept = self.best_epoch(net.history), len(net.history) - 1
         if best == self.kept:
             return
         if not net.plan.came_to_its_end(net.history):
-            net.module_.load_state_dict(self._best)
+            net.module_.load_state_dict(self.best_weights)
             self.kept = best
             return
         # Only now are the values of single lists needed; the history holds their means.
         last_values = self.measure(net.module_)
         last_state = deepcopy(net.module_.state_dict())
-        net.module_.load_state_dict(self._best)
+        net.module_.load_state_dict(self.best_weights)
         if self._beats(self.measure(net.module_), last_values, net):
             self.kept = best
         else:

@@ -119,16 +119,17 @@ class Categories:
 
     def _encode_rows(self, X: Any, allow_nan: bool, owner: str) -> np.ndarray:
         columns, numeric = np.flatnonzero(self.mask), np.flatnonzero(~self.mask)
+        tables = zip(columns.tolist(), self.known, self._codes, strict=True)
         numbers = np.empty((X.shape[0], 0), dtype=np.float64)
         if len(numeric):
             numbers = _as_numbers(_take_columns(X, numeric), allow_nan, owner)
         encoded = np.empty((len(numbers), len(self.mask)), _with_codes(numbers.dtype))
         encoded[:, numeric] = numbers
-        for i, j in enumerate(columns.tolist()):
+        for j, known, codes in tables:
             column = _column(X, j)
-            if self.spelled and not _holds_text(self.known[i]):
+            if self.spelled and not _holds_text(known):
                 column = _spelled_numbers(column)
-            encoded[:, j] = _look_up(column, self._codes[i])
+            encoded[:, j] = _look_up(column, codes)
         return encoded
 
     def _warn_of_types(self, X: Any, encoded: np.ndarray) -> None:
@@ -325,22 +326,6 @@ def _column(X: Any, j: int) -> Any:
     if hasattr(X, "iloc"):
         return X.iloc[:, j]
     return X.to_series(j) if hasattr(X, "to_series") else X[:, j]
-
-
-def refuse_beyond_float32(numbers: np.ndarray) -> None:
-    """Raise ValueError if a number became infinite that the network takes as it is.
-
-    Parameters
-    ----------
-    numbers : ndarray of shape (n_rows, n_columns), float32
-        What was finite before it became float32.
-    """
-    if np.isinf(numbers).any():
-        raise ValueError(
-            "X holds values beyond the range of float32, and input_transform=None "
-            "takes them as they are. Scale them, or fit with "
-            "input_transform='quantile'."
-        )
 
 
 # Values and codes ---------------------------------------------------------------------

@@ -17,8 +17,13 @@ from scipy.special import expit
 from ._lists import Lists
 from ._rows import Levels
 
-# How firmly the guesses are held, as precisions of normal priors. Chosen on validation
-# lists of WikiQA, EBNeRD, MQ2008 and synthetic ones, over 30 to 500 held-out lists.
+# A network sees a list's value twice: by [CLS] and items, and by aggregates.
+N_VIEWS = 2
+
+# Guessed weights, and how firmly they are held, as precisions of normal priors. Chosen
+# on validation lists of WikiQA, EBNeRD, MQ2008 and synthetic ones, over 30 to 500
+# held-out lists. Of a list: each view, and 1. Of an item: see `calibrate_items`.
+LIST_GUESS = np.array([0.5, 0.5, 0.0])
 LIST_PRECISION = np.array([20.0, 20.0, 10.0])
 ITEM_GUESS = np.array([1.0, 0.7, 0.0, 0.0])
 ITEM_PRECISION = np.full(4, 10.0)
@@ -26,13 +31,8 @@ ITEM_PRECISION = np.full(4, 10.0)
 # What an item's share counts for at least: chances keep the order of the scores.
 LEAST_SHARE = 0.05
 
-# Chances far from one half underflow to 0, which is what they are: each function that
+# Chances far from one half underflow to 0, which is what they are. Each function that
 # computes them says so to NumPy, whatever the caller has set.
-
-
-# A list's value is seen by [CLS] and items, and by aggregates.
-N_VIEWS = 2
-LIST_GUESS = np.array([0.5, 0.5, 0.0])
 
 
 @dataclass(frozen=True)

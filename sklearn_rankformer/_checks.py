@@ -207,6 +207,22 @@ def refuse_empty(values: np.ndarray, name: str) -> None:
         raise ValueError(f"{name} is empty. Give at least one row.")
 
 
+def refuse_beyond_float32(numbers: np.ndarray) -> None:
+    """Raise ValueError if a number became infinite that the network takes as it is.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n_rows, n_columns), float32
+        What was finite before it became float32.
+    """
+    if np.isinf(numbers).any():
+        raise ValueError(
+            "X holds values beyond the range of float32, and input_transform=None "
+            "takes them as they are. Scale them, or fit with "
+            "input_transform='quantile'."
+        )
+
+
 def check_length(values: Any, name: str, n_rows: int, table: str = "X") -> None:
     """Refuse anything but one value per row.
 
@@ -520,7 +536,7 @@ def warn_no_order(y: np.ndarray, lists: Lists) -> None:
             f"order to learn. Give the ids of the lists as groups, not those of their "
             f"items."
         )
-    elif not lists.differ(y, np.ones(len(y), bool)).any():
+    elif not lists.differ(y).any():
         warn_user(
             f"All labels are equal within each of {lists.n_lists} lists, so there is "
             f"no order to learn."

@@ -8,12 +8,13 @@ training rows; `Columns` applies it to any others, and is stored as plain arrays
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
 
-from ._categories import Categories, refuse_beyond_float32
+from ._categories import STORED, Categories
+from ._checks import refuse_beyond_float32
 from ._processes import ALONE, Peers
 
 N_KNOTS = 256
@@ -51,9 +52,9 @@ class Columns:
     categories: Categories
     numeric: np.ndarray
     flagged: np.ndarray
-    knots: np.ndarray | None
-    scores: np.ndarray | None
-    shifts: np.ndarray | None
+    knots: np.ndarray | None = None
+    scores: np.ndarray | None = None
+    shifts: np.ndarray | None = None
 
     @property
     def quantiles(self) -> bool:
@@ -187,20 +188,20 @@ def learn_columns(
     flagged = np.flatnonzero(missing & is_number)
     numeric = np.flatnonzero(is_number)
     if not quantiles:
-        return Columns(categories, numeric, flagged, None, None, None)
+        return Columns(categories, numeric, flagged)
     with np.errstate(all="ignore"):  # at the ends of float64, as intended
-        tables = {j: _normal_scores(X[:, j], N_KNOTS) for j in numeric}
-    varied = [j for j in numeric if len(tables[j][0]) > 1]
+        curves = {j: _normal_scores(X[:, j], N_KNOTS) for j in numeric}
+    varied = [j for j in numeric if len(curves[j].knots) > 1]
     if not varied and not len(flagged) and not categories.mask.any():
         varied = list(numeric[:1])  # all are constant, but a network needs a column
-    width = max((len(tables[j][0]) for j in varied), default=1)
+    kept = [curves[j] for j in varied]
     return Columns(
         categories,
         np.array(varied, dtype=np.int64),
         flagged,
-        _in_one_table([tables[j][0] for j in varied], width),
-        _in_one_table([tables[j][1] for j in varied], width),
-        np.array([tables[j][2] for j in varied], dtype=np.int64),
+        knots=_in_one_table([curve.knots for curve in kept]),
+        scores=_in_one_table([curve.scores for curve in kept]),
+        shifts=np.array([curve.shift for curve in kept], dtype=np.int64),
     )
 
 
@@ -209,10 +210,15 @@ def dense(X: Any) -> np.ndarray:
     return X.toarray() if hasattr(X, "toarray") else X
 
 
-def _normal_scores(
-    values: np.ndarray, n_knots: int
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Knots of one column, their normal scores, and its shift; no knot of nothing."""
+class _Curve(NamedTuple):
+    """Normal scores of one column; see `Columns`. Without any value it has no knot."""
+
+    knots: np.ndarray
+    scores: np.ndarray
+    shift: int
+
+
+def _normal_scores(values: np.ndarray, n_knots: int) -> _Curve:
     values = np.sort(values[~np.isnan(values)].astype(np.float64))
     shift = _find_shift(values)
     values = np.ldexp(values, shift) if shift else values
@@ -225,7 +231,8 @@ def _normal_scores(
         knots = knots[apart]
     below = np.searchsorted(values, knots, side="left")
     up_to = np.searchsorted(values, knots, side="right")
-    return knots, ndtri((below + up_to) / (2 * max(len(values), 1))), shift
+    scores = ndtri((below + up_to) / (2 * max(len(values), 1)))
+    return _Curve(knots, scores, shift)
 
 
 def _find_shift(values: np.ndarray) -> int:
@@ -239,7 +246,9 @@ def _find_shift(values: np.ndarray) -> int:
     return MAX_EXPONENT - int(np.frexp(largest)[1])
 
 
-def _in_one_table(rows: list[np.ndarray], width: int) -> np.ndarray:
+def _in_one_table(rows: list[np.ndarray]) -> np.ndarray:
+    """Rows of unequal length, padded by repeating the last value of each."""
+    width = max(map(len, rows), default=1)
     table = np.empty((len(rows), width))
     for i, row in enumerate(rows):
         table[i, : len(row)] = row
@@ -256,7 +265,7 @@ def _check_stored(columns: Columns) -> None:
     if mask.dtype != bool or mask.ndim != 1 or len(known) != mask.sum():
         raise ValueError("categories do not match their columns")
     plain = all(
-        type(values) is list and all(type(v) in (bool, int, float, str) for v in values)
+        type(values) is list and all(type(v) in STORED for v in values)
         for values in known
     )
     if not plain:

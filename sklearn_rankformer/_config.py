@@ -91,26 +91,26 @@ def config_from_dict(kind: type[NetworkConfig], values: dict) -> NetworkConfig:
 
 
 def _checked(kind: type, values: dict) -> Any:
-    """A dataclass of these values: whole numbers, shares of 1, tuples of the former."""
+    """A dataclass of these values, which must be of the types that it names."""
     types = {field.name: field.type for field in fields(kind)}
     if values.keys() != types.keys():
         raise ValueError(f"{kind.__name__} of {sorted(values)}")
     for name, value in values.items():
-        if types[name] is bool:
-            sound = type(value) is bool
-        elif types[name] == int | None and value is None:
-            sound = True
-        elif types[name] in (int, int | None):
-            # Not isinstance: True is an int.
-            sound = type(value) is int and value >= (name not in MAY_BE_ZERO)
-        elif types[name] is float:
-            sound = type(value) in (int, float) and 0 <= value < 1
-        elif types[name] is InputConfig:
-            sound = True
-        else:
-            sound = type(value) is tuple and all(
-                type(n) is int and n > 0 for n in value
-            )
-        if not sound:
+        if not _is_sound(name, types[name], value):
             raise ValueError(f"{kind.__name__} with {name}={value!r}")
     return kind(**values)
+
+
+def _is_sound(name: str, kind: Any, value: Any) -> bool:
+    if kind is InputConfig:  # checked before
+        return True
+    if kind is bool:
+        return type(value) is bool
+    if kind is float:  # a share of 1
+        return type(value) in (int, float) and 0 <= value < 1
+    if kind == int | None and value is None:
+        return True
+    if kind in (int, int | None):
+        # Not isinstance: True is an int.
+        return type(value) is int and value >= (name not in MAY_BE_ZERO)
+    return type(value) is tuple and all(type(n) is int and n > 0 for n in value)

@@ -1,9 +1,17 @@
 """From files of tables to arrays on disk, in one pass of bounded memory.
 
-Numbers go to one float32 array, and each column of categories to an array of codes. Of
-all rows only labels and list ids are held. If a list comes again after others, the pass
-is made anew over rows that DuckDB has sorted, on disk where memory does not suffice:
-Arrow and polars sort in memory only.
+`find_layout` says which column is what, and `write_tables` writes to a folder
+
+- ``X.npy``: the numeric features, float32, NaN where missing;
+- ``codes-<j>.npy``: codes of feature j if it is categorical, -1 where missing;
+- ``columns.json``: names of the features, and the values that codes stand for;
+- ``y.npy`` and ``groups.npy``; ``weight.npy`` and ``keys.npy`` if they are asked for.
+
+The files are read batch by batch and cut into pieces of whole lists (`_streams`). The
+features of a piece are written at once (`_numbers`), all else goes through `_Gathered`,
+which holds labels, weights and list ids of all rows. If a list comes again after
+others, the pass is made anew over rows that DuckDB has sorted, on disk where memory
+does not suffice: Arrow and polars sort in memory only.
 """
 
 import json
@@ -23,7 +31,7 @@ from ._groups import check_groups
 from ._letor import typed_labels
 from ._lists import id_keys
 from ._streams import Piece, ReturningListError, whole_lists
-from ._tablefiles import has_types, list_files, read_batches, read_schema
+from ._tablefiles import TableFiles
 from ._tables import is_missing, without_numbers
 
 COLUMNS = "columns.json"
@@ -56,11 +64,12 @@ class Layout:
     weight : str or None
         Column of weights.
     guessed : bool
-        Whether ids and categories are read as text because the files know no types, and
-        are numbers if all are written as plainly as "7".
+        Whether the files do not say which types their columns have, as CSV. Ids and
+        categories are then read as text, and become numbers if all those of a column
+        are written as plainly as "7".
     keyed : bool
-        Whether lists are known by `id_keys`, which are kept. If not, ids that are no
-        integers become numbers from 0.
+        Whether the keys that `id_keys` makes of the ids take their place, and are
+        written, too. If not, ids that are no integers become numbers from 0.
     """
 
     group: str
@@ -111,7 +120,8 @@ def find_layout(
     check_names(features, "features")
     if not from_dtype:
         check_names(categorical, "categorical_features", ' (or "from_dtype")')
-    schema = read_schema(source)
+    files = TableFiles(source)
+    schema = files.schema
     if features is None:
         none = {group, label, *others, *_index_of_pandas(schema)}
         features = [name for name in schema.names if name not in none]
@@ -119,15 +129,16 @@ def find_layout(
         [] if from_dtype or categorical is None else np.array([*categorical]).tolist()
     )
     asked = (group, label, *others, *features, *named)
-    check_columns(asked, schema.names, list_files(source)[0])
+    check_columns(asked, schema.names, files.paths[0])
     refuse_two_purposes([group, label, *others, *features])
     if from_dtype:
         categories = _categories_in(schema)
         named = [name for name in features if name in categories]
     numeric = [name for name in features if name not in named]
-    _check_numbers(schema, numeric, list_files(source)[0])
-    guessed = not has_types(source)
-    return Layout(group, label, tuple(features), frozenset(named), guessed=guessed)
+    _check_numbers(schema, numeric, files.paths[0])
+    return Layout(
+        group, label, tuple(features), frozenset(named), guessed=not files.typed
+    )
 
 
 def _index_of_pandas(schema: Any) -> set[str]:
@@ -198,26 +209,27 @@ def write_tables(sources: list, folder: Path, layout: Layout) -> None:
 
 
 def _write(sources: list, read: Callable, folder: Path, layout: Layout) -> None:
-    found = _Found(layout, folder)
+    gathered = _Gathered(layout, folder)
     with open(folder / "X.npy", "wb") as file:
         # Before the number of rows is known: NumPy leaves room for its digits.
-        _write_header(file, 0, len(layout.numeric))
+        write_header(file, 0, len(layout.numeric))
         for source in sources:
-            found.begin(source)
+            gathered.begin(source)
             batches = read(source, layout)
             for piece in whole_lists(batches, layout.group, PIECE_ROWS):
                 _numbers(piece.frame, layout.numeric).tofile(file)
-                found.add(piece)
+                gathered.add(piece)
         file.seek(0)
-        _write_header(file, found.n_rows, len(layout.numeric))
-    found.save()
+        write_header(file, gathered.n_rows, len(layout.numeric))
+    gathered.save()
 
 
 def _batches(source: Any, layout: Layout) -> Iterator:
-    return read_batches(source, layout.columns, [layout.group, *layout.categorical])
+    texts = [layout.group, *layout.categorical]
+    return TableFiles(source).batches(layout.columns, texts)
 
 
-class _Found:
+class _Gathered:
     """What is gathered beside the numbers, piece by piece."""
 
     def __init__(self, layout: Layout, folder: Path):
@@ -387,7 +399,8 @@ def codes_file(index: int) -> str:
     return f"codes-{index}.npy"
 
 
-def _write_header(file: Any, n_rows: int, n_columns: int) -> None:
+def write_header(file: Any, n_rows: int, n_columns: int) -> None:
+    """Write the header of a .npy file of float32 rows, which are written after it."""
     header = np.lib.format.header_data_from_array_1_0(np.empty((0, 0), np.float32))
     header["shape"] = n_rows, n_columns
     np.lib.format.write_array_header_1_0(file, header)

@@ -84,23 +84,6 @@ def read_file(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
     return header, arrays
 
 
-# Names in one file that holds several sets of arrays ----------------------------------
-
-
-def prefixed(prefix: str, arrays: dict) -> dict:
-    """Put a prefix before each name."""
-    return {prefix + name: array for name, array in arrays.items()}
-
-
-def without(prefix: str, arrays: dict) -> dict:
-    """Return those whose names begin with the prefix, without it."""
-    return {
-        name.removeprefix(prefix): array
-        for name, array in arrays.items()
-        if name.startswith(prefix)
-    }
-
-
 # Plain values -------------------------------------------------------------------------
 
 

@@ -5,7 +5,6 @@ chances to them. What remains is a `Model`, see `_model`.
 """
 
 import math
-from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,7 +29,6 @@ from ._config import NetworkConfig, RankFormerConfig
 from ._device import ordinary_torch
 from ._inference import PREDICT_ITEMS, Predictions, predict_lists
 from ._lists import split_lists
-from ._losses import ItemLoss
 from ._model import Model
 from ._network import MLP, PooledHead, RankFormer, build
 from ._processes import process_rank
@@ -39,6 +37,7 @@ from ._training import (
     Net,
     Origin,
     Plan,
+    TrainingConfig,
     make_history,
     make_net,
     measure_loss,
@@ -54,50 +53,6 @@ MIN_LISTS_TO_HOLD_OUT = 10
 LISTS_TO_SCALE_BY = 2000
 
 KEPT_IN_HISTORY = ("epoch", "train_loss", "valid_ndcg", "valid_loss", "dur")
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How to train, apart from the network itself.
-
-    Attributes
-    ----------
-    loss : ItemLoss
-        Loss on the order of items.
-    gain : {"exp", "linear"} or callable
-        Gain of held-out labels.
-    listwide_weight, learning_rate, weight_decay, max_epochs, batch_items
-        As in `RankFormerRanker`.
-    validation_fraction, n_iter_no_change, calibration_folds
-        As in `RankFormerRanker`.
-    callbacks : sequence of Callback
-        The user's.
-    show_progress : bool
-        Whether to show a progress bar.
-    device, precision
-        Where and how the network runs.
-    seed : int
-        Everything random follows from it.
-    parameters : dict
-        The ranker's own, by which a checkpoint knows its fit.
-    """
-
-    loss: ItemLoss
-    gain: str | Callable
-    listwide_weight: float
-    learning_rate: float
-    weight_decay: float
-    max_epochs: int
-    batch_items: int
-    validation_fraction: float | None
-    n_iter_no_change: int | None
-    calibration_folds: int | None
-    callbacks: Sequence[Callback]
-    show_progress: bool
-    device: torch.device
-    precision: str
-    seed: int
-    parameters: dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -128,6 +83,25 @@ class Result:
     interrupt: KeyboardInterrupt | None
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Some lists of the rows, and the rows as the network's columns.
+
+    Attributes
+    ----------
+    rows : Rows
+        All rows.
+    features : Features
+        The same, transformed; shared by parts of the same rows.
+    chosen : ndarray of int
+        Positions of the lists of this part.
+    """
+
+    rows: Rows
+    features: Features
+    chosen: np.ndarray
+
+
 def start(
     rows: Rows,
     columns: Columns,
@@ -144,16 +118,16 @@ def start(
             head.set_scale(_pooled(rows, columns, head, config.seed))
     item_levels = find_levels(rows.y[rows.counted], rows.peers, config.seed)
     return Model(
-        columns,
-        levels,
-        item_levels,
-        positions,
-        network,
-        guess(network.n_thresholds or 0, len(item_levels.values) - 1),
-        module,
-        {},
-        config.device,
-        config.precision,
+        columns=columns,
+        levels=levels,
+        item_levels=item_levels,
+        positions=positions,
+        config=network,
+        calibration=guess(network.n_thresholds or 0, len(item_levels.values) - 1),
+        module=module,
+        optimizer={},
+        device=config.device,
+        precision=config.precision,
     )
 
 
@@ -213,13 +187,13 @@ def train_model(
 
 def _train(
     model: Model,
-    part: "_Part",
-    watched: "_Part | None",
+    part: _Part,
+    watched: _Part | None,
     origin: Origin | None,
     config: TrainingConfig,
 ) -> Result:
     """Train to the planned end on the lists of a part, measuring those of another."""
-    rows, net = part.rows, _net_of(model, config)
+    rows, net = part.rows, make_net(model.module, config)
     hold_out = None if watched is None else _hold_out(net, model, watched, config)
     n_batches = count_steps(rows.lists, part.chosen, config.batch_items, rows.peers)
     plan = Plan(
@@ -247,7 +221,7 @@ def train_one_epoch(
     """Train for one epoch more, at a constant rate, with nothing held out."""
     with ordinary_torch():
         model = _for_training(model, config)
-        net = _net_of(model, config)
+        net = make_net(model.module, config)
         set_optimizer_state(net, deepcopy(model.optimizer))
         # Its length seeds the epoch: each call draws other batches and other dropout.
         net.history = make_history(history)
@@ -269,61 +243,29 @@ def _for_training(model: Model, config: TrainingConfig) -> Model:
     )
 
 
-def _net_of(model: Model, config: TrainingConfig) -> Net:
-    return make_net(
-        model.module,
-        item_loss=config.loss,
-        listwide_weight=config.listwide_weight,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        batch_items=config.batch_items,
-        device=config.device,
-        precision=config.precision,
-    )
-
-
 def _result(net: Net, model: Model) -> Result:
     history = [
         {name: epoch[name] for name in KEPT_IN_HISTORY if name in epoch}
         for epoch in net.history
     ]
-    hold_out, epoch, score = net.plan.hold_out, None, None
+    hold_out, kept_epoch, kept_score = net.plan.hold_out, None, None
     if hold_out is not None and hold_out.kept is not None:
-        epoch = hold_out.kept + 1
-        score = float(net.history[hold_out.kept, hold_out.monitor])
+        kept_epoch = hold_out.kept + 1
+        kept_score = float(net.history[hold_out.kept, hold_out.monitor])
     optimizer = net.optimizer_.state_dict()["state"]
     # A copy: weights that are views of one vector would each be pickled with all of it.
     module = deepcopy(net.module_)
     return Result(
-        replace(model, module=module, optimizer=optimizer),
-        history,
-        epoch,
-        score,
-        net.plan.interrupted,
-        net.plan.interrupt,
+        model=replace(model, module=module, optimizer=optimizer),
+        history=history,
+        kept_epoch=kept_epoch,
+        kept_score=kept_score,
+        interrupted=net.plan.interrupted,
+        interrupt=net.plan.interrupt,
     )
 
 
 # Lists to learn from, lists to measure on ---------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Some lists of the rows, and the rows as the network's columns.
-
-    Attributes
-    ----------
-    rows : Rows
-        All rows.
-    features : Features
-        The same, transformed; shared by parts of the same rows.
-    chosen : ndarray of int
-        Positions of the lists of this part.
-    """
-
-    rows: Rows
-    features: Features
-    chosen: np.ndarray
 
 
 def _split(
@@ -358,24 +300,24 @@ def _split(
 def _dataset(model: Model, part: _Part, config: TrainingConfig) -> ListDataset:
     rows = part.rows
     targets = make_targets(
-        rows.gains,
-        model.levels.grade(rows.list_values),
-        rows.weight,
-        rows.lists,
-        part.chosen,
-        config.batch_items,
-        config.device,
-        rows.peers,
+        gains=rows.gains,
+        grades=model.levels.grade(rows.list_values),
+        sample_weight=rows.weight,
+        lists=rows.lists,
+        chosen=part.chosen,
+        batch_items=config.batch_items,
+        device=config.device,
+        peers=rows.peers,
     )
     position = None
     if rows.position is not None:
         position = torch.from_numpy(rows.position).to(config.device)
     return ListDataset(
-        part.features,
-        rows.lists,
-        targets,
-        part.chosen,
-        config.seed,
+        features=part.features,
+        lists=rows.lists,
+        targets=targets,
+        chosen=part.chosen,
+        seed=config.seed,
         position=position,
         peers=rows.peers,
     )
@@ -460,7 +402,7 @@ def _predictions(model: Model, part: _Part) -> Predictions:
 def _calibrated(model: Model, part: _Part, predictions: Predictions) -> Model:
     """The model, its chances fitted to predictions for the lists of the part."""
     rows, chosen = part.rows, part.chosen
-    scores, logits = predictions
+    scores, logits = predictions.scores, predictions.logits
     # From here on only these lists, and those of all peers: scores of the others are
     # NaN. What has no listwide head gives no logits, nor does who holds out no list.
     at, join = rows.lists.rows(chosen), rows.peers.join
@@ -482,9 +424,9 @@ def _calibrated(model: Model, part: _Part, predictions: Predictions) -> Model:
 def _ndcg(part: _Part, config: TrainingConfig, module: nn.Module) -> np.ndarray:
     """NDCG@10 of each list of the part, NaN where there is nothing to find."""
     rows, lists = part.rows, part.rows.lists
-    scores, _ = predict_lists(
+    scores = predict_lists(
         module, part.features, lists, part.chosen, config.precision, values=False
-    )
+    ).scores
     at = lists.rows(part.chosen)
     at = at[rows.counted[at]]
     values = np.zeros(0)  # of a process that holds out no list

@@ -66,7 +66,7 @@ def _name(value: Any) -> str:
 
 
 def _inside(value: Any) -> list[Any]:
-    """Values of which a value consists, nothing for plain and named ones."""
+    """The values that a value consists of; none for plain and named ones."""
     if isinstance(value, FunctionType):
         given = value.__defaults__, value.__kwdefaults__
         return [value.__code__, *given, _read_by(value)]

@@ -253,28 +253,6 @@ def ids_in_column(X: Any, group_column: Any, owner: str) -> np.ndarray:
     return _read_column(as_table(X), group_column)
 
 
-def refuse_missing_groups(groups: object, suffix: str) -> None:
-    """Refuse further rows without list ids, where those of `fit` have some.
-
-    Parameters
-    ----------
-    groups : array-like of shape (n_rows,) or None
-        What was found.
-    suffix : str
-        How the names of these arguments end, such as ``"_val"``.
-
-    Raises
-    ------
-    ValueError
-        If it is None.
-    """
-    if groups is None:
-        raise ValueError(
-            f"X{suffix} came without groups{suffix}. Give one list id per row of "
-            f"X{suffix}."
-        )
-
-
 def resolve_other_rows(
     X: Any, groups: object, suffix: str, group_column: Any, with_groups: bool
 ) -> tuple[Any, np.ndarray | None]:
@@ -307,8 +285,11 @@ def resolve_other_rows(
         group_column=group_column,
         name=f"groups{suffix}",
     )
-    if with_groups:
-        refuse_missing_groups(ids, suffix)
+    if with_groups and ids is None:
+        raise ValueError(
+            f"X{suffix} came without groups{suffix}. Give one list id per row of "
+            f"X{suffix}."
+        )
     return X, ids
 
 

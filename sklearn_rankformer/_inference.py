@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ._batching import Batch, Features, make_batch, ordered_batches
+from ._layers import fast_products
 from ._lists import Lists, one_list
-from ._network import RankFormer, fast_products
+from ._network import RankFormer
 
 # Prediction keeps no activations for a backward pass, so its batches may be larger than
 # those of training.

@@ -45,13 +45,18 @@ class RowBlock(NamedTuple):
     ids: np.ndarray
 
 
+class _Indices(NamedTuple):
+    found: array
+    smallest: int
+    largest: int
+
+
 class _Row(NamedTuple):
     number: int
     label: float
     list_id: bytes | None
-    indices: array
+    indices: _Indices
     values: array
-    largest: int
 
 
 @dataclass
@@ -162,15 +167,15 @@ class Reader:
                 label = _label(words[0])
                 list_id, pairs = _list_id(words[1:])
                 self._check_id(list_id, listing, _place(path, number))
-                (indices, smallest, largest), values = _parse_pairs(pairs)
-                self._check_indices(smallest, largest)
+                indices, values = _parse_pairs(pairs)
+                self._check_indices(indices)
             except ValueError as error:
                 _refuse(path, number, line, error)
             if list_id is None and self.ends is None:
                 self.ends = np.cumsum(_read_sizes(listing))
             if list_id is not None and sizes is not None:
                 raise ValueError(f"{path} has list ids. Leave out sizes={sizes!r}.")
-            yield _Row(number, label, list_id, indices, values, largest)
+            yield _Row(number, label, list_id, indices, values)
 
     def _check_id(self, list_id: bytes | None, listing: str, place: str) -> None:
         has_id = list_id is not None
@@ -193,7 +198,8 @@ class Reader:
                 "such a file as sizes=..."
             )
 
-    def _check_indices(self, smallest: int, largest: int) -> None:
+    def _check_indices(self, indices: _Indices) -> None:
+        _, smallest, largest = indices
         if smallest < 1 and self.zero_based is False:
             raise ValueError(
                 "feature index 0 where zero_based=False says that indices start from "
@@ -212,9 +218,9 @@ class Reader:
 
     def _features(self, batch: list[_Row], path: str) -> np.ndarray:
         """Return X of a block, and note what is met in it for the first time."""
-        lengths = [len(row.indices) for row in batch]
+        lengths = [len(row.values) for row in batch]
         rows = np.repeat(np.arange(len(batch), dtype=np.int64), lengths)
-        indices = _flat((row.indices for row in batch), np.int64)
+        indices = _flat((row.indices.found for row in batch), np.int64)
         values = _flat((row.values for row in batch), np.float64)
         values = np.where(np.abs(values) > _LARGEST_VALUE, np.nan, values)
         largest = indices.max(initial=0)
@@ -316,7 +322,7 @@ def _batches(rows: Iterator[_Row]) -> Iterator[list[_Row]]:
     width = 1
     for row in rows:
         batch.append(row)
-        width = max(width, len(row.indices), row.largest + 1)
+        width = max(width, len(row.values), row.indices.largest + 1)
         if len(batch) * width >= _BLOCK_CELLS:
             yield batch
             batch, width = [], 1
@@ -363,7 +369,7 @@ def _list_id(words: list[bytes]) -> tuple[bytes | None, list[bytes]]:
     return list_id, words[1:]
 
 
-def _parse_pairs(pairs: list[bytes]) -> tuple[tuple[array, int, int], array]:
+def _parse_pairs(pairs: list[bytes]) -> tuple[_Indices, array]:
     try:
         words = zip(*[pair.split(b":") for pair in pairs], strict=True)
         indices, values = words if pairs else ((), ())
@@ -375,12 +381,11 @@ def _parse_pairs(pairs: list[bytes]) -> tuple[tuple[array, int, int], array]:
 
 
 @lru_cache(maxsize=1)  # In most files all rows have the same indices.
-def _indices(words: tuple[bytes, ...]) -> tuple[array, int, int]:
-    """Return indices, and the smallest and largest of them."""
+def _indices(words: tuple[bytes, ...]) -> _Indices:
     if words and not b"".join(words).isdigit():
         raise ValueError
-    indices = array("q", map(int, words))
-    return indices, min(indices, default=1), max(indices, default=0)
+    found = array("q", map(int, words))
+    return _Indices(found, min(found, default=1), max(found, default=0))
 
 
 def _damage(pairs: list[bytes]) -> str:

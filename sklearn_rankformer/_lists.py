@@ -95,15 +95,17 @@ class Lists:
         together = values[self.rows(np.arange(self.n_lists))]
         return ufunc.reduceat(together, np.cumsum(self.lengths) - self.lengths)
 
-    def differ(self, values: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    def differ(
+        self, values: np.ndarray, counted: np.ndarray | bool = True
+    ) -> np.ndarray:
         """Whether the counted values of each list differ: these lists teach order.
 
         Parameters
         ----------
         values : ndarray of shape (n_rows,)
             One value per row, in the caller's order.
-        counted : ndarray of shape (n_rows,), bool
-            Rows to look at.
+        counted : ndarray of shape (n_rows,), bool, or True
+            Rows to look at; True takes all.
 
         Returns
         -------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import _num_samples
 
-from ._checks import check_k
+from ._checks import check_k, check_length, check_numbers, refuse_negative
 from ._groups import find_groups, ids_in_column, refuse_foreign_names
 from ._lists import any_cut, lists_of, one_list, rank_rows, split_lists
 from ._warnings import (
@@ -127,6 +127,10 @@ class RankerMixin:
             If `predict` needs list ids and there are none, or if labels or weights are
             invalid.
         """
+        # Here, under its name in this method; and before the rows are scored.
+        y = check_numbers(y, "y")
+        refuse_negative(y, "y")
+        check_length(y, "y", _num_samples(X))
         ids = find_groups(X, groups, qid, self.group_column)
         y_score = self.predict(X, groups=ids)
         if ids is None:

@@ -5,6 +5,7 @@ is a config and arrays: `model_to_arrays`, `model_from_arrays`.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,8 +38,10 @@ from ._training import (
     OptimizerState,
     optimizer_from_arrays,
     optimizer_to_arrays,
+    prefixed,
     weights_from_arrays,
     weights_to_arrays,
+    without,
 )
 
 
@@ -84,11 +87,11 @@ class Model:
         """Whether the value of a list is known, be it the same for all."""
         return self.config.n_thresholds is not None
 
-    def features(self, X: object) -> Features:
+    def features(self, X: Any) -> Features:
         """Rows as `Categories.encode` gives them, as the network's columns."""
         return Features(X, self.columns.transform, self.columns.n_columns, self.device)
 
-    def predict(self, X: object, lists: Lists, values: bool) -> Predictions:
+    def predict(self, X: Any, lists: Lists, values: bool) -> Predictions:
         """What the network says of all lists: scores, and the logits of `values`."""
         use_threads_that_exist()
         everything = np.arange(lists.n_lists)
@@ -104,7 +107,7 @@ class Model:
             return None
         return part.values()[1:].numpy(force=True)  # the first is for unknown ones
 
-    def member_scores(self, X: object, lists: Lists) -> np.ndarray:
+    def member_scores(self, X: Any, lists: Lists) -> np.ndarray:
         """Scores by each member of the network: (n_members, n_rows), float32."""
         use_threads_that_exist()
         return member_scores(self.module, self.features(X), lists, self.precision)
@@ -157,11 +160,10 @@ def model_to_arrays(model: Model, *, optimizer: bool) -> dict[str, np.ndarray]:
     optimizer : bool
         Whether to keep the state of the optimiser, twice as large as the weights.
     """
-    columns = model.columns.to_arrays()
     return {
         **weights_to_arrays(model.module),
         **(optimizer_to_arrays(model.optimizer) if optimizer else {}),
-        **{f"columns.{name}": array for name, array in columns.items()},
+        **prefixed("columns.", model.columns.to_arrays()),
         **positions_to_arrays(model.positions),
         "levels": model.levels.values,
         "level_starts": model.levels.starts,
@@ -192,11 +194,10 @@ def model_from_arrays(
     item_levels = _levels_from(arrays, "item_level")
     n_item_thresholds = len(item_levels.values) - 1
     calibration = _calibration_from(arrays, config.n_thresholds or 0, n_item_thresholds)
-    prefix = "columns."
-    stored = {name: arrays.pop(name) for name in list(arrays) if prefix in name}
-    columns = Columns.from_arrays(
-        {name.removeprefix(prefix): array for name, array in stored.items()}
-    )
+    stored = without("columns.", arrays)
+    columns = Columns.from_arrays(stored)
+    for name in prefixed("columns.", stored):
+        del arrays[name]
     positions = positions_from_arrays(arrays)
     if config.n_positions != (0 if positions is None else positions.cardinalities[0]):
         raise ValueError("positions do not fit the network")
@@ -208,16 +209,16 @@ def model_from_arrays(
         module.to(device).eval()
         optimizer = optimizer_from_arrays(module, arrays)
     return Model(
-        columns,
-        levels,
-        item_levels,
-        positions,
-        config,
-        calibration,
-        module,
-        optimizer,
-        device,
-        precision,
+        columns=columns,
+        levels=levels,
+        item_levels=item_levels,
+        positions=positions,
+        config=config,
+        calibration=calibration,
+        module=module,
+        optimizer=optimizer,
+        device=device,
+        precision=precision,
     )
 
 
@@ -271,9 +272,8 @@ def _check_weights(
     if depth > len(arrays):
         raise ValueError("fewer weights than layers")
     module = build(config, device="meta")
-    weights = {
-        f"module.{name}": tuple(t.shape) for name, t in module.state_dict().items()
-    }
+    shapes = {name: tuple(t.shape) for name, t in module.state_dict().items()}
+    weights = prefixed("module.", shapes)
     found = {
         name: array.shape
         for name, array in arrays.items()

@@ -19,7 +19,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import _num_samples, validate_data
 
 from ._mixin import RankerMixin, check_scores
-from ._tables import reading, refuse_empty, refuse_times, rows_to_array
+from ._tables import reading, refuse_empty_table, refuse_times, rows_to_array
 
 RANKERS = {
     "lightgbm": "LGBMRanker",
@@ -222,11 +222,20 @@ def predict_with_groups(model: Any, X: Any, groups: Any) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        If the model predicts classes.
     ValueError
         As `check_scores`.
     """
     scores = model.predict(X, **groups_for(model, "predict", groups))
-    return check_scores(scores, _num_samples(X), type(model).__name__)
+    name, classes = type(model).__name__, getattr(model, "classes_", None)
+    if classes is not None and np.isin(scores, classes).all():
+        raise TypeError(
+            f"{name} predicts classes, which cannot be ranked. Give a ranker or a "
+            f"regressor, or rank by chances: "
+            f"metrics.ndcg_score(y, model.predict_proba(X)[:, 1], groups)."
+        )
+    return check_scores(scores, _num_samples(X), name)
 
 
 def predict_scores(estimator: Any, X: Any, groups: Any) -> np.ndarray:
@@ -340,11 +349,12 @@ def refuse_hidden_ranker(estimator: Any) -> None:
     ------
     TypeError
         If it is a regressor with a ranking objective, or a library's ranker lies
-        inside it, or a ranker or transformer that the ids do not reach.
+        inside it, or a ranker, transformer or splitter that the ids do not reach.
     """
     _refuse_regressor_that_ranks(estimator)
     name = type(estimator).__name__
-    for part in _parts_that_learn(estimator):
+    parts = _parts_that_learn(estimator)
+    for part in parts:
         _refuse_regressor_that_ranks(part)
         if is_library_ranker(part):
             inner = type(part).__name__
@@ -354,12 +364,21 @@ def refuse_hidden_ranker(estimator: Any) -> None:
                 f"{inner}(...): it hands ids on after "
                 f"sklearn.set_config(enable_metadata_routing=True)."
             )
-        if takes_groups(part, "fit") and not takes_groups(estimator, "fit"):
-            raise TypeError(
-                f"The {name} keeps list ids from the {type(part).__name__} inside it. "
-                f"Call sklearn.set_config(enable_metadata_routing=True), so that it "
-                f"hands them on."
-            )
+        if takes_groups(part, "fit"):
+            _refuse_to_starve(estimator, part)
+    for splitter in _splitters_by_list([estimator, *parts]):
+        _refuse_to_starve(estimator, splitter)
+
+
+def _refuse_to_starve(estimator: Any, part: Any) -> None:
+    """Refuse an estimator that hands no list ids on, for a part that takes them."""
+    if not takes_groups(estimator, "fit"):
+        raise TypeError(
+            f"The {type(estimator).__name__} keeps list ids from the "
+            f"{type(part).__name__} inside it. Call "
+            f"sklearn.set_config(enable_metadata_routing=True), so that it hands them "
+            f"on."
+        )
 
 
 def _refuse_regressor_that_ranks(estimator: Any) -> None:
@@ -370,6 +389,17 @@ def _refuse_regressor_that_ranks(estimator: Any) -> None:
             f"{type(estimator).__name__} has the ranking objective {objective!r}, but "
             f"its fit takes no list ids. Use {ranker} with this objective."
         )
+
+
+def _splitters_by_list(estimators: list[Any]) -> list[Any]:
+    """Those among the estimators' splitters that ask for list ids."""
+    splitters = [getattr(estimator, "cv", None) for estimator in estimators]
+    return [
+        cv
+        for cv in splitters
+        if hasattr(cv, "split")
+        and get_routing_for_object(cv).consumes("split", {"groups"})
+    ]
 
 
 def _parts_that_learn(estimator: Any) -> list[Any]:
@@ -426,12 +456,13 @@ def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
     Returns
     -------
     X : ndarray, CSR matrix or frame of shape (n_rows, n_features)
-        Frames as they came: what is in them is checked by those who read them.
+        Frames as they came: what is in them is checked by those who read them. Numbers
+        in the byte order of this machine.
     """
     with reading(name):
         if hasattr(X, "columns"):
             validate_data(owner, X, reset=reset, skip_check_array=True)
-            refuse_empty(X, type(owner).__name__)
+            refuse_empty_table(X, type(owner).__name__)
             return X
         X = rows_to_array(X)
         tags = get_tags(owner).input_tags
@@ -444,7 +475,8 @@ def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
             ensure_all_finite=not tags.allow_nan,
         )
         refuse_times(X)
-        return X
+        # XGBoost takes the bytes of an array for numbers in the order of this machine.
+        return X.astype(X.dtype.newbyteorder("="), copy=False)
 
 
 def fresh(estimator: Any) -> Any:

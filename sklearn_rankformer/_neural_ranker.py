@@ -19,12 +19,18 @@ from skorch.callbacks import Callback
 
 from ._auto import auto_batch_items, auto_dropout, longer_steps
 from ._categories import Categories, chosen_mask, find_categories, odd_columns
-from ._checks import check_labels, check_length, check_weights, warn_no_order
+from ._checks import (
+    check_labels,
+    check_length,
+    check_weights,
+    refuse_without_X,
+    warn_no_order,
+)
 from ._columns import Columns, learn_columns
 from ._config import InputConfig, NetworkConfig, config_from_dict
 from ._device import check_device, pick_device, pick_precision, usable_device
-from ._fit import TrainingConfig, start, train_model, train_one_epoch
-from ._groups import refuse_foreign_names, resolve_groups
+from ._fit import Result, start, train_model, train_one_epoch
+from ._groups import refuse_foreign_names, resolve_groups, resolve_other_rows
 from ._lists import digest_lists, lists_of
 from ._losses import LOSSES, pick_loss
 from ._mixin import RankerMixin
@@ -34,12 +40,12 @@ from ._processes import Peers, agreed, everyone, joined
 from ._rows import Levels, Rows, find_levels, in_weighed_lists, make_rows
 from ._shards import Shard, read_shard, refuse_beside
 from ._tables import (
-    as_table,
     reading,
-    refuse_empty,
+    refuse_empty_table,
     rows_to_array,
     without_numbers,
 )
+from ._training import TrainingConfig
 from ._warnings import warn_missing_groups, warn_user
 from .datasets import ParquetLists
 
@@ -203,14 +209,8 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             warn_no_order(given.rows.y, given.rows.lists)
         model = self._model if again else self._start(given, config)
         result = train_model(model, given.rows, held, config)
-        new._model = result.model
-        new.batch_items_ = config.batch_items
         new.trained_lists_ = _joined_digest(given.digest, peers)
-        new.history_ = result.history
-        new.n_iter_ = len(result.history)
-        new.kept_epoch_, new.kept_score_ = result.kept_epoch, result.kept_score
-        self._become(new, result)
-        return self
+        return self._become(new, result, config)
 
     @refuse_foreign_names
     @_fit_context(prefer_skip_nested_validation=True)
@@ -220,7 +220,8 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         """Train for one epoch on these lists.
 
         The first call fixes the input transform, the categories and the levels of list
-        value. Nothing is held out, and the learning rate stays at `learning_rate`.
+        value: it should hold lists of each value, or later calls warn. Nothing is held
+        out, and the learning rate stays at `learning_rate`.
 
         Parameters
         ----------
@@ -249,14 +250,8 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         model = self._model if again else self._start(given, config)
         history = self.history_ if again else []
         result = train_one_epoch(model, given.rows, history, config)
-        new._model = result.model
-        new.batch_items_ = config.batch_items
         new.trained_lists_ = None  # of the many parts only the last would be known
-        new.history_ = result.history
-        new.n_iter_ = len(result.history)
-        new.kept_epoch_ = new.kept_score_ = None
-        self._become(new, result)
-        return self
+        return self._become(new, result, config)
 
     @refuse_foreign_names
     def predict(self, X, groups=None, *, qid=None):
@@ -313,7 +308,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     @property
     def position_bias_(self):
-        """What each position adds to a score, but for a constant."""
+        """What each position adds to a score, up to a constant."""
         bias = self._model.position_bias()
         if bias is None:
             raise AttributeError("position_bias_ needs a fit with position.")
@@ -332,25 +327,30 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     # Checking what the caller gives -------------------------------------------------
 
-    def _check_rows(self, shard: Shard, again: bool, method: str) -> "_Given":
+    def _check_rows(self, shard: Shard, again: bool, method: str) -> _Given:
         """Rows to learn from; `again` holds them against the columns seen before."""
         if again:
             self._refuse_another_network()
-        known = self._model.columns.categories if again else shard.categories
-        known_positions = self._model.positions if again else shard.positions
+        categories = self._model.columns.categories if again else shard.categories
+        positions = self._model.positions if again else shard.positions
         X, ids = resolve_groups(shard.X, shard.groups, shard.qid, self.group_column)
         lists = lists_of(ids, _num_samples(X))
         weight = check_weights(shard.sample_weight, lists)
         # What occurs in lists of zero weight alone is as if it were not there.
         counted = None if weight is None else in_weighed_lists(lists, weight)
-        X, categories = self._encode(X, known, first=not again, counted=counted)
+        X = self._check_columns(X, first=not again)
+        if categories is None:
+            with reading("X"):
+                categories = find_categories(X, self.categorical_features, counted)
+        allow_nan = self.input_transform is not None
+        X = self._encode(X, categories, allow_nan=allow_nan, first=not again)
         y = check_labels(shard.y, "y")
         check_length(y, "y", X.shape[0])
         if ids is None:
             warn_missing_groups(self, method)
         digest = None if ids is None else digest_lists(lists)
         positions, codes = read_positions(
-            shard.position, len(y), known_positions, again, counted
+            shard.position, len(y), positions, again, counted
         )
         rows = make_rows(
             X,
@@ -358,10 +358,12 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             lists,
             weight,
             self.gain,
-            codes,
+            position=codes,
             heaviest=shard.heaviest,
             peers=shard.peers,
         )
+        if again and self._model.has_list_value:
+            _warn_of_new_values(self._model.levels, rows.list_values)
         return _Given(rows, categories, positions, digest)
 
     def _refuse_another_network(self):
@@ -396,47 +398,33 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         return (chosen_mask(chosen, names, len(made)) != made).any()
 
     def _check_held_rows(self, X_val, y_val, groups_val, categories) -> Rows | None:
-        given = [X_val is not None, y_val is not None]
-        if not any(given) and groups_val is None:
+        refuse_without_X(X_val, y_val, groups_val, "_val")
+        if X_val is None:
             return None
-        if not all(given):
-            raise ValueError("X_val and y_val must be given together, with groups_val.")
-        X_val = as_table(X_val, "X_val")
-        X, ids = resolve_groups(
-            X_val, groups_val, None, self.group_column, name="groups_val"
+        X, ids = resolve_other_rows(
+            X_val, groups_val, "_val", self.group_column, self.fitted_with_groups_
         )
-        X, _ = self._encode(X, categories, name="X_val")
+        X = self._check_columns(X, "X_val")
+        allow_nan = self.input_transform is not None
+        X = self._encode(X, categories, allow_nan=allow_nan, name="X_val")
         y = check_labels(y_val, "y_val")
         check_length(y, "y_val", X.shape[0], "X_val")
-        if ids is None and self.fitted_with_groups_:
-            raise ValueError(
-                "groups_val is missing: give the list id of each row of X_val."
-            )
         return make_rows(X, y, lists_of(ids, X.shape[0]), None, self.gain)
 
-    def _encode(
-        self, X, categories, *, name="X", first=False, counted=None, model=None
-    ) -> tuple[Any, Categories]:
-        """X as numbers, and its categories: those given, or found here if None.
-
-        They are found in the rows that are counted. The columns of X are those of the
-        ranker, which are set here at `first`. Numbers may be missing where the model
-        has a place for them, or else the parameter.
-        """
-        quantiles = model.columns.quantiles if model else self.input_transform
+    def _check_columns(self, X, name="X", *, first=False):
+        """X with the columns of the ranker, which are set here at `first`."""
         with reading(name):
             X = _with_columns(X)
             validate_data(self, X, skip_check_array=True, reset=first)
-            refuse_empty(X, type(self).__name__)
-            if categories is None:
-                categories = find_categories(X, self.categorical_features, counted)
+            refuse_empty_table(X, type(self).__name__)
+        return X
+
+    def _encode(self, X, categories, *, allow_nan, name="X", first=False):
+        """X as numbers, with codes in place of categories."""
         try:
             with reading(name):
-                return categories.encode(
-                    X,
-                    allow_nan=bool(quantiles),
-                    owner=type(self).__name__,
-                ), categories
+                owner = type(self).__name__
+                return categories.encode(X, allow_nan=allow_nan, owner=owner)
         except (TypeError, ValueError) as error:
             odd = odd_columns(X, categories.mask)
             if not odd:
@@ -494,7 +482,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             feature_dropout=float(self.feature_dropout),
         )
 
-    def _start(self, given: "_Given", config: TrainingConfig) -> Model:
+    def _start(self, given: _Given, config: TrainingConfig) -> Model:
         """A model for these rows that is yet to be trained."""
         rows = given.rows
         columns = learn_columns(
@@ -521,8 +509,13 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         new.__dict__ = dict(vars(self))
         return new
 
-    def _become(self, new, result):
-        """Take over all attributes in one step; pass the user's interrupt on."""
+    def _become(self, new, result: Result, config: TrainingConfig):
+        """Take over what was fitted in one step; pass the user's interrupt on."""
+        new._model = result.model
+        new.batch_items_ = config.batch_items
+        new.history_ = result.history
+        new.n_iter_ = len(result.history)
+        new.kept_epoch_, new.kept_score_ = result.kept_epoch, result.kept_score
         # One assignment, so that no thread sees attributes of two fits.
         self.__dict__ = new.__dict__
         if result.interrupted:
@@ -532,6 +525,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             )
         if result.interrupt is not None:
             raise result.interrupt
+        return self
 
     # Predicting ---------------------------------------------------------------------
 
@@ -548,7 +542,9 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         check_is_fitted(self)
         model = self._model
         X, ids = resolve_groups(X, groups, qid, self.group_column)
-        X, _ = self._encode(X, model.columns.categories, model=model)
+        X = self._check_columns(X)
+        columns = model.columns
+        X = self._encode(X, columns.categories, allow_nan=columns.quantiles)
         if ids is None and self.fitted_with_groups_ and self._needs_groups:
             raise ValueError(
                 f"{type(self).__name__} was fitted with groups, so {method} needs "
@@ -596,6 +592,23 @@ def _by_parameter(config: NetworkConfig) -> dict[str, Any]:
     values |= values.pop("inputs")
     names = {"hidden_sizes": "hidden_layer_sizes", "n_thresholds": "listwide_weight"}
     return {names.get(name, name): value for name, value in values.items()}
+
+
+def _warn_of_new_values(levels: Levels, list_values: np.ndarray) -> None:
+    """Warn of lists whose value is none of the levels that training goes on with."""
+    if not np.allclose(levels.values, levels.starts):  # bins, into which all fall
+        return
+    new = np.setdiff1d(list_values, levels.starts)
+    if len(new):
+        warn_user(
+            f"y has lists whose highest label is {_listed(new)}, which the first call "
+            f"had none of: predict_list_value knows only {_listed(levels.values)}, and "
+            f"takes them for one of these. Have the first call hold lists of each."
+        )
+
+
+def _listed(values: np.ndarray) -> str:
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def _joined_digest(digest: np.ndarray | None, peers: Peers) -> np.ndarray | None:

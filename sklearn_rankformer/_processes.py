@@ -1,8 +1,19 @@
 """Processes that train together, and what they must agree on.
 
-Either each of them has all rows and takes its share of every batch, or each has rows of
-its own. In the second case whatever follows from the rows is agreed among `Peers`: a
-process that holds all rows has no peers, and agrees with itself.
+`torchrun` starts a process per GPU or core, and torch.distributed joins them. The rows
+to learn from come to them in one of two ways:
+
+- Each process has all rows (X, y and groups given to `fit`). All draw the same batches,
+  and each takes its share of the lists of a batch. Whatever follows from the rows is
+  the same everywhere, so that it need not be agreed.
+- Each process has rows of its own (`datasets.ParquetLists`). Whatever follows from the
+  rows, such as quantiles, categories or the number of lists, is agreed among `Peers`.
+
+So code that computes something of rows asks ``rows.peers``, and is written once: where
+a process has all rows its peers are `ALONE`, one process that agrees with itself.
+`everyone` is for what concerns all processes in either case, such as the size of a
+batch of all together. Numbers of the training itself, its losses and seeds, are shared
+in either case by plain functions on the device: `summed`, `agreed`.
 """
 
 import os
@@ -125,11 +136,7 @@ class Peers:
             yield
         except Exception as error:
             failed = error
-        if self.n == 1:
-            messages = []
-        else:
-            shown = failed and f"{type(failed).__name__}: {failed}"
-            messages = self.gather(shown)
+        messages = self.gather(failed and f"{type(failed).__name__}: {failed}")
         if failed is not None:
             if self.n > 1:
                 failed.add_note(f"This is process {self.rank} of {self.n}, from 0.")

@@ -55,10 +55,11 @@ class RankFormerRanker(NeuralRanker):
         value off, and their heads.
     calibration_folds : int or None, default=None
         What the chances of `predict_list_value` and `predict_item_value` are fitted
-        on. None takes the held-out lists. A number trains so many more networks, each
-        without one part of the lists, and takes what each says of its part: with few
-        hundred lists the chances are better by it, for so many times the time. Then
-        ``validation_fraction=None`` leaves all lists to the ranker itself.
+        on. None takes the held-out lists. With a number, so many more networks are
+        trained, each without one part of the lists, and each predicts the part that it
+        has not seen: with a few hundred lists the chances become better, and the fit
+        takes that many times longer. Set ``validation_fraction=None`` beside it, and
+        the ranker itself learns from all lists.
     d_model : int, default=64
         Width of the item vectors; a multiple of `nhead`.
     num_layers : int, default=1
@@ -78,8 +79,8 @@ class RankFormerRanker(NeuralRanker):
     list_features : bool, default=True
         Whether each feature is also given standardised within its list.
     n_members : int, default=4
-        Networks that are trained together and averaged. They share their matrices,
-        whose rows and columns each scales for itself.
+        Networks that are trained together and averaged. They share their matrices, and
+        each scales rows and columns in its own way.
     input_transform : {"quantile"} or None, default="quantile"
         Built-in transform of numeric features to normal scores, with flags for missing
         values. None takes features as they are: then scale them yourself, and NaN is
@@ -100,9 +101,9 @@ class RankFormerRanker(NeuralRanker):
         Planned number of passes over the lists.
     batch_items : int or "auto", default="auto"
         Most items, padding included, in a batch of lists of similar length. "auto"
-        takes 512, and 1,024 where an epoch has 60 or more of such batches. In several
-        processes it goes up to 1,024 for each, and beyond 1,024 in all the learning
-        rate grows with the square root, up to twice what is given.
+        takes 512, and 1,024 where an epoch has 60 or more of such batches. With several
+        processes it takes up to 1,024 for each; above 1,024 in total the learning rate
+        grows with the square root of the batch, to at most twice the one given.
     validation_fraction : float or None, default=0.1
         Share of the lists to hold out (none if there are fewer than 10), unless `fit`
         is given `X_val`; None trains on all. NDCG@10 is measured on held-out lists
@@ -110,10 +111,10 @@ class RankFormerRanker(NeuralRanker):
         beat them beyond noise (a paired t-test over the lists), or training stopped
         before its planned end.
     n_iter_no_change : int or None, default=None
-        Stop after this many epochs without a better one, with the weights of the best.
-        None goes on to the planned end, which is mostly better: the learning rate
-        falls to zero only there, and on few held-out lists the best epoch of a
-        training cut short is often the luckiest.
+        Stop after this many epochs without a better one, and keep the weights of the
+        best. None goes on to the planned end, which is mostly better: the learning rate
+        falls to zero only there, and with few held-out lists the best epoch of a
+        training that was cut short is often the luckiest.
     warm_start : bool, default=False
         Whether a further call of `fit` goes on from the weights reached. Parameters
         that the network is made of, `input_transform` among them, must be as before.
@@ -122,9 +123,9 @@ class RankFormerRanker(NeuralRanker):
     device : str, default="auto"
         Where to run: "auto" takes CUDA, else MPS, else the CPU; or a torch device.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        "auto" takes bfloat16 on GPUs that are fast at it. On a CPU "bfloat16" is for
-        products in training alone, and pays on few: those with AMX, for wide rows,
-        with one thread.
+        "auto" takes bfloat16 on GPUs that are fast at it. On a CPU "bfloat16" concerns
+        only products of matrices in training, and rarely pays: on CPUs with AMX, for
+        wide rows, with one thread.
     random_state : int, RandomState instance or None, default=None
         Seed of everything random. The same seed gives the same bits on a CPU with the
         same number of threads. torch's global generator is left untouched.
@@ -150,8 +151,8 @@ class RankFormerRanker(NeuralRanker):
         What "auto" came to, or what was given.
     positions_, position_bias_ : ndarray of shape (n_positions,)
         Positions given to `fit`, and what each adds to a score in training, 0 on
-        average: the logarithm of the chance to be seen there, as far as the log tells
-        it from what items are worth, and drawn to 0 where the steps were few.
+        average: the logarithm of the chance to be seen there, as far as the log can
+        tell it from what items are worth. After few steps it is still close to 0.
     calibrated_on_ : int
         Number of lists on which the chances of `predict_list_value` and
         `predict_item_value` were fitted; 0 where none was held out.

@@ -16,7 +16,7 @@ from .metrics import label_gains
 # More distinct list values than this are binned by their quantiles.
 MAX_LEVELS = 32
 
-# Processes that each hold a part of the values bin at most so many of them.
+# Where processes each hold a part of the values, bins are those of this many at most.
 MAX_VALUES = 100_000
 
 # Arrays are hashed in pieces of this many numbers.
@@ -66,7 +66,7 @@ class Rows:
     @property
     def n_differing_lists(self) -> int:
         """Number of lists whose labels differ, rows of no weight included."""
-        return int(self.lists.differ(self.y, np.ones(len(self.y), bool)).sum())
+        return int(self.lists.differ(self.y).sum())
 
     @property
     def n_ordered_lists(self) -> int:

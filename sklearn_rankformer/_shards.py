@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from ._groups import check_groups
 from ._lists import id_keys, split_lists
 from ._processes import ALONE, Peers
 from ._rows import in_weighed_lists
-from ._tablefiles import list_files, read_batches
+from ._tablefiles import TableFiles
 from .datasets import ParquetLists, load_converted
 
 # Keys of lists are compared among processes so many at a time.
@@ -128,9 +128,10 @@ def read_shard(lists: ParquetLists, categorical_features: Any, peers: Peers) -> 
     dealt, layout = peers.first(plan)
     files = dealt[peers.rank]
     with peers.all_or_none():
-        X, y, groups, weight, keys, found = _read(files, layout)
-    _refuse_split_lists(keys, files, lists.group, peers)
-    known = {name: _merged(peers.gather(v), name) for name, v in found.items()}
+        read = _read(files, layout)
+    _refuse_split_lists(read.keys, files, lists.group, peers)
+    X, weight = read.X, read.weight
+    known = {name: _merged(peers.gather(v), name) for name, v in read.values.items()}
     for name, values in known.items() if layout.guessed else ():
         numbers = plain_numbers(values)
         if numbers is not None:
@@ -147,8 +148,8 @@ def read_shard(lists: ParquetLists, categorical_features: Any, peers: Peers) -> 
     mask = np.array([name in known for name in X], dtype=bool)
     return Shard(
         X,
-        y,
-        groups,
+        read.y,
+        read.groups,
         sample_weight=weight,
         position=position,
         categories=Categories(mask, tuple(known.values())),
@@ -191,7 +192,7 @@ def _plan(
     lists: ParquetLists, categorical_features: Any, n: int
 ) -> tuple[list[list[str]], Layout]:
     """Files of each process, and the layout that all have."""
-    dealt = deal_files(list_files(lists.path), n)
+    dealt = deal_files(TableFiles(lists.path).paths, n)
     # Columns are read off a file of rank 0, so that none is opened by two processes.
     layout = find_layout(
         dealt[0][0],
@@ -212,8 +213,29 @@ def _plan(
     )
 
 
-def _read(files: list[str], layout: Layout) -> tuple:
-    """Rows of files, keys of their lists in the order found, and categories found."""
+class _Read(NamedTuple):
+    """What the files of this process hold.
+
+    Attributes
+    ----------
+    X, y, groups : DataFrame, ndarray, ndarray
+        As from `load_converted`; a column of positions lies in X, as codes.
+    weight : ndarray of shape (n_rows,), or None
+    keys : ndarray of shape (n_lists,), uint64
+        Of the lists, in the order found.
+    values : dict of list
+        Those of each column of codes that rows of weight hold.
+    """
+
+    X: Any
+    y: np.ndarray
+    groups: np.ndarray
+    weight: np.ndarray | None
+    keys: np.ndarray
+    values: dict[str, list]
+
+
+def _read(files: list[str], layout: Layout) -> _Read:
     # Mapped arrays stay readable when their files are removed, so that a process that
     # is killed later leaves none behind. On Windows files in use are not removed.
     with tempfile.TemporaryDirectory(
@@ -232,7 +254,7 @@ def _read(files: list[str], layout: Layout) -> tuple:
         for name, values in columns
         if values is not None
     }
-    return X, y, groups, weight, keys, found
+    return _Read(X, y, groups, weight, keys, found)
 
 
 def _values_in(column: Any, values: list, counted: np.ndarray) -> list:
@@ -281,7 +303,7 @@ def _refuse_split_lists(
 def _refuse(key: np.uint64, files: list[str], group: str, peers: Peers) -> None:
     found: dict[str, Any] = {}
     for path in files:
-        for batch in read_batches(path, [group], [group]):
+        for batch in TableFiles(path).batches([group], [group]):
             ids = check_groups(as_rows(batch)[group].to_numpy(), len(batch))
             shown = ids.astype(str) if ids.dtype.kind in "Mm" else ids
             for one in shown[id_keys(ids) == key][:1].tolist():

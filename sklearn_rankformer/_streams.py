@@ -128,7 +128,12 @@ def whole_lists(
 
 
 class _Stream:
-    """What is held of a stream between two of its frames."""
+    """What is held of a stream between two of its frames.
+
+    Rows are counted from the beginning of the stream: `first` is the first row held,
+    `end` the one after the last, and `starts` where each list begins that is held in
+    whole or in part.
+    """
 
     def __init__(
         self, kind: type, library: Library, group_column: Any, columns: Any, length: int
@@ -142,8 +147,6 @@ class _Stream:
         self.last: Any = None  # id of the list that is open
         self.kind_of_ids = ""  # of all frames so far; "" before the first row
         self.held: list = []
-        # Counted in rows of the stream: the first row held, the end of all, and where
-        # each list starts that is held in whole or in part.
         self.first, self.end = 0, 0
         self.starts = np.zeros(0, dtype=np.int64)
         self.gave = False
@@ -158,42 +161,30 @@ class _Stream:
         frame = select_columns(as_rows(frame), self.library, self.columns)
         self._find_starts(frame)
         self.held.append(frame)
-        cuts = list(self._cuts())
-        if cuts:
-            together = self._joined()
-            begin = self.first
-            for cut in cuts:
-                yield self._piece(together, begin, cut)
-            self.held = [
-                self.library.rows(together, self.first - begin, self.end - begin)
-            ]
+        while (cut := self._next_cut()) is not None:
+            yield self._cut_off(cut)
 
     def rest(self) -> Iterator[Piece]:
         """Give what is left when the stream is over."""
         if self.first < self.end or not self.gave:
-            yield self._piece(self._joined(), self.first, self.end)
+            yield self._cut_off(self.end)
 
-    def _cuts(self) -> Iterator[int]:
-        cut = self.first
-        while True:
-            place = np.searchsorted(self.starts, cut + self.length)
-            if place == len(self.starts):
-                return
-            cut = int(self.starts[place])
-            yield cut
+    def _next_cut(self) -> int | None:
+        """Where the first list starts that is far enough from the first row held."""
+        place = np.searchsorted(self.starts, self.first + self.length)
+        return int(self.starts[place]) if place < len(self.starts) else None
 
-    def _joined(self) -> Any:
-        return self.held[0] if len(self.held) == 1 else self.library.join(self.held)
-
-    def _piece(self, together: Any, begin: int, cut: int) -> Piece:
-        """Give away the rows up to a cut; those of `together` start at `begin`."""
-        n_lists = np.searchsorted(self.starts, cut)
+    def _cut_off(self, cut: int) -> Piece:
+        """Give away the rows up to a cut, and hold the others."""
+        held = self.held[0] if len(self.held) == 1 else self.library.join(self.held)
+        n_rows, n_lists = cut - self.first, np.searchsorted(self.starts, cut)
         lengths = np.diff(self.starts[:n_lists], append=cut)
-        frame = self.library.rows(together, self.first - begin, cut - begin)
+        self.held = [self.library.rows(held, n_rows, self.end - self.first)]
         self.first, self.starts, self.gave = cut, self.starts[n_lists:], True
-        return Piece(frame, self.library, lengths)
+        return Piece(self.library.rows(held, 0, n_rows), self.library, lengths)
 
     def _find_starts(self, frame: Any) -> None:
+        """Note where lists start in a further frame, whose first may be an open one."""
         name = f"group_column={self.group_column!r}"
         values = self.library.column(frame, self.group_column)
         n_missing = self.library.n_missing(frame, self.group_column)

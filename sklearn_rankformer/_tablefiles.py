@@ -7,7 +7,7 @@ has its plain reader here.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -34,8 +34,7 @@ class _Format(NamedTuple):
     Attributes
     ----------
     schema : callable
-        ``schema(path, columns, texts)``: pyarrow's schema of all columns, as they are
-        to be read; see `read_batches`.
+        ``schema(path)``: pyarrow's schema of all columns, guessed where not `typed`.
     batches : callable
         ``batches(path, schema)``: iterator of record batches of these columns.
     n_rows : callable
@@ -46,22 +45,27 @@ class _Format(NamedTuple):
         Whether a file says of which types its columns are.
     """
 
-    schema: Callable[[str, Sequence | None, Sequence], Any]
+    schema: Callable[[str], Any]
     batches: Callable[[str, Any], Iterator]
     n_rows: Callable[[str], int | None]
     writer: Callable[[str, Any], Any]
     typed: bool = True
 
 
-def list_files(source: Any) -> list[str]:
-    """Return the files of a path, a folder or a list of such.
+class TableFiles:
+    """Files of tables, one after the other.
 
     Parameters
     ----------
     source : str, path-like, or list of these
         Files in the given order; of a folder and the folders in it all that end as a
-        table does, in the order of their names, but files and folders whose name begins
-        with a dot or an underscore.
+        table does, in the order of their names, except files and folders whose name
+        begins with a dot or an underscore.
+
+    Attributes
+    ----------
+    paths : list of str
+        The files, at least one.
 
     Raises
     ------
@@ -70,88 +74,89 @@ def list_files(source: Any) -> list[str]:
     FileNotFoundError
         If there is no such file, or no table in a folder.
     ValueError
-        If the ending of a file is of no known format.
+        If no file is given, or the ending of one is of no known format.
     """
-    _import_pyarrow()
-    sources = source if isinstance(source, list | tuple) else [source]
-    files = [str(path) for one in sources for path in _files_of(Path(one))]
-    if not files:
-        raise ValueError("No file was given. Give at least one.")
-    for path in files:
-        format_of(path)
-    return files
 
+    def __init__(self, source: Any):
+        _import_pyarrow()
+        sources = source if isinstance(source, list | tuple) else [source]
+        self.paths = [str(path) for one in sources for path in _files_of(Path(one))]
+        if not self.paths:
+            raise ValueError("No file was given. Give at least one.")
+        for path in self.paths:
+            format_of(path)
 
-def read_batches(
-    source: Any, columns: Sequence | None = None, texts: Sequence = ()
-) -> Iterator:
-    """Read files batch by batch.
+    @cached_property
+    def schema(self) -> Any:
+        """pyarrow's schema of the first file; of CSV, its types are guesses."""
+        return _schema(self.paths[0])
 
-    Parameters
-    ----------
-    source
-        As in `list_files`.
-    columns : sequence of str, default=None
-        Columns to read; None reads those of the first file.
-    texts : sequence of str, default=()
-        Columns to read from CSV as text, letter by letter. The types of others are
-        guessed there, from the first megabytes of a file: of "007" and "7" the number
-        7 would be made. Whole numbers in columns that are named are read as float64,
-        as fractions may follow.
+    @property
+    def typed(self) -> bool:
+        """Whether the first file says of which types its columns are."""
+        return format_of(self.paths[0]).typed
 
-    Yields
-    ------
-    batch : pyarrow.RecordBatch
-        All of one schema: where a column has several types of numbers, of the type that
-        holds all.
+    def count_rows(self) -> int | None:
+        """Return the number of rows, or None where only reading would tell."""
+        total = 0
+        for path in self.paths:
+            n_rows = format_of(path).n_rows(path)
+            if n_rows is None:
+                return None
+            total += n_rows
+        return total
 
-    Raises
-    ------
-    ImportError, FileNotFoundError, ValueError
-        As `list_files`; or if a file is damaged or lacks a column.
-    TypeError
-        If a column has types that do not go together.
-    """
-    files = list_files(source)
-    import pyarrow as pa
+    def batches(
+        self, columns: Sequence | None = None, texts: Sequence = ()
+    ) -> Iterator:
+        """Read batch by batch.
 
-    schemas = [_schema(path, columns, texts) for path in files]
-    wanted = schemas[0].names if columns is None else list(columns)
-    schemas = list(map(partial(_choose, wanted), files, schemas))
-    # Before the first row: whoever writes what is read has one type for each column.
-    with joining(pa.ArrowException):
-        common = pa.unify_schemas(schemas, promote_options="permissive")
-    if not all(format_of(path).typed for path in files):
-        # Where nothing was seen of a column of CSV, numbers may follow.
-        common = _without_nulls(common, [pa.float64()] * len(common))
-    for path, schema in zip(files, schemas, strict=True):
-        with _naming(path):
-            seen = _without_nulls(schema, common.types)
-            for batch in format_of(path).batches(path, seen):
-                yield batch.select(wanted).cast(common)
-    # So that files without rows have columns, too.
-    yield _no_rows(common)
+        Parameters
+        ----------
+        columns : sequence of str, default=None
+            Columns to read; None reads those of the first file.
+        texts : sequence of str, default=()
+            Columns to read from CSV as text, letter by letter. The types of others are
+            guessed there, from the first megabytes of a file: of "007" and "7" the
+            number 7 would be made. Whole numbers in columns that are named are read as
+            float64, as fractions may follow.
 
+        Yields
+        ------
+        batch : pyarrow.RecordBatch
+            All of one schema: where a column has several types of numbers, of the type
+            that holds all.
 
-def read_schema(source: Any) -> Any:
-    """Return pyarrow's schema of the first of these files."""
-    return _schema(list_files(source)[0])
+        Raises
+        ------
+        ValueError
+            If a file is damaged or lacks a column.
+        TypeError
+            If a column has types that do not go together.
+        """
+        import pyarrow as pa
 
-
-def has_types(source: Any) -> bool:
-    """Return whether the first of these files says of which types its columns are."""
-    return format_of(list_files(source)[0]).typed
-
-
-def count_rows(source: Any) -> int | None:
-    """Return the number of rows of files, or None where only reading would tell."""
-    total = 0
-    for path in list_files(source):
-        n_rows = format_of(path).n_rows(path)
-        if n_rows is None:
-            return None
-        total += n_rows
-    return total
+        wanted = self.schema.names if columns is None else list(columns)
+        found = [self.schema, *map(_schema, self.paths[1:])]
+        schemas = []
+        for path, schema in zip(self.paths, found, strict=True):
+            if not format_of(path).typed:
+                schema = _better_guess(schema, columns or (), texts)
+            schemas.append(_choose(wanted, path, schema))
+        # Before the first row: whoever writes what is read has one type for each
+        # column.
+        with joining(pa.ArrowException):
+            common = pa.unify_schemas(schemas, promote_options="permissive")
+        if not all(format_of(path).typed for path in self.paths):
+            # Where nothing was seen of a column of CSV, numbers may follow.
+            common = _without_nulls(common, [pa.float64()] * len(common))
+        for path, schema in zip(self.paths, schemas, strict=True):
+            with _naming(path):
+                seen = _without_nulls(schema, common.types)
+                for batch in format_of(path).batches(path, seen):
+                    yield batch.select(wanted).cast(common)
+        # So that files without rows have columns, too.
+        yield _no_rows(common)
 
 
 def write_batches(batches: Iterable, path: str) -> int:
@@ -198,9 +203,25 @@ def _endings() -> tuple[str, ...]:
     return tuple(ending for group in _FORMATS for ending in group)
 
 
-def _schema(path: str, columns: Sequence | None = None, texts: Sequence = ()) -> Any:
+def _schema(path: str) -> Any:
     with _naming(path):
-        return format_of(path).schema(path, columns, texts)
+        return format_of(path).schema(path)
+
+
+def _better_guess(schema: Any, columns: Sequence, texts: Sequence) -> Any:
+    """The schema of a file without types, by what is known of its columns.
+
+    See `TableFiles.batches`.
+    """
+    import pyarrow as pa
+
+    def kind(field: Any) -> Any:
+        if field.name in texts:
+            return pa.string()
+        whole = field.type == pa.int64()
+        return pa.float64() if whole and field.name in columns else field.type
+
+    return pa.schema([(field.name, kind(field)) for field in schema])
 
 
 def _choose(wanted: list, path: str, schema: Any) -> Any:
@@ -297,7 +318,7 @@ def _open_parquet(path: str) -> Any:
     return ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False)
 
 
-def _parquet_schema(path: str, columns: Sequence | None, texts: Sequence) -> Any:
+def _parquet_schema(path: str) -> Any:
     with _open_parquet(path) as file:
         return file.schema_arrow
 
@@ -320,7 +341,7 @@ def _parquet_writer(path: str, schema: Any) -> Any:
     return ParquetWriter(path, schema)
 
 
-def _arrow_schema(path: str, columns: Sequence | None, texts: Sequence) -> Any:
+def _arrow_schema(path: str) -> Any:
     import pyarrow as pa
 
     with pa.memory_map(path) as file:
@@ -375,17 +396,8 @@ def _open_csv(path: str, kinds: dict[str, Any], **missing: Any) -> Any:
     )
 
 
-def _csv_schema(path: str, columns: Sequence | None, texts: Sequence) -> Any:
-    import pyarrow as pa
-
-    def kind(name: str, guessed: Any) -> Any:
-        if name in texts:
-            return pa.string()
-        whole = guessed == pa.int64()
-        return pa.float64() if whole and name in (columns or ()) else guessed
-
-    guessed = _open_csv(path, {}).schema
-    return pa.schema([(field.name, kind(field.name, field.type)) for field in guessed])
+def _csv_schema(path: str) -> Any:
+    return _open_csv(path, {}).schema
 
 
 def _csv_batches(path: str, schema: Any) -> Iterator:

@@ -77,7 +77,7 @@ def rows_to_array(rows: Any) -> np.ndarray:
     return np.array(rows, dtype=object) if table.dtype.kind in "US" else table
 
 
-def refuse_empty(X: Any, owner: str) -> None:
+def refuse_empty_table(X: Any, owner: str) -> None:
     """Raise ValueError, in scikit-learn's words, if a table has no rows or no columns.
 
     Parameters

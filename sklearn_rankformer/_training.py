@@ -1,11 +1,11 @@
 """The training loop: skorch runs it, this file gives it network, loss and plan.
 
-A `Net` is made for each fit and lasts as long as it does. Its `Plan` says how far to
-go; `_callbacks` holds what happens around the steps.
+A `Net` is made for each fit and lasts as long as it does. A `TrainingConfig` says how
+to train, a `Plan` how far to go; `_callbacks` holds what happens around the steps.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,8 +25,8 @@ from ._callbacks import (
     SumLosses,
 )
 from ._inference import PREDICT_ITEMS, run_network
+from ._layers import drawing_from
 from ._losses import ItemLoss, ordinal_loss
-from ._network import drawing_from
 from ._processes import process_rank
 from ._rows import Rows
 
@@ -116,6 +116,50 @@ def measure_loss(
         total += float(criterion(output, dataset.targets.take(batch)))
         n_batches += 1
     return np.array([dataset.peers.total(total) / dataset.peers.most(n_batches)])
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train, apart from the network itself.
+
+    Attributes
+    ----------
+    loss : ItemLoss
+        Loss on the order of items.
+    gain : {"exp", "linear"} or callable
+        Gain of held-out labels.
+    listwide_weight, learning_rate, weight_decay, max_epochs, batch_items
+        As in `RankFormerRanker`.
+    validation_fraction, n_iter_no_change, calibration_folds
+        As in `RankFormerRanker`.
+    callbacks : sequence of Callback
+        The user's.
+    show_progress : bool
+        Whether to show a progress bar.
+    device, precision
+        Where and how the network runs.
+    seed : int
+        Everything random follows from it.
+    parameters : dict
+        The ranker's own, by which a checkpoint knows its fit.
+    """
+
+    loss: ItemLoss
+    gain: str | Callable
+    listwide_weight: float
+    learning_rate: float
+    weight_decay: float
+    max_epochs: int
+    batch_items: int
+    validation_fraction: float | None
+    n_iter_no_change: int | None
+    calibration_folds: int | None
+    callbacks: Sequence[Callback]
+    show_progress: bool
+    device: torch.device
+    precision: str
+    seed: int
+    parameters: dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -237,27 +281,17 @@ def _raised_by(error: BaseException, callbacks: Sequence[Callback]) -> bool:
     return any(owner is callback for callback in callbacks)
 
 
-def make_net(
-    module: nn.Module,
-    *,
-    item_loss: ItemLoss,
-    listwide_weight: float,
-    learning_rate: float,
-    weight_decay: float,
-    batch_items: int,
-    device: torch.device,
-    precision: str,
-) -> Net:
+def make_net(module: nn.Module, config: TrainingConfig) -> Net:
     """Wrap a network into skorch's loop, optimiser and loss included."""
     n_members = next(module.parameters()).shape[0]
     net = Net(
         module,
-        criterion=RankingLoss(item_loss, listwide_weight),
+        criterion=RankingLoss(config.loss, config.listwide_weight),
         optimizer=FlatAdamW,
-        optimizer__weight_decay=weight_decay,
-        optimizer__fused=device.type in ("cpu", "cuda"),
-        lr=learning_rate,
-        batch_size=batch_items,
+        optimizer__weight_decay=config.weight_decay,
+        optimizer__fused=config.device.type in ("cpu", "cuda"),
+        lr=config.learning_rate,
+        batch_size=config.batch_items,
         iterator_train=BatchIterator,
         train_split=None,
         callbacks=[
@@ -268,8 +302,8 @@ def make_net(
             ClipGradients(CLIP_NORM / math.sqrt(n_members)),
         ],
         callbacks__print_log=None,
-        device=str(device),
-        precision=precision,
+        device=str(config.device),
+        precision=config.precision,
         verbose=0,
     )
     return net.initialize()
@@ -309,19 +343,29 @@ def net_from_arrays(net: Net, arrays: dict[str, np.ndarray]) -> None:
 def weights_to_arrays(module: nn.Module) -> dict[str, np.ndarray]:
     """Weights of a network as arrays named ``module.<name>``."""
     state = module.state_dict()
-    return {f"module.{name}": t.numpy(force=True) for name, t in state.items()}
+    return prefixed("module.", {k: t.numpy(force=True) for k, t in state.items()})
 
 
 def weights_from_arrays(module: nn.Module, arrays: dict[str, np.ndarray]) -> None:
     """Fill a network of the same shape with what `weights_to_arrays` gave."""
-    prefix = "module."
+    weights = without("module.", arrays)
     module.load_state_dict(
-        {
-            name.removeprefix(prefix): torch.from_numpy(np.array(array))
-            for name, array in arrays.items()
-            if name.startswith(prefix)
-        }
+        {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
     )
+
+
+def prefixed(prefix: str, arrays: dict) -> dict:
+    """Put a prefix before each name."""
+    return {prefix + name: array for name, array in arrays.items()}
+
+
+def without(prefix: str, arrays: dict) -> dict:
+    """Return those whose names begin with the prefix, without it."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
 
 
 OptimizerState = dict[int, dict[str, Tensor]]
@@ -347,19 +391,19 @@ def optimizer_from_arrays(
         If a slot is missing, unknown, or of another shape than the weights: the
         optimiser checks nothing, and would write beyond the end of an array.
     """
-    found = {name: a for name, a in arrays.items() if name.startswith("optimizer.")}
+    found = without("optimizer.", arrays)
     if not found:
         return {}
     n_weights = sum(parameter.numel() for parameter in module.parameters())
     shapes = {"exp_avg": (n_weights,), "exp_avg_sq": (n_weights,), "step": ()}
     slots = {}
     for slot, shape in shapes.items():
-        array = found.pop(f"optimizer.{slot}", None)
+        array = found.pop(slot, None)
         if array is None or array.shape != shape:
             raise ValueError(f"optimizer.{slot} does not fit the network")
         slots[slot] = torch.from_numpy(np.array(array))
     if found:
-        raise ValueError(f"{min(found)} is nothing that the optimiser keeps")
+        raise ValueError(f"optimizer.{min(found)} is nothing that the optimiser keeps")
     return {0: slots}
 
 

@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from sklearn.utils import Bunch, check_random_state
 
-from ._checks import check_labels, check_length, check_real
+from ._checks import check_labels, check_length, check_real, plain_array
 from ._groups import check_groups
 from ._lists import Lists, one_list, rank_rows, split_lists
 from ._models import model_and_its_input, predict_with_groups
@@ -203,15 +203,19 @@ def _temperatures(rankers, temperature, X_val, y_val, groups_val) -> np.ndarray:
 
 
 def _check_temperature(temperature, n_rankers) -> np.ndarray:
-    found = np.asarray(temperature, dtype=np.float64)
+    found = plain_array(temperature, "temperature")
     if found.ndim > 1 or found.size not in (1, n_rankers):
         raise ValueError(
             f"temperature has shape {found.shape} for {n_rankers} rankers. Give one "
             f"number, or one for each ranker."
         )
-    if not (np.isfinite(found).all() and (found > 0).all()):
-        raise ValueError(f"temperature must be above 0, got {temperature}.")
-    return np.broadcast_to(found.ravel(), n_rankers).copy()
+    is_real = found.dtype.kind in "iuf"
+    if not (is_real and np.isfinite(found).all() and (found > 0).all()):
+        raise ValueError(
+            f"temperature must be above 0 and finite, got {temperature!r}. Give "
+            f"that of an earlier call."
+        )
+    return np.broadcast_to(found.ravel(), n_rankers).astype(np.float64)
 
 
 def _pairs(y, lists: Lists) -> tuple[np.ndarray, np.ndarray]:

@@ -6,12 +6,12 @@ scored many at a time, each as a list of its own.
 """
 
 from collections.abc import Iterator
-from importlib import import_module
 from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
 
+from ._frames import library_of
 from ._groups import check_groups
 from ._models import group_column_of, predict_scores, unwrap
 from ._tables import as_table, is_missing, rows_to_array
@@ -123,9 +123,9 @@ def concatenate(tables):
     first = tables[0]
     if hasattr(first, "tocsr"):
         return sparse.vstack(tables, format="csr")
-    if hasattr(first, "columns"):
-        library = import_module(type(first).__module__.partition(".")[0])
-        return library.concat(tables)  # pandas or polars
+    library = library_of(first)
+    if library is not None:
+        return library.join(tables)
     return np.concatenate(tables)
 
 

@@ -31,12 +31,12 @@ class MissingGroupsWarning(UserWarning):
 class CutListsWarning(UserWarning):
     """In a cross-validation, a list was trained on in part and scored in part.
 
-    Splitters of rows do that: ``cv=3``, `KFold`, `ShuffleSplit`. A score of parts of
-    lists is none of lists, and too good where the parts have something in common. Use
-    `GroupKFold`, `sklearn_rankformer.model_selection.ListKFold` or others that keep
-    lists whole. What goes unnoticed is a list cut into halves of equal length, and
-    lists thinned out on one side, as halving searches do with rows for a resource: give
-    those another, such as ``resource="max_epochs"``.
+    Splitters of rows do that: ``cv=3``, `KFold`, `ShuffleSplit`. The score is then not
+    that of whole lists, and too good where the rows of a list have something in common.
+    Use `GroupKFold`, `sklearn_rankformer.model_selection.ListKFold` or others that keep
+    lists whole. Two cases go unnoticed: lists cut into halves of equal length, and
+    lists thinned out in the training data alone, as by a halving search whose resource
+    is rows. Give such a search another resource, such as ``resource="max_epochs"``.
     """
 
 

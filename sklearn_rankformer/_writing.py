@@ -1,4 +1,4 @@
-"""Files that are there in whole or not at all."""
+"""Files that are written completely or not at all."""
 
 import os
 import secrets

@@ -18,6 +18,7 @@ before one of its own estimators is fitted.
 """
 
 import copy
+import re
 from dataclasses import dataclass
 from inspect import signature
 from numbers import Integral
@@ -68,6 +69,11 @@ from ._models import (
 )
 from ._tables import refuse_times
 from ._warnings import warn_missing_groups
+
+# LightGBM 4.7 and CatBoost 1.2 end the process when they read other columns of polars
+# than these, such as categories and decimals.
+_READ_PANDAS = ("lightgbm", "catboost")
+_PLAIN_KINDS = re.compile("Boolean|U?Int(8|16|32|64)|Float(32|64)")
 
 
 class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
@@ -227,10 +233,13 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         scores : ndarray of shape (n_rows,)
             Higher is better, in the order of the rows of X.
         """
+        return self._own_scores(X, groups, qid).astype(np.float64)
+
+    def _own_scores(self, X, groups=None, qid=None):
+        """As `predict`, in the type in which the estimator computes."""
         check_is_fitted(self)
         X, groups = resolve_groups(X, groups, qid, self.group_column)
-        scores = predict_scores(self.estimator_, self._check_X(X), groups)
-        return scores.astype(np.float64)
+        return predict_scores(self.estimator_, self._check_X(X), groups)
 
     @property
     def feature_importances_(self):  # numpydoc ignore=RT01
@@ -286,8 +295,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         if issparse(X):
             # LightGBM and CatBoost read no sparse arrays, CatBoost no 64-bit indices.
             return csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)
-        if library_of(self.estimator) == "lightgbm" and _holds_other_than_numbers(X):
-            # LightGBM 4.7 ends the process when it reads categories of polars.
+        if library_of(self.estimator) in _READ_PANDAS and _holds_other_than_plain(X):
             return X.to_pandas()
         return X
 
@@ -313,12 +321,12 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         )
 
 
-def _holds_other_than_numbers(X):
+def _holds_other_than_plain(X):
     """Whether it is a frame of polars with columns such as categories."""
     frame_library = frame_library_of(X)
     if frame_library is None or frame_library.name != "polars DataFrame":
         return False
-    return any(not k.is_numeric() and str(k) != "Boolean" for k in X.dtypes)
+    return not all(_PLAIN_KINDS.fullmatch(str(kind)) for kind in X.dtypes)
 
 
 def as_ranker(estimator):
@@ -388,6 +396,22 @@ def fit_ranker(ranker, X, y, groups, *, sample_weight=None, val=None):
         The same.
     """
     val = val if val is not None and stops_on_lists(ranker) else None
+    return fit_on_all(ranker, X, y, groups, sample_weight=sample_weight, val=val)
+
+
+def fit_on_all(ranker, X, y, groups, *, sample_weight=None, val=None):
+    """Fit as `fit_ranker` does; validation lists are refused where of no use.
+
+    Parameters
+    ----------
+    ranker, X, y, groups, sample_weight, val
+        As of `fit_ranker`.
+
+    Returns
+    -------
+    ranker : ranker
+        The same.
+    """
     # A pipeline would hand X_val to its last step as it is, and weights to none.
     if isinstance(ranker, Pipeline) and (val is not None or sample_weight is not None):
         return _fit_pipeline(ranker, X, y, groups, sample_weight, val)
@@ -423,7 +447,7 @@ def _fit_pipeline(pipeline, X, y, groups, weight, val):
             X_val, _, groups_val = val
             own_ids = groups_for(steps, "transform", groups_val)
             val = (steps.transform(X_val, **own_ids), *val[1:])
-    fit_ranker(pipeline[-1], X, y, groups, sample_weight=weight, val=val)
+    fit_on_all(pipeline[-1], X, y, groups, sample_weight=weight, val=val)
     return pipeline
 
 

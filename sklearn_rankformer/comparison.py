@@ -439,15 +439,15 @@ def _on_one_scale(scorer, y):
 
 
 def _splits(cv, data, validation_fraction, rng):
-    splits = []
+    splits, rows = [], np.arange(data.lists.n_rows)
     for train, test in cv.split(data.X, data.y, data.groups):
-        train, held = np.asarray(train), None
+        train, held = rows[train], None  # a mask, too, becomes rows
         if validation_fraction is not None:
             ids = data.groups[train]
             _, held, *_ = train_test_split(
                 train, ids, ids, test_size=validation_fraction, random_state=rng
             )
-        splits.append(_Split(train, held, np.asarray(test)))
+        splits.append(_Split(train, held, rows[test]))
     return splits
 
 

@@ -63,6 +63,7 @@ from ._conversion import (
     find_layout,
     read_columns,
     refuse_two_purposes,
+    write_header,
     write_tables,
 )
 from ._letor import Reader, read_files, to_layout, typed_ids, typed_labels
@@ -759,10 +760,7 @@ def _write_arrays(sources: list, directory: Path, reader: Reader, again: Reader)
     n_rows, same = 0, True
     # The header needs the shape, which only a first reading of the text can give.
     with open(directory / "X.npy", "wb") as file:
-        header = np.lib.format.header_data_from_array_1_0(np.empty((0, 0), np.float32))
-        # Of all rows, before the first: they come block by block.
-        header["shape"] = len(labels), width
-        np.lib.format.write_array_header_1_0(file, header)
+        write_header(file, len(labels), width)
         for block in (block for path in sources for block in again.read(path)):
             to_layout(block.X, first, width).tofile(file)
             # Of a file that changes meanwhile, X would get the labels of other rows.

@@ -44,7 +44,7 @@ from ._models import (
     unwrap,
 )
 from ._warnings import warn_missing_groups
-from .adapters import RankerAdapter, as_ranker
+from .adapters import RankerAdapter, as_ranker, fit_on_all
 
 
 class DistilledRanker(RankerMixin, BaseEstimator):
@@ -311,12 +311,13 @@ class DistilledRanker(RankerMixin, BaseEstimator):
     def _fit_teacher(self, labelled, val, sample_weight):
         if _is_frozen(self.teacher):
             return self.teacher
-        options = {} if sample_weight is None else {"sample_weight": sample_weight}
-        if val is not None:
-            options |= {"X_val": val.X, "y_val": val.y, "groups_val": val.lists.codes}
-        teacher = as_ranker(self.teacher)
-        return teacher.fit(
-            labelled.X, labelled.y, groups=labelled.lists.codes, **options
+        return fit_on_all(
+            as_ranker(self.teacher),
+            labelled.X,
+            labelled.y,
+            labelled.lists.codes,
+            sample_weight=sample_weight,
+            val=None if val is None else (val.X, val.y, val.lists.codes),
         )
 
     def _fit_student(self, labelled, more, val):
@@ -326,14 +327,9 @@ class DistilledRanker(RankerMixin, BaseEstimator):
             X = _append_rows(X, more.X)
             soft = np.concatenate([soft, self._soften(more)])
             codes = np.concatenate([codes, more.lists.codes + labelled.lists.n_lists])
-        options = {}
         if val is not None:
-            options = {
-                "X_val": val.X,
-                "y_val": self._soften(val),
-                "groups_val": val.lists.codes,
-            }
-        return as_ranker(self.student).fit(X, soft, groups=codes, **options)
+            val = (val.X, self._soften(val), val.lists.codes)
+        return fit_on_all(as_ranker(self.student), X, soft, codes, val=val)
 
     def _soften(self, rows):
         """Labels for the student, of the kind it can learn."""

@@ -48,6 +48,7 @@ from ._models import (
     group_column_of,
     model_and_its_input,
     predict_scores,
+    predict_with_groups,
     unwrap,
 )
 from ._warnings import warn_missing_groups
@@ -630,8 +631,9 @@ class StackingRanker(_RankerEnsemble):
                     f"cv=ListKFold({max(n_lists, 2)})."
                 )
         splits = list(check_group_cv(cv, X, y, groups).split(X, y, groups))
-        tests = np.concatenate([test for _, test in splits])
-        if not np.array_equal(np.sort(tests), np.arange(len(y))):
+        rows = np.arange(len(y))
+        tests = np.concatenate([rows[test] for _, test in splits])  # also of masks
+        if not np.array_equal(np.sort(tests), rows):
             raise ValueError(
                 f"cv={self.cv} does not test each list once, so some would have no "
                 f"scores to learn from, or several. Give a splitter such as "
@@ -757,9 +759,17 @@ def _ids(groups, n_rows):
     return one_list(n_rows).codes if groups is None else groups
 
 
+def _own_scores(member, X, groups):
+    """Scores in the type in which the member computes, which says how they round."""
+    model, X = model_and_its_input(member, X, groups)
+    if isinstance(model, RankerAdapter):
+        return model._own_scores(X, groups)
+    return predict_with_groups(model, X, groups)
+
+
 def _relative_scores(members, X, groups, scale):
     """Scores of each member relative to their lists: (n_rows, n_members)."""
-    by_member = [predict_scores(one, X, groups) for one in members]
+    by_member = [_own_scores(one, X, groups) for one in members]
     rounding = [_ROUNDING.get(one.dtype.name, _ROUNDING_OTHERWISE) for one in by_member]
     scores = np.column_stack(by_member).astype(np.float64)
     if not np.isfinite(scores).all():

@@ -61,8 +61,8 @@ def to_onnx(ranker, path):
     The metadata entries, all JSON, are ``categories`` (list of categories by column),
     ``feature_names``, ``levels``, ``item_levels``, ``allow_nan`` (whether numbers may
     be missing), ``needs_groups`` (whether `predict` refuses rows without list ids) and
-    ``version`` of this package. The graph itself checks nothing: it takes NaN for 0
-    where ``allow_nan`` is false.
+    ``version`` of this package. The graph itself checks nothing: where ``allow_nan`` is
+    false it reads NaN as 0.
 
     Parameters
     ----------
@@ -90,8 +90,8 @@ def to_onnx(ranker, path):
     `predict` on float32 features, in precision "float32", to 1e-5. Values so close that
     float32 cannot tell them apart are one value to the graph.
 
-    All lists of a call are padded to the longest: give long calls lists of similar
-    length, some hundreds of rows a call. `runtime.OnnxRanker` does that.
+    All lists of a call are padded to the longest of them: cut many lists into calls of
+    similar lengths, with some hundred rows each. `runtime.OnnxRanker` does that.
 
     Examples
     --------
@@ -214,7 +214,7 @@ class NormalScores(nn.Module):
 
     def __init__(self, columns: Columns):
         super().__init__()
-        self.quantiles = columns.knots is not None and len(columns.numeric) > 0
+        self.quantiles = columns.quantiles and len(columns.numeric) > 0
         self.has_categories = len(columns.categorical) > 0
         sizes = np.array(columns.categories.cardinalities, dtype=np.float32)
         self.register_buffer("numeric", torch.tensor(columns.numeric))

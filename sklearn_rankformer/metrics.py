@@ -480,7 +480,7 @@ def _check(y_true, y_score, groups, sample_weight) -> _Case:
     refuse_negative(labels, "y_true")
     scores = check_numbers(y_score, "y_score")
     refuse_empty(labels, "y_true")
-    check_length(scores, "y_score", len(labels))
+    check_length(scores, "y_score", len(labels), "y_true")
     lists = split_lists(check_groups(groups, len(labels)))
     return _Case(labels, scores, lists, _weights(sample_weight, lists))
 

@@ -29,13 +29,20 @@ from skorch.callbacks import Callback
 
 from . import __version__
 from ._device import check_device
-from ._files import decode, encode, prefixed, read_file, without, write_file
+from ._files import decode, encode, read_file, write_file
 from ._functions import digest_function
 from ._model import model_to_arrays
 from ._processes import everyone, process_rank
 from ._ranker import MLPRanker, RankFormerRanker
 from ._rows import Rows, digest_arrays
-from ._training import Origin, make_history, net_from_arrays, net_to_arrays
+from ._training import (
+    Origin,
+    make_history,
+    net_from_arrays,
+    net_to_arrays,
+    prefixed,
+    without,
+)
 from ._writing import remove_unfinished
 
 # What `skops.io.load(file, trusted=...)` must be given to load a ranker.
@@ -75,8 +82,8 @@ def save(ranker, path, *, optimizer=False):
     ranker : RankFormerRanker or MLPRanker
         The fitted ranker. A `random_state` that is a generator is saved as None.
     path : str or path-like
-        File to write, such as ``ranker.safetensors``. It is replaced in one step: who
-        reads it meanwhile gets the old one or the new one.
+        File to write, such as ``ranker.safetensors``. It is replaced in one step:
+        whoever reads it meanwhile gets the old one or the new one.
     optimizer : bool, default=False
         Whether to keep the state of the optimiser, without which `partial_fit` begins
         with a fresh one. It makes the file about three times as large.
@@ -118,7 +125,10 @@ def save(ranker, path, *, optimizer=False):
     model, names = ranker._model, getattr(ranker, "feature_names_in_", None)
     header = {
         "class": type(ranker).__name__,
-        "parameters": _encode_parameters(ranker.get_params(deep=False)),
+        "parameters": {
+            name: _encode_parameter(name, value)
+            for name, value in ranker.get_params(deep=False).items()
+        },
         "network": encode(asdict(model.config)),
         "fitted": {name: encode(getattr(ranker, name)) for name in _FITTED},
         "feature_names": None if names is None else names.tolist(),
@@ -200,13 +210,15 @@ class Checkpoint(Callback):
 
     Notes
     -----
-    What must be the same are all parameters but `callbacks`, `device` and `verbose`,
-    the rows, labels, groups and weights, and the version of this package. Of processes
-    that train together the first reads and writes, and their number must be the same.
+    All parameters except `callbacks`, `device` and `verbose` must be the same, and so
+    must the rows, labels, groups and weights, and the version of this package. Of
+    processes that train together the first reads and writes, and their number must be
+    the same.
 
-    A `loss` of your own is known by its code, and by the values and functions of the
-    same module that it reads, so that a changed one is another; of functions from
-    elsewhere only the name counts. A `gain` is known by the gains that it gives.
+    A `loss` of your own is recognised by its code, and by the values and functions of
+    the same module that it reads: if one of these has changed, it is another loss. Of
+    functions from elsewhere only the name counts. A `gain` is recognised by the gains
+    that it gives.
 
     Examples
     --------
@@ -256,7 +268,7 @@ class Checkpoint(Callback):
         }
         arrays = prefixed("net.", net_to_arrays(net))
         if net.plan.hold_out is not None:
-            best = net.plan.hold_out.state()
+            best = net.plan.hold_out.best_weights
             arrays |= {f"best.{k}": v.numpy(force=True) for k, v in best.items()}
         self.path_.parent.mkdir(parents=True, exist_ok=True)
         write_file(self.path_, header, arrays)
@@ -290,7 +302,7 @@ class Checkpoint(Callback):
             best = without("best.", arrays)
             weights = {k: torch.from_numpy(v) for k, v in best.items()}
             deepcopy(net.module_).load_state_dict(weights)  # raises if damaged
-            hold_out.restore(weights)
+            hold_out.best_weights = weights
         may_stop = hold_out is not None and hold_out.patience is not None
         if header["stopped"] not in ((True, False) if may_stop else (False,)):
             raise ValueError(f"stopped is {header['stopped']!r}")
@@ -311,10 +323,6 @@ def _encode_epoch(epoch):
         for name, value in epoch.items()
         if isinstance(value, np.generic | bool | int | float | str)
     }
-
-
-def _encode_parameters(parameters):
-    return {name: _encode_parameter(name, v) for name, v in parameters.items()}
 
 
 def _encode_parameter(name, value):

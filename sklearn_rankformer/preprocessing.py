@@ -27,9 +27,6 @@ from ._lists import lists_of, tied_places
 from ._tables import as_table, reading, refuse_times
 from ._warnings import warn_missing_groups
 
-# Where the relative features go: behind the original ones, or in their place.
-_OUTPUTS = ("append", "replace")
-
 
 class WithinListScaler(TransformerMixin, BaseEstimator):
     """Standardise and rank each feature within its list.
@@ -96,7 +93,6 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         self : WithinListScaler
             The scaler.
         """
-        check_option("output", self.output, _OUTPUTS)
         X = self._check_X(X, reset=True)
         # For its checks: wrong ids should fail here, not in transform.
         resolve_groups(X, groups)
@@ -125,6 +121,8 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         return self.fit(X, y, groups).transform(X, groups)
 
     def _check_X(self, X, *, reset):
+        # Also before transform: it may have been set since fit.
+        check_option("output", self.output, ("append", "replace"))
         X = as_table(X)
         refuse_times(X)
         with reading("X"):
@@ -158,8 +156,6 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
             If `fit` was given groups and `transform` is not.
         """
         check_is_fitted(self)
-        # It may have been set since.
-        check_option("output", self.output, _OUTPUTS)
         X = self._check_X(X, reset=False)
         if groups is None and self.fitted_with_groups_:
             raise ValueError(

@@ -20,7 +20,8 @@ from scipy.sparse import issparse
 from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import available_if
 
-from ._categories import Categories, refuse_beyond_float32
+from ._categories import Categories
+from ._checks import refuse_beyond_float32
 from ._groups import resolve_groups
 from ._lists import Lists, cut_batches, lists_of
 from ._tables import as_table, reading, rows_to_array

@@ -15,15 +15,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from ._tablefiles import (
-    count_rows,
-    format_of,
-    has_types,
-    list_files,
-    read_batches,
-    read_schema,
-    write_batches,
-)
+from ._tablefiles import TableFiles, format_of, write_batches
 from ._writing import check_place
 from .serving import ListScorer
 
@@ -89,7 +81,8 @@ def _parser():
 
 def _run(args):
     """Score, and return the number of rows."""
-    kind = ListScorer if has_types(args.input) else _TextScorer
+    files = TableFiles(args.input)
+    kind = ListScorer if files.typed else _TextScorer
     scorer = kind(
         args.ranker,
         group_column=args.group,
@@ -97,11 +90,11 @@ def _run(args):
         list_value=args.list_value,
         item_value=args.item_value,
     )
-    _check_output(args.input, args.output)
-    names = read_schema(args.input).names
+    _check_output(args.input, files.paths, args.output)
+    names = files.schema.names
     needed, texts = scorer.columns_needed(names), scorer.columns_of_text(names)
-    with _progress_bar(count_rows(args.input)) as bar:
-        scored = scorer(read_batches(args.input, needed, texts))
+    with _progress_bar(files.count_rows()) as bar:
+        scored = scorer(files.batches(needed, texts))
         return write_batches(_counted(scored, bar), args.output)
 
 
@@ -125,11 +118,10 @@ class _TextScorer(ListScorer):
         return ranker
 
 
-def _check_output(source, output):
+def _check_output(source, paths, output):
     format_of(output)
     check_place(Path(output))
-    there = [Path(path).resolve() for path in list_files(source)]
-    if Path(output).resolve() in there:
+    if Path(output).resolve() in [Path(path).resolve() for path in paths]:
         raise ValueError(f"{output} is read and cannot be written, too.")
     if (
         Path(source).is_dir()

@@ -3,7 +3,7 @@
 The engines' learning-to-rank plugins score with sums of trees over features that they
 compute themselves, in float32. Both libraries' trees are read into one form, which
 keeps the largest float32 that goes left: "x < 0.5" and "x <= 0.5" are then exact in
-engines that know only the other. What an engine cannot say is refused.
+engines that know only the other. What an engine cannot express is refused.
 
 >>> from lightgbm import LGBMRanker  # doctest: +SKIP
 >>> from sklearn_rankformer import DistilledRanker  # doctest: +SKIP
@@ -52,7 +52,7 @@ def elasticsearch_model(student, name, *, feature_names=None):
     student : LightGBM or XGBoost ranker or regressor, or one in a ranker
         Fitted. A `DistilledRanker` gives its student, a `RankerAdapter` its estimator.
     name : str
-        What the engine shall call the model.
+        Name of the model in the engine.
     feature_names : list of str, default=None
         Names of the features in the engine's feature set, in the order of the columns
         of X. None takes the names that the student was fitted with. LightGBM turns
@@ -97,7 +97,7 @@ def solr_model(student, name, *, feature_names=None, store=None):
     student : LightGBM or XGBoost ranker or regressor, or one in a ranker
         As in `elasticsearch_model`.
     name : str
-        What Solr shall call the model.
+        Name of the model in Solr.
     feature_names : list of str, default=None
         As in `elasticsearch_model`.
     store : str, default=None

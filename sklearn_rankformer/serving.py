@@ -1,4 +1,4 @@
-"""Scores for more rows than fit into memory, on whatever engine sends them.
+"""Scores for more rows than fit into memory, on any engine that sends frames.
 
 `ListScorer` is one object that can be pickled and called: an iterator of frames in, an
 iterator of frames out. It carries a list that is cut by the border of two frames over
@@ -39,7 +39,7 @@ from ._lists import split_lists
 from ._models import group_column_of, predict_scores, ranker_of, unwrap
 from ._neural_ranker import NeuralRanker
 from ._streams import whole_lists
-from ._tablefiles import read_batches
+from ._tablefiles import TableFiles
 from .persistence import load
 
 # How many numbers, of all columns, are scored at a time: 32 MB in float64.
@@ -92,13 +92,13 @@ class ListScorer:
     as `predict` gives them; values are float64.
 
     The ranker is given the columns that it was fitted on, by their names. One that was
-    fitted on arrays knows no names: it is given all columns but ``group_column`` and
-    those of ``keep``, in their order.
+    fitted on arrays knows no names: it is given all columns except ``group_column``
+    and those of ``keep``, in their order.
 
-    Of an iterator, what is held at a time is four million numbers, one list and one
-    incoming frame, and 8 bytes for each list met so far (16 while they are merged), by
-    which a list is noticed that comes again. Integers are their own 8 bytes; two texts
-    share them only by chance, one in a million among six million lists.
+    Of an iterator, what is held at a time is four million numbers, one list, one
+    incoming frame, and 8 bytes for each list met so far (16 while they are merged), so
+    that a list that comes again is noticed. An integer is its own 8 bytes; two texts
+    share theirs only by chance: one in a million, among six million lists.
 
     An iterator is cut for scoring by its rows alone: whatever the frames, the scores
     have the same bits on the same machine. From those of `predict` on all rows they
@@ -251,8 +251,7 @@ class ListScorer:
         return library.finish(library.add(kept, found))
 
     def _predict(self, ranker, X, codes):
-        wanted = {"list_value": self.list_value, "item_value": self.item_value}
-        wanted = [name for name in wanted if wanted[name]]
+        wanted = [n for n in ("list_value", "item_value") if getattr(self, n)]
         if wanted and not hasattr(ranker, "predict_all"):
             raise ValueError(
                 f"{' and '.join(wanted)} need a RankFormerRanker fitted with "
@@ -348,7 +347,7 @@ def iter_lists(source, *, group_column, chunk_rows=2**16):
             f"{type(source).__name__}. Give it in a list: iter_lists([frame], ...)."
         )
     if _is_files(source):
-        source = read_batches(source, texts=[group_column])
+        source = TableFiles(source).batches(texts=[group_column])
     pieces = whole_lists(source, group_column, chunk_rows)
     return (library.finish(frame) for frame, library, _ in pieces)
 

@@ -451,7 +451,7 @@ def simulate_position_biased_clicks(
     """
     p_click = _click_probability(relevance_probability(y, max_label), click_noise)
     propensities = examination_propensities(positions, eta=eta, table=table)
-    check_length(propensities, "positions", len(p_click))
+    check_length(propensities, "positions", len(p_click), "y")
     rng = np.random.default_rng(rng)
     examined = rng.random(len(p_click)) < propensities
     clicked = examined & (rng.random(len(p_click)) < p_click)
@@ -533,7 +533,7 @@ def simulate_cascade_clicks(
     rho = relevance_probability(y, max_label)
     p_click, p_satisfied = _click_probability(rho, click_noise), satisfaction * rho
     positions = _check_positions(positions)
-    check_length(positions, "positions", len(rho))
+    check_length(positions, "positions", len(rho), "y")
     lists = split_lists(check_groups(groups, len(positions)))
     top_down = rank_rows(-positions, lists)
     _check_distinct(positions[top_down], lists.codes[top_down])
@@ -581,7 +581,7 @@ def inverse_propensity_weights(labels, propensities, *, max_weight=None):
     """
     labels = _some_labels(labels, "labels")
     propensities = _check_probabilities(propensities, "propensities")
-    check_length(propensities, "propensities", len(labels))
+    check_length(propensities, "propensities", len(labels), "labels")
     clicked = labels > 0
     if (propensities[clicked] == 0).any():
         row = np.flatnonzero(clicked & (propensities == 0))[0]
@@ -629,7 +629,7 @@ def estimate_propensities(positions, clicks, *, randomized=None):
     """
     positions = _check_positions(positions)
     clicked = _some_labels(clicks, "clicks") > 0
-    check_length(clicked, "clicks", len(positions))
+    check_length(clicked, "clicks", len(positions), "positions")
     # Of all rows: the table must reach as far as the log.
     n_positions = positions.max(initial=1)
     if randomized is not None:
@@ -705,7 +705,7 @@ def _check_probabilities(values, name: str) -> np.ndarray:
 
 def _check_mask(mask, n_rows: int) -> np.ndarray:
     numbers = check_numbers(mask, "randomized")
-    check_length(numbers, "randomized", n_rows)
+    check_length(numbers, "randomized", n_rows, "positions")
     wrong = numbers[~np.isin(numbers, (0, 1))]
     if len(wrong):
         raise ValueError(f"randomized must hold True or False, got {wrong[0]:g}.")

@@ -21,11 +21,11 @@ KINDS = ("passed", "skipped", "expected to fail")
 HEAD = f"""\
 # scikit-learn's checks
 
-How each estimator fares under `sklearn.utils.estimator_checks`, scikit-learn
-{sklearn.__version__}. `python -m tests.count_checks` runs them and writes this page.
-A check is expected to fail only where it contradicts what a list is, asks for more than
-float32 can give, or wants words that the wrapped library does not use. An expected
-failure that passes fails the run.
+Results of the estimators under `sklearn.utils.estimator_checks` of scikit-learn
+{sklearn.__version__}, written by `python -m tests.count_checks`. A check is expected to
+fail only if it contradicts what a list is, needs more precision than float32 has, or
+expects an error message that the wrapped library does not give. If an expected failure
+passes, the run fails.
 
 """
 

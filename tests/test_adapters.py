@@ -807,6 +807,18 @@ def test_kinds_of_X_give_the_same_scores(library, kind, data):
     )
 
 
+@pytest.mark.parametrize("library", EVERYONE)
+@pytest.mark.parametrize("kind", [">f8", ">f4", ">i4"])
+def test_numbers_are_the_same_in_any_byte_order(library, kind, data):
+    X, y, groups = data
+    swapped = np.round(X * 100).astype(kind)
+    X = swapped.astype(swapped.dtype.newbyteorder("="))
+    plain = RankerAdapter(make(library)).fit(X, y, groups)
+    np.testing.assert_array_equal(plain.predict(swapped), plain.predict(X))
+    adapter = RankerAdapter(make(library)).fit(swapped, y, groups)
+    np.testing.assert_array_equal(adapter.predict(X), plain.predict(X))
+
+
 @pytest.mark.parametrize("library", ["lightgbm", "catboost", "ridge"])
 def test_polars_frames_stay_frames(library, data):
     polars = pytest.importorskip("polars")
@@ -819,8 +831,9 @@ def test_polars_frames_stay_frames(library, data):
     assert list(adapter.feature_names_in_) == list("abcd")
 
 
+@pytest.mark.parametrize("library", ["lightgbm", "catboost"])
 @pytest.mark.parametrize("kind", ["Categorical", "Enum"])
-def test_categories_of_polars_reach_lightgbm(kind, data):
+def test_categories_of_polars_reach_the_library(kind, library, data):
     polars = pytest.importorskip("polars")
     pytest.importorskip("pandas")
     X, y, groups = data
@@ -828,12 +841,31 @@ def test_categories_of_polars_reach_lightgbm(kind, data):
     dtype = polars.Enum(["high", "low"]) if kind == "Enum" else polars.Categorical
     frame = polars.DataFrame(X, schema=list("abcd"))
     frame = frame.with_columns(a=polars.Series(names, dtype=dtype))
-    adapter = RankerAdapter(make("lightgbm")).fit(frame, y, groups)
+    params = {"catboost": {"cat_features": ["a"]}}.get(library, {})
+    adapter = RankerAdapter(make(library, **params)).fit(frame, y, groups)
     scores = adapter.predict(frame)
     plain = frame.to_pandas()
     np.testing.assert_array_equal(adapter.predict(plain), scores)
-    again = RankerAdapter(make("lightgbm")).fit(plain, y, groups)
+    again = RankerAdapter(make(library, **params)).fit(plain, y, groups)
     np.testing.assert_array_equal(again.predict(plain), scores)
+
+
+@pytest.mark.parametrize("library", ["lightgbm", "catboost"])
+def test_columns_of_polars_that_would_end_the_process_are_read_or_refused(
+    library, data
+):
+    polars = pytest.importorskip("polars")
+    pytest.importorskip("pandas")
+    X, y, groups = data
+    frame = polars.DataFrame(np.round(X), schema=list("abcd"))
+    plain = RankerAdapter(make(library)).fit(frame, y, groups).predict(frame)
+    half = frame.cast({"a": polars.Float16})
+    adapter = RankerAdapter(make(library)).fit(half, y, groups)
+    np.testing.assert_array_equal(adapter.predict(half), plain)
+    if library == "lightgbm":
+        exact = frame.cast({"a": polars.Decimal(10, 2)})
+        with pytest.raises(ValueError, match="must be int, float or bool"):
+            adapter.fit(exact, y, groups)
 
 
 @pytest.mark.parametrize("library", EVERYONE)

@@ -265,10 +265,11 @@ def test_share_of_the_gap_is_said_only_where_there_is_one():
 
 def test_cached_runs_are_not_run_again(tmp_path):
     tasks = [{"path": tmp_path / "file"}]
-    kept = tmp_path / "cache"
+    args = Namespace(jobs=1, minutes=None, cache=tmp_path / "cache")
     for _ in range(2):
-        assert run_jobs(append_line, tasks, cache=kept) == [(tasks[0], 1)]
-    assert run_jobs(append_line, tasks) == [(tasks[0], 2)]
+        assert run_jobs(append_line, tasks, args) == [(tasks[0], 1)]
+    args.cache = None
+    assert run_jobs(append_line, tasks, args) == [(tasks[0], 2)]
 
 
 def append_line(path):

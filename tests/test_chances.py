@@ -245,7 +245,7 @@ def test_folds_calibrate_by_networks_that_never_saw_the_list(monkeypatch):
 
     monkeypatch.setattr("sklearn_rankformer._fit._calibrated", keep)
     X, y, groups = make_lists(n_lists=30)
-    mine = groups == np.flatnonzero(split_lists(groups).differ(y, y == y))[0]
+    mine = groups == np.flatnonzero(split_lists(groups).differ(y))[0]
     other = y.copy()
     other[mine] = y[mine].max() - y[mine]
     for labels in (y, other):

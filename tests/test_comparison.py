@@ -344,6 +344,21 @@ def test_same_whole_validation_lists_for_all_that_stop_on_them(lists):
         )
 
 
+def test_splits_may_be_masks_of_rows(lists):
+    X, y, groups = lists
+    in_test = groups % 2 == 0
+    masks = [(~in_test, in_test)]
+    rows = [tuple(map(np.flatnonzero, masks[0]))]
+    rankers = {"line": Ridge(), "net": mlp(**TINY)}
+    given = {"validation_fraction": 0.2, "random_state": 0}
+    by_mask, by_row = (
+        compare_rankers(rankers, X, y, groups, cv=cv, **given).values["ndcg@10"]
+        for cv in (masks, rows)
+    )
+    for name in rankers:
+        np.testing.assert_array_equal(by_mask[name], by_row[name])
+
+
 def test_adapters_that_stop_early_are_given_validation_lists(lists):
     lightgbm = pytest.importorskip("lightgbm")
     ranker = lightgbm.LGBMRanker(n_estimators=5, verbosity=-1, n_jobs=1)

@@ -15,7 +15,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -292,6 +292,32 @@ def test_the_student_stops_on_what_the_teacher_says_of_the_validation_lists(list
     ranker = DistilledRanker(teacher, student, temperature=0.1)
     ranker.fit(X, y, groups, X_val=X, y_val=y, groups_val=groups)
     assert ranker.student_.estimator_.best_iteration_ > 0
+
+
+def test_pipelines_transform_the_validation_lists_too(lists, routing):
+    X, y, groups = lists
+    val = {"y_val": y[:60], "groups_val": groups[:60]}
+    network = MLPRanker(max_epochs=2, random_state=0)
+    pipe = make_pipeline(FunctionTransformer(np.negative), network)
+    whole = DistilledRanker(pipe, pipe).fit(X, y, groups, X_val=X[:60], **val)
+    plain = DistilledRanker(network, network)
+    plain.fit(-X, y, groups, X_val=-X[:60], **val)
+    for role in ("teacher_", "student_"):
+        watched, expected = getattr(whole, role)[-1], getattr(plain, role)
+        assert watched.kept_score_ == expected.kept_score_
+
+
+def test_weights_reach_a_teacher_at_the_end_of_a_pipeline(lists, routing):
+    X, y, groups = lists
+    weight = 1.0 + groups
+    pipe = make_pipeline(StandardScaler(), MLPRanker(max_epochs=1, random_state=0))
+    ranker = DistilledRanker(pipe, Ridge()).fit(X, y, groups, sample_weight=weight)
+    pipe[-1].set_fit_request(sample_weight=True)
+    pipe[0].set_fit_request(sample_weight=False)
+    pipe.fit(X, y, groups=groups, sample_weight=weight)
+    np.testing.assert_array_equal(
+        ranker.teacher_.predict(X, groups=groups), pipe.predict(X, groups=groups)
+    )
 
 
 # -- list ids -------------------------------------------------------------------------

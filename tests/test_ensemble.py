@@ -154,6 +154,23 @@ def test_scores_equal_but_for_rounding_are_no_opinion(dtype, step):
     np.testing.assert_allclose(both.predict(X, groups=groups), expected)
 
 
+def test_a_regressor_that_computes_in_float32_has_no_opinion_of_equal_items():
+    class Rounding(RegressorMixin, BaseEstimator):
+        """Scores as a network of float32 does: equal rows differ by rounding."""
+
+        def fit(self, X, y):
+            return self
+
+        def predict(self, X):
+            steps = np.arange(len(X)) % 3
+            return np.float32(1) + np.float32(1.2e-7) * steps.astype(np.float32)
+
+    X, groups = np.ones((6, 1)), np.repeat([0, 1], 3)
+    for member in (Rounding(), make_pipeline(StandardScaler(), Rounding())):
+        ranker = VotingRanker([("a", member)]).fit(X, np.arange(6), groups=groups)
+        np.testing.assert_array_equal(ranker.predict(X, groups=groups), 0)
+
+
 def test_scores_far_from_zero_are_opinions_as_far_as_their_type_tells():
     X = 1.7e9 + 60.0 * np.arange(6)[:, None]  # minutes, in seconds since 1970
     groups = np.zeros(6, dtype=int)
@@ -417,6 +434,20 @@ def test_splits_that_cut_lists_or_do_not_test_each_once_are_refused(cv, message)
     groups = groups if cv == 2 else np.repeat(np.arange(6), 2)
     with pytest.raises(ValueError, match=message):
         StackingRanker([("line", Ridge())], cv=cv).fit(X, y, groups=groups)
+
+
+def test_splits_of_a_stack_may_be_masks_of_rows(lists):
+    X, y, groups = lists
+    even = groups % 2 == 0
+    masks = [(even, ~even), (~even, even)]
+    rows = [tuple(map(np.flatnonzero, one)) for one in masks]
+    by_mask, by_row = (
+        StackingRanker([("a", Ridge())], cv=cv).fit(X, y, groups=groups)
+        for cv in (masks, rows)
+    )
+    np.testing.assert_array_equal(
+        by_mask.predict(X, groups=groups), by_row.predict(X, groups=groups)
+    )
 
 
 def test_stack_needs_list_ids(lists):

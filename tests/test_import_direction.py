@@ -38,7 +38,7 @@ PARTS = {
     "counterfactual",
     "interleaving",
 }
-DATA = {"_network", "_columns", "_positions", "_rows", "_chances"}
+DATA = {"_layers", "_network", "_columns", "_positions", "_rows", "_chances"}
 TOOLS = {"model_selection"}
 SCORING = {"scoring"}
 MIXIN = {"_mixin"}
@@ -78,8 +78,9 @@ MAY_IMPORT = {
     **dict.fromkeys(CHECKS, GROUND),
     **dict.fromkeys(IDS, GROUND | CHECKS),
     **dict.fromkeys(PARTS, BOTTOM),
-    "_network": {"_config"},
-    "_columns": {"_categories", "_processes"},
+    "_layers": NOTHING,
+    "_network": {"_config", "_layers"},
+    "_columns": BOTTOM | {"_categories", "_processes"},
     "_positions": BOTTOM | {"_categories"},
     "_rows": BOTTOM | {"metrics", "_processes"},
     "_chances": BOTTOM | {"_rows"},
@@ -112,7 +113,7 @@ MAY_IMPORT = {
     "__init__": WINDOW,  # for type checkers, and on first use
 }
 
-USE_TORCH = {"_device", "_files", "_losses", "_network", "_processes"}
+USE_TORCH = {"_device", "_files", "_layers", "_losses", "_network", "_processes"}
 USE_TORCH |= {*LOOP, *BASE, *RANKER, *EXTRAS}
 # skorch runs the loop; the others name its callbacks, or its version.
 USE_SKORCH = {"_callbacks", "_training", "_fit", *BASE, "persistence", "_files"}

@@ -336,7 +336,7 @@ def test_gain_callable_with_bad_output_raises(gain):
         ({"y_true": [[0, 1]]}, r"y_true must be 1-D, got shape \(1, 2\).*flat"),
         ({"y_true": [], "y_score": [], "groups": []}, "y_true is empty"),
         ({"y_score": [0, np.inf]}, "y_score contains infinity"),
-        ({"y_score": [0, 1, 2]}, "y_score has 3 entries for 2 rows"),
+        ({"y_score": [0, 1, 2]}, "y_score has 3 entries for 2 rows of y_true"),
         ({"groups": None}, "groups must be 1-D"),
         ({"groups": [2]}, "look like list sizes"),
         ({"sample_weight": [1, 2]}, "sample_weight differs within the list"),

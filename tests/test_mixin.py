@@ -71,6 +71,21 @@ def test_score_is_ndcg_at_ten_of_predictions_with_groups(data):
     assert backwards.score(X, y, groups, weight) == expected < 0.9
 
 
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda y: y[:3], "y has 3 entries for 60 rows of X"),
+        (lambda y: y - 5, "y must not be negative"),
+        (lambda y: np.where(y > 0, np.nan, 0), "y contains NaN"),
+    ],
+)
+def test_score_names_the_labels_as_its_argument_does(change, match, data):
+    X, y, groups = data
+    ranker = ByDistance().fit(X, y, groups)
+    with pytest.raises(ValueError, match=f"^{match}"):
+        ranker.score(X, change(y), groups)
+
+
 def test_gain_is_that_of_the_ranker(data):
     X, y, groups = data
     ranker = WithParameters(sign=1.0, gain="linear").fit(X, y, groups)

@@ -8,7 +8,12 @@ from sklearn.ensemble import BaggingRegressor, VotingRegressor
 from sklearn.feature_selection import RFECV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    RandomizedSearchCV,
+)
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -245,6 +250,26 @@ def test_a_transformer_inside_is_refused_until_routing_reaches_it(routing):
         pytest.raises(TypeError, match=r"ids from the WithinListScaler.*enable_meta"),
     ):
         refuse_hidden_ranker(pipeline)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda one: one,
+        lambda one: make_pipeline(StandardScaler(), one),
+        TransformedTargetRegressor,
+    ],
+)
+def test_a_splitter_by_list_inside_is_refused_until_routing_reaches_it(wrap, routing):
+    from sklearn import config_context
+
+    search = wrap(GridSearchCV(Ridge(), {"alpha": [1.0]}, cv=GroupKFold(2)))
+    refuse_hidden_ranker(search)
+    rows = wrap(GridSearchCV(Ridge(), {"alpha": [1.0]}, cv=KFold(2)))
+    with config_context(enable_metadata_routing=False):
+        refuse_hidden_ranker(rows)
+        with pytest.raises(TypeError, match=r"ids from the GroupKFold.*enable_meta"):
+            refuse_hidden_ranker(search)
 
 
 def test_transformers_without_ids_and_classes_inside_are_no_rankers():

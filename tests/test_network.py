@@ -17,20 +17,21 @@ from sklearn_rankformer._config import (
     RankFormerConfig,
     config_from_dict,
 )
-from sklearn_rankformer._losses import ordinal_loss
-from sklearn_rankformer._network import (
+from sklearn_rankformer._layers import (
     NARROW,
     Dropout,
-    InputMap,
-    ListHead,
     MemberLinear,
-    RankFormer,
     SharedLinear,
     _FastProduct,
     _FeedForward,
-    build,
     drawing_from,
     fast_products,
+)
+from sklearn_rankformer._losses import ordinal_loss
+from sklearn_rankformer._network import (
+    InputMap,
+    ListHead,
+    build,
     list_standardize,
 )
 
@@ -122,7 +123,7 @@ both = pytest.mark.parametrize("make", [make_rankformer, make_mlp])
 def test_rankformer_gives_scores_of_items_and_logits_of_lists():
     scores, logits = make_rankformer()(draw_items(), mask_of(SIZES))
     assert scores.shape == (N_MEMBERS, N_LISTS, SIZE)
-    assert logits.shape == (N_MEMBERS, N_LISTS, RankFormer.N_VIEWS, N_THRESHOLDS)
+    assert logits.shape == (N_MEMBERS, N_LISTS, 2, N_THRESHOLDS)
 
 
 def test_mlp_gives_scores_of_items_and_no_logits():

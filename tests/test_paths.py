@@ -624,7 +624,7 @@ PATHS = [
         "`cross_val_predict`",
         predict_by_folds,
         NEEDS_GROUPS,
-        instead="Take `group_column`, or loop over `cv.split(X, y, groups)`.",
+        instead="Use `group_column`, or loop over `cv.split(X, y, groups)`.",
     ),
     Path("`validation_curve`", curve_of_parameter),
     Path(
@@ -638,21 +638,21 @@ PATHS = [
         "`permutation_importance`",
         importance,
         Refused("ndcg@10 got no groups, so it cannot tell one list from another"),
-        instead="Take `group_column`; the drop shown for that column itself is that "
-        "of items dealt to lists at random.",
+        instead="Use `group_column`; the drop shown for that column itself is that "
+        "of items assigned to lists at random.",
     ),
     Path(
         "`SequentialFeatureSelector`",
         forward_selection,
         column=Refused("must be an integer index, as X is no frame"),
-        instead="It would select the column of ids away: switch routing on.",
+        instead="It would drop the column of ids: switch routing on.",
     ),
     Path(
         "`RFE`",
         elimination,
         Refused("should have `coef_` or `feature_importances_` attribute"),
         Refused("must be an integer index, as X is no frame", TypeError),
-        "`SequentialFeatureSelector`, or any selector that asks another model.",
+        "`SequentialFeatureSelector`, or any selector that uses another model.",
     ),
     Path(
         "`BaggingRegressor`",
@@ -694,18 +694,18 @@ PATHS = [
 HEAD = """\
 # Paths through scikit-learn
 
-What works with lists, what is refused, and what cuts lists. The test suite runs each
-path both ways and writes this page (`python -m tests.test_paths`). "Works" means that
-the scores equal those computed by hand with the right lists. In the column
-`group_column` metadata routing is off and the ids are a column of `X`; splitters are
-still given `groups`. Made with scikit-learn 1.9.
+Which of scikit-learn's tools work with lists, which raise an error, and which cut lists.
+Each path is tested with metadata routing on, and with `group_column`: then routing is
+off and the ids are a column of `X`, but splitters still get `groups`. "Works" means that
+the scores equal those computed by hand with the right lists. Written by
+`python -m tests.test_paths` with scikit-learn 1.9.
 
-See also [pipelines and searches](pipelines.md), which has the recipes, and [splitting
+See also [pipelines and searches](pipelines.md), which has recipes, and [splitting
 lists](model_selection.md).
 
-## What needs another way
+## What needs a different approach
 
-| Path | What comes of it | Instead |
+| Path | Result | Instead |
 |---|---|---|
 """
 

@@ -539,6 +539,19 @@ def test_training_that_goes_on_refuses_other_categories(make, method, lists):
             getattr(ranker, method)(X.to_numpy(), y, groups=groups)
 
 
+@pytest.mark.parametrize("method", ["partial_fit", "fit"])
+def test_training_that_goes_on_warns_of_list_values_it_cannot_predict(method, lists):
+    X, y, groups = lists
+    ranker = rankformer(warm_start=True, max_epochs=1)
+    getattr(ranker, method)(X, np.minimum(y, 1), groups=groups)
+    getattr(ranker, method)(X, np.minimum(y, 1), groups=groups)
+    message = "highest label is 2, which the first call had none of.*only 0, 1,"
+    with pytest.warns(UserWarning, match=message):
+        getattr(ranker, method)(X, y, groups=groups)
+    in_order_only = rankformer(listwide_weight=0).partial_fit(X, y * 0 + 1, groups)
+    in_order_only.partial_fit(X, y, groups)
+
+
 def test_partial_fit_learns_epoch_by_epoch(lists):
     X, y, groups = lists
     ranker = rankformer(learning_rate=5e-3)
@@ -723,9 +736,9 @@ def test_bad_parameters_are_named(params, message, lists):
 @pytest.mark.parametrize(
     ("held", "message"),
     [
-        ({"X_val": "X"}, "together"),
-        ({"y_val": "y"}, "together"),
-        ({"X_val": "X", "y_val": "y"}, "groups_val is missing"),
+        ({"X_val": "X"}, "X_val came without groups_val"),
+        ({"y_val": "y"}, "y_val means nothing without X_val"),
+        ({"X_val": "X", "y_val": "y"}, "X_val came without groups_val"),
     ],
 )
 def test_incomplete_validation_data_is_refused(held, message, lists):

@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_rankformer import _tablefiles, score, serving
+from sklearn_rankformer._tablefiles import TableFiles
 from sklearn_rankformer.persistence import save
 from sklearn_rankformer.serving import iter_lists
 
@@ -468,9 +469,9 @@ def test_ctrl_c_leaves_what_was_there(folder, monkeypatch, capsys):
         yield from first_half
         raise KeyboardInterrupt
 
-    batches = list(score.read_batches("in.parquet"))
+    batches = list(TableFiles("in.parquet").batches())
     first_half = batches[: len(batches) // 2]
-    monkeypatch.setattr(score, "read_batches", interrupted)
+    monkeypatch.setattr(TableFiles, "batches", interrupted)
     before = sorted(folder.iterdir())
     assert run("--group", "qid") == 130
     assert "nothing was written" in capsys.readouterr().err
@@ -544,12 +545,12 @@ def test_arguments_that_make_no_sense_are_answered_by_the_usage(arguments, capsy
 def test_only_the_columns_needed_are_read(folder, monkeypatch):
     asked = []
 
-    def noted(source, columns, texts):
+    def noted(files, columns, texts):
         asked.append(columns)
-        return read(source, columns, texts)
+        return read(files, columns, texts)
 
-    read = score.read_batches
-    monkeypatch.setattr(score, "read_batches", noted)
+    read = TableFiles.batches
+    monkeypatch.setattr(TableFiles, "batches", noted)
     assert run("--group", "qid") == 0
     assert asked == [["qid", *NAMES]]
 

@@ -15,6 +15,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_rankformer import RankerMixin
 from sklearn_rankformer.adapters import RankerAdapter
@@ -209,6 +210,22 @@ def test_plain_regressors_are_scored_by_list(data, on):
             model.fit(X, y)
             expected = kendall_tau(y, model.predict(X), groups)
             assert get_scorer("kendall_tau")(model, X, y, groups) == expected
+
+
+def test_predicted_classes_are_refused_and_chances_are_scored(data):
+    class ByChance(DecisionTreeClassifier):
+        def predict(self, X):
+            return self.predict_proba(X)[:, 1]
+
+    X, y, groups = data
+    tree, by_chance = DecisionTreeClassifier(max_depth=3), ByChance(max_depth=3)
+    model = make_pipeline(StandardScaler(), tree).fit(X, y > 0)
+    scorer = get_scorer("ndcg@10")
+    with pytest.raises(TypeError, match="DecisionTreeClassifier predicts classes"):
+        scorer(model, X, y, groups=groups)
+    expected = ndcg_score(y, model.predict_proba(X)[:, 1], groups, k=10)
+    by_chance = make_pipeline(StandardScaler(), by_chance).fit(X, y > 0)
+    assert scorer(by_chance, X, y, groups=groups) == expected
 
 
 @pytest.mark.parametrize("on", [True, False])

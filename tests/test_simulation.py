@@ -536,11 +536,11 @@ BAD = {
     "eta negative": (lambda: examination_propensities([1], eta=-1), "eta"),
     "positions too few": (
         lambda: simulate_position_biased_clicks([0, 1], [1]),
-        "positions has 1 entries for 2 rows",
+        "positions has 1 entries for 2 rows of y",
     ),
     "cascade positions too few": (
         lambda: simulate_cascade_clicks([0, 1], [0, 0], [1]),
-        "positions has 1 entries for 2 rows",
+        "positions has 1 entries for 2 rows of y",
     ),
     "cascade position twice": (
         lambda: simulate_cascade_clicks([0, 1, 1], [4, 4, 5], [2, 2, 2]),
@@ -553,7 +553,7 @@ BAD = {
     ),
     "propensities too few": (
         lambda: inverse_propensity_weights([0, 1], [1]),
-        "propensities has 1 entries for 2 rows",
+        "propensities has 1 entries for 2 rows of labels",
     ),
     "max_weight below 1": (
         lambda: inverse_propensity_weights([1], [1], max_weight=0.5),
@@ -570,7 +570,7 @@ BAD = {
     ),
     "mask too short": (
         lambda: estimate_propensities([1, 2], [1, 0], randomized=[True]),
-        "randomized has 1 entries for 2 rows",
+        "randomized has 1 entries for 2 rows of positions",
     ),
     "masked labels": (
         lambda: simulate_clicks(np.ma.masked_array([0, 1], [0, 1]), [0, 0]),

@@ -270,6 +270,11 @@ def test_labels_of_a_frame_are_given_back():
         ({"X_val": np.ones((2, 1))}, "both given"),
         ({"temperature": 0.0}, "temperature must be above 0"),
         ({"temperature": np.inf}, "temperature must be above 0"),
+        ({"temperature": "warm"}, "temperature must be above 0 and finite, got 'warm'"),
+        (
+            {"temperature": np.ma.array([1.0], mask=[True])},
+            "temperature has 1 masked entries",
+        ),
         ({"temperature": [1.0, 2.0]}, r"temperature has shape \(2,\) for 1 rankers"),
         ({"coverage": 1.1}, "coverage"),
         ({"list_id": 7}, "No row of groups is of the list 7"),
