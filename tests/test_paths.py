@@ -694,11 +694,11 @@ PATHS = [
 HEAD = """\
 # Paths through scikit-learn
 
-Which of scikit-learn's tools work with lists, which raise an error, and which cut lists.
-Each path is tested with metadata routing on, and with `group_column`: then routing is
-off and the ids are a column of `X`, but splitters still get `groups`. "Works" means that
-the scores equal those computed by hand with the right lists. Written by
-`python -m tests.test_paths` with scikit-learn 1.9.
+Which of scikit-learn's tools work with lists, which raise an error, and which cut
+lists. Each path is tested with metadata routing on, and with `group_column`: then
+routing is off and the ids are a column of `X`, but splitters still get `groups`.
+"Works" means that the scores equal those computed by hand with the right lists. Written
+by `python -m tests.test_paths` with scikit-learn 1.9.
 
 See also [pipelines and searches](pipelines.md), which has recipes, and [splitting
 lists](model_selection.md).
