@@ -11,7 +11,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import sparse
 
-from ._frames import library_of
+from ._frames import frame_library
 from ._groups import check_groups
 from ._models import group_column_of, predict_scores, unwrap
 from ._tables import as_table, is_missing, rows_to_array
@@ -123,7 +123,7 @@ def concatenate(tables):
     first = tables[0]
     if hasattr(first, "tocsr"):
         return sparse.vstack(tables, format="csr")
-    library = library_of(first)
+    library = frame_library(first)
     if library is not None:
         return library.join(tables)
     return np.concatenate(tables)
