@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 from skorch.callbacks import Callback
@@ -39,12 +39,7 @@ from ._positions import read_positions
 from ._processes import Peers, agreed, everyone, joined
 from ._rows import Levels, Rows, find_levels, in_weighed_lists, make_rows
 from ._shards import Shard, read_shard, refuse_beside
-from ._tables import (
-    reading,
-    refuse_empty_table,
-    rows_to_array,
-    without_numbers,
-)
+from ._tables import reading, refuse_empty_table, two_dimensional, without_numbers
 from ._training import TrainingConfig
 from ._warnings import warn_missing_groups, warn_user
 from .datasets import ParquetLists
@@ -414,7 +409,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
     def _check_columns(self, X, name="X", *, first=False):
         """X with the columns of the ranker, which are set here at `first`."""
         with reading(name):
-            X = _with_columns(X)
+            X = two_dimensional(X, name)
             validate_data(self, X, skip_check_array=True, reset=first)
             refuse_empty_table(X, type(self).__name__)
         return X
@@ -617,16 +612,6 @@ def _joined_digest(digest: np.ndarray | None, peers: Peers) -> np.ndarray | None
         return digest
     joined = peers.join(digest)
     return joined[np.argsort(joined[:, 0], kind="stable")]
-
-
-def _with_columns(X):
-    """X with rows and columns, as it came where it has them already."""
-    if hasattr(X, "columns"):
-        return X
-    X = rows_to_array(X)
-    if len(X.shape) != 2:
-        check_array(X, accept_sparse=True)  # says what is wrong with it
-    return X
 
 
 def _check_callbacks(callbacks) -> tuple[Callback, ...]:

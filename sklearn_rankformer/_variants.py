@@ -14,7 +14,7 @@ from scipy import sparse
 from ._frames import frame_library
 from ._groups import check_groups
 from ._models import group_column_of, predict_scores, unwrap
-from ._tables import as_table, is_missing, rows_to_array
+from ._tables import as_table, is_missing, two_dimensional
 
 # Rows scored in one call of predict; bounds the memory of many changed lists.
 ROWS_AT_ONCE = 2**16
@@ -81,11 +81,9 @@ def score_parts(estimator, table, size) -> np.ndarray:
 # Tables of any kind -------------------------------------------------------------------
 
 
-def two_dimensional(X):
+def sliceable(X):
     """X as it is where it has columns, an array of a list, CSR of any sparse matrix."""
-    X = rows_to_array(as_table(X))
-    if len(X.shape) != 2:
-        raise ValueError(f"X must be 2-D, got shape {X.shape}.")
+    X = two_dimensional(as_table(X))
     return X.tocsr() if hasattr(X, "tocsr") else X
 
 
