@@ -237,8 +237,8 @@ WEIGHT_CASES = [
 HELD = {"X_val": X, "y_val": Y, "groups_val": GROUPS}
 VALIDATION_CASES = [
     ("X_val alone", {"X_val": X, "groups_val": GROUPS}, ValueError, "requires y_val"),
-    ("y_val alone", {"y_val": Y}, ValueError, "means nothing without X_val"),
-    ("groups_val alone", {"groups_val": GROUPS}, ValueError, "nothing without X_val"),
+    ("y_val alone", {"y_val": Y}, ValueError, "was given without X_val"),
+    ("groups_val alone", {"groups_val": GROUPS}, ValueError, "given without X_val"),
     ("no groups_val", {"X_val": X, "y_val": Y}, ValueError, "came without groups_val"),
     ("negative y_val", HELD | {"y_val": Y - 1}, ValueError, "y_val must not be neg"),
     ("NaN in y_val", HELD | {"y_val": Y * np.nan}, ValueError, "y_val contains NaN"),

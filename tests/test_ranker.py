@@ -737,7 +737,7 @@ def test_bad_parameters_are_named(params, message, lists):
     ("held", "message"),
     [
         ({"X_val": "X"}, "X_val came without groups_val"),
-        ({"y_val": "y"}, "y_val means nothing without X_val"),
+        ({"y_val": "y"}, "y_val was given without X_val"),
         ({"X_val": "X", "y_val": "y"}, "X_val came without groups_val"),
     ],
 )
