@@ -53,7 +53,10 @@ class InputMap(nn.Module):
 
     Each member learns how much a column counts, in all its forms alike, and faster than
     all else: columns without use are turned down before their noise is learned
-    (Holzmüller et al. 2024, "Better by default", has such a layer).
+    (Holzmüller et al. 2024, "Better by default", has such a layer). The last of several
+    members counts all columns alike: a column that matters only beside another seems
+    without use at first, and what this member finds in it teaches the others, too,
+    through the matrices they share.
 
     While training, each numeric feature of an item is hidden with probability
     `feature_dropout`, in all its forms, and each category likewise is made unknown.
@@ -76,6 +79,7 @@ class InputMap(nn.Module):
     shifts: Tensor
     offsets: Tensor
     columns_of_inputs: Tensor
+    importance_scale: Tensor
 
     def __init__(self, config: InputConfig, n_members: int, d_model: int):
         super().__init__()
@@ -90,6 +94,9 @@ class InputMap(nn.Module):
         self.linear = SharedLinear(n_members, width, d_model, signs=True)
         importance = torch.zeros(n_members, len(columns), dtype=FLOAT)
         self.importance = nn.Parameter(importance)
+        scale = torch.full((n_members, 1), self.IMPORTANCE_SCALE, dtype=FLOAT)
+        scale[1:][-1:] = 0  # of the last of several
+        self.register_buffer("importance_scale", scale, persistent=False)
         self.register_buffer("columns_of_inputs", columns_of_inputs, persistent=False)
         # The tails beyond the outermost bins saturate, as the leaves of a tree do.
         inner = torch.linspace(0, 1, config.n_bins + 1, dtype=torch.float64)[1:-1]
@@ -129,8 +136,8 @@ class InputMap(nn.Module):
             return self.linear.bias.unsqueeze(1)
         numbers = torch.cat([views, flags], -1) if n_numeric else flags
         # Folded into the matrix, which is smaller than a batch.
-        counts = 1 + self.IMPORTANCE_SCALE * self.importance[:, self.columns_of_inputs]
-        weight = counts.unsqueeze(-1) * self.linear.weight
+        counts = 1 + self.importance_scale * self.importance
+        weight = counts[:, self.columns_of_inputs].unsqueeze(-1) * self.linear.weight
         return map_members(numbers.unsqueeze(0), weight, self.linear.bias)
 
     def _views(self, numeric: Tensor, mask: Tensor) -> Tensor:
