@@ -189,11 +189,12 @@ def find_levels(list_values: np.ndarray, peers: Peers = ALONE, seed: int = 0) ->
     own = np.unique(list_values)
     starts = np.unique(peers.join(own[: MAX_LEVELS + 1]))
     is_many = len(starts) > MAX_LEVELS
+    if not is_many:  # as they are: a mean of equal fractions is another number
+        return Levels(starts, starts)
     if peers.n > 1:
-        list_values = _sample(list_values, peers, seed) if is_many else starts
-    if is_many:
-        shares = np.arange(MAX_LEVELS) / MAX_LEVELS
-        starts = np.unique(np.quantile(list_values, shares, method="lower"))
+        list_values = _sample(list_values, peers, seed)
+    shares = np.arange(MAX_LEVELS) / MAX_LEVELS
+    starts = np.unique(np.quantile(list_values, shares, method="lower"))
     grades = np.searchsorted(starts, list_values, side="right") - 1
     return Levels(
         np.bincount(grades, weights=list_values) / np.bincount(grades), starts

@@ -254,6 +254,16 @@ def test_more_list_values_than_levels_are_binned(lists):
     assert (np.diff(ranker.levels_) > 0).all()
 
 
+def test_levels_are_the_labels_themselves_fractions_included(lists):
+    X, y, groups = lists
+    y = np.array([0, 0.1, 0.3, 0.7])[np.minimum(y, 3).astype(int)]
+    ranker = rankformer().fit(X, y, groups=groups)
+    of_lists = np.maximum.reduceat(y, np.unique(groups, return_index=True)[1])
+    assert ranker.levels_.tolist() == np.unique(of_lists).tolist()
+    item = ranker.predict_item_value(X, groups=groups)
+    assert item.levels.tolist() == np.unique(y).tolist()
+
+
 # List values -------------------------------------------------------------------------
 
 
