@@ -38,11 +38,15 @@ class SeedEpoch(callbacks.Callback):
 
 
 class SumLosses(callbacks.Callback):
-    """Adds up the losses of all processes that train together, each of its lists."""
+    """Records the mean loss of all lists, of all processes that train together.
 
-    def on_epoch_end(self, net, **kwargs):
-        loss = summed(net.history[-1, "train_loss"], torch.device(net.device))
-        net.history.record("train_loss", loss)
+    skorch weighs the batches by their lists, which the loss of a batch does already.
+    """
+
+    def on_epoch_end(self, net, dataset_train=None, **kwargs):
+        losses = net.history[-1, "batches", :, "train_loss"]
+        loss = sum(losses) / dataset_train.targets.n_batches
+        net.history.record("train_loss", summed(loss, torch.device(net.device)))
 
 
 class StopDiverged(callbacks.Callback):

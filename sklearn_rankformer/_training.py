@@ -109,13 +109,12 @@ def measure_loss(
 ) -> np.ndarray:
     """Mean loss over the lists of a dataset and its peers: one number, shape (1,)."""
     module.eval()
-    total, n_batches = 0.0, 0
+    total = 0.0
     for batch in ordered_batches(dataset.lists, dataset.chosen, PREDICT_ITEMS):
         taken = dataset.features.take(batch)
         output = run_network(module, taken["x"], taken["mask"], precision)
         total += float(criterion(output, dataset.targets.take(batch)))
-        n_batches += 1
-    return np.array([dataset.peers.total(total) / dataset.peers.most(n_batches)])
+    return np.array([dataset.peers.total(total) / dataset.targets.n_batches])
 
 
 @dataclass(frozen=True)

@@ -490,6 +490,47 @@ def test_loss_is_watched_where_no_held_out_list_has_a_positive(lists):
     assert ranker.kept_score_ == min(watched)
 
 
+@pytest.mark.parametrize("batch_items", [8, 60, 10_000])
+def test_losses_in_the_history_are_means_over_the_lists(batch_items):
+    # Short lists come by the dozen in a batch, long ones alone.
+    sizes = np.repeat([2, 50], [60, 6])
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    X = np.random.default_rng(0).normal(size=(len(groups), 2))
+    y = np.concatenate([np.arange(size) % 2 for size in sizes])
+    ranker = rankformer(
+        loss="softmax",
+        listwide_weight=0,
+        dropout=0.0,
+        feature_dropout=0.0,
+        learning_rate=1e-12,
+        max_epochs=1,
+        batch_items=batch_items,
+    )
+    ranker.set_params(validation_fraction=None).fit(X, y, groups=groups)
+    scores = ranker.predict(X, groups=groups)
+    each = [
+        -np.mean((s - np.logaddexp.reduce(s))[is_good])
+        for s, is_good in (
+            (scores[groups == j], y[groups == j] > 0) for j in np.unique(groups)
+        )
+    ]
+    (epoch,) = ranker.history_
+    # Averaged over the members after the softmax, not before.
+    assert epoch["train_loss"] == pytest.approx(np.mean(each), rel=0.02)
+
+
+def test_held_out_loss_does_not_depend_on_the_size_of_batches():
+    X, y, groups = make_lists(n_lists=200, sizes=(20, 30))
+    held = {"X_val": X, "y_val": 0 * y, "groups_val": groups}
+    few, many = (
+        rankformer(batch_items=n, learning_rate=1e-12, max_epochs=1).fit(
+            X, y, groups=groups, **held
+        )
+        for n in (100, 10_000)
+    )
+    assert few.kept_score_ == pytest.approx(many.kept_score_, rel=1e-4)
+
+
 def test_warm_start_goes_on(lists):
     X, y, groups = lists
     ranker = rankformer(warm_start=True, validation_fraction=None).fit(
