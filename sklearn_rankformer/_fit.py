@@ -324,9 +324,10 @@ def _dataset(model: Model, part: _Part, config: TrainingConfig) -> ListDataset:
 
 
 def _hold_out(net: Net, model: Model, part: _Part, config: TrainingConfig) -> HoldOut:
-    """Measure NDCG@10 on held-out lists, or the loss if none has a positive."""
+    """Measure NDCG@10 on held-out lists, or the loss if none has any gain."""
     rows = part.rows
-    best = rows.list_values[part.chosen].max(initial=0)
+    at = rows.lists.rows(part.chosen)
+    best = rows.gains[at[rows.counted[at]]].max(initial=0)
     if rows.peers.most(best) > 0:
         monitor, measure = "valid_ndcg", partial(_ndcg, part, config)
     else:

@@ -490,6 +490,16 @@ def test_loss_is_watched_where_no_held_out_list_has_a_positive(lists):
     assert ranker.kept_score_ == min(watched)
 
 
+def test_loss_is_watched_where_no_held_out_label_has_a_gain(lists):
+    X, y, groups = lists
+    ranker = rankformer(gain=lambda labels: np.maximum(labels - 1, 0))
+    ranker.fit(
+        X, y, groups=groups, X_val=X, y_val=np.minimum(y, 1), groups_val=groups
+    )
+    watched = [epoch["valid_loss"] for epoch in ranker.history_]
+    assert ranker.kept_score_ == min(watched)
+
+
 @pytest.mark.parametrize("batch_items", [8, 60, 10_000])
 def test_losses_in_the_history_are_means_over_the_lists(batch_items):
     # Short lists come by the dozen in a batch, long ones alone.
