@@ -207,6 +207,12 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         config = self._training_config(given.rows)
         if not peers.most(given.rows.n_differing_lists):
             warn_no_order(given.rows.y, given.rows.lists)
+        elif not peers.most(given.rows.n_ordered_lists):
+            warn_user(
+                f"Labels differ within lists, but their gains do not, or only in rows "
+                f"of zero weight, so there is no order to learn. Change "
+                f"gain={self.gain!r}, or sample_weight."
+            )
         model = self._model if again else self._start(given, config)
         result = train_model(model, given.rows, held, config)
         new.trained_lists_ = _joined_digest(given.digest, peers)
@@ -329,8 +335,6 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     def _check_rows(self, shard: Shard, again: bool, method: str) -> _Given:
         """Rows to learn from; `again` holds them against the columns seen before."""
-        if again:
-            self._refuse_another_network()
         categories = self._model.columns.categories if again else shard.categories
         positions = self._model.positions if again else shard.positions
         X, ids = resolve_groups(shard.X, shard.groups, shard.qid, self.group_column)
@@ -339,6 +343,8 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         # What occurs in lists of zero weight alone is as if it were not there.
         counted = None if weight is None else in_weighed_lists(lists, weight)
         X = self._check_columns(X, first=not again)
+        if again:
+            self._refuse_another_network(X)
         if categories is None:
             with reading("X"):
                 categories = find_categories(X, self.categorical_features, counted)
@@ -366,7 +372,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             _warn_of_new_values(self._model.levels, rows.list_values)
         return _Given(rows, categories, positions, digest)
 
-    def _refuse_another_network(self):
+    def _refuse_another_network(self, X):
         """Refuse parameters that the network to be trained on was not made with."""
         model = self._model
         made = model.config
@@ -378,7 +384,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         changed = [name for name, value in asked.items() if value != same[name]]
         if model.columns.quantiles != (self.input_transform is not None):
             changed.append("input_transform")
-        if self._chooses_other_categories():
+        if self._chooses_other_categories(X):
             changed.append("categorical_features")
         if changed:
             shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in changed)
@@ -388,12 +394,13 @@ class NeuralRanker(RankerMixin, BaseEstimator):
                 f"with warm_start=False."
             )
 
-    def _chooses_other_categories(self):
+    def _chooses_other_categories(self, X):
         """Whether `categorical_features` names other columns than when it was made."""
         chosen, made = self.categorical_features, self._model.columns.categories.mask
         if isinstance(chosen, str):  # the columns say so themselves, or may be arrays
             return False
-        names = list(getattr(self, "feature_names_in_", []))
+        # Those of X first: names that are no text are not kept.
+        names = list(getattr(X, "columns", getattr(self, "feature_names_in_", [])))
         chosen = () if chosen is None else chosen
         return (chosen_mask(chosen, names, len(made)) != made).any()
 

@@ -245,6 +245,15 @@ def test_labels_that_teach_no_order_still_fit(value, lists):
     np.testing.assert_array_equal(result.value, value)
 
 
+@pytest.mark.parametrize("by", ["gain", "sample_weight"])
+def test_labels_whose_difference_counts_nothing_are_warned_of(by, lists):
+    X, y, groups = lists
+    options = {"gain": lambda labels: 0 * labels} if by == "gain" else {}
+    weight = None if by == "gain" else (y == 0) + 0.0
+    with pytest.warns(UserWarning, match="no order to learn. Change gain="):
+        rankformer(**options).fit(X, y, groups=groups, sample_weight=weight)
+
+
 def test_more_list_values_than_levels_are_binned(lists):
     X, _, groups = lists
     X, _, groups = make_lists(n_lists=100)
@@ -493,9 +502,7 @@ def test_loss_is_watched_where_no_held_out_list_has_a_positive(lists):
 def test_loss_is_watched_where_no_held_out_label_has_a_gain(lists):
     X, y, groups = lists
     ranker = rankformer(gain=lambda labels: np.maximum(labels - 1, 0))
-    ranker.fit(
-        X, y, groups=groups, X_val=X, y_val=np.minimum(y, 1), groups_val=groups
-    )
+    ranker.fit(X, y, groups=groups, X_val=X, y_val=np.minimum(y, 1), groups_val=groups)
     watched = [epoch["valid_loss"] for epoch in ranker.history_]
     assert ranker.kept_score_ == min(watched)
 
@@ -598,6 +605,20 @@ def test_training_that_goes_on_refuses_other_categories(make, method, lists):
         getattr(ranker, method)(X, y, groups=groups)
         with pytest.warns(UserWarning, match="X does not have valid feature names"):
             getattr(ranker, method)(X.to_numpy(), y, groups=groups)
+
+
+@both
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_training_that_goes_on_knows_categories_by_integer_names(make, method, lists):
+    pd = pytest.importorskip("pandas")
+    X, y, groups = lists
+    X = pd.DataFrame(X.round()).rename(columns={1: 2, 2: 30, 3: 1})
+    ranker = make(**TINY, warm_start=True, categorical_features=[2, 30])
+    for _ in range(2):
+        getattr(ranker, method)(X, y, groups=groups)
+    ranker.set_params(categorical_features=[1, 30])
+    with pytest.raises(ValueError, match="other values than categorical_features="):
+        getattr(ranker, method)(X, y, groups=groups)
 
 
 @pytest.mark.parametrize("method", ["partial_fit", "fit"])
