@@ -139,8 +139,8 @@ class RankFormerRanker(NeuralRanker):
     feature_names_in_ : ndarray of shape (n_features,)
         Their names, if X was a frame with names of type str.
     levels_ : ndarray of shape (n_levels,)
-        Distinct values of a list (its highest label) seen by `fit`; means of quantile
-        bins if there are more than 32.
+        Distinct values of a list (its highest label) seen by `fit`; if there are more
+        than 32, means of quantile bins, and 0 apart.
     module_ : torch.nn.Module
         The network.
     device_ : torch.device
@@ -325,10 +325,10 @@ class RankFormerRanker(NeuralRanker):
         Returns
         -------
         result : Bunch
-            ``levels``, ndarray of shape (n_levels,): distinct labels seen by `fit`, or
-            means of quantile bins if there are more than 32; ``proba``, ndarray of
-            shape (n_rows, n_levels): chance of each; ``value``, ndarray of shape
-            (n_rows,): the expected label, ``proba @ levels``.
+            ``levels``, ndarray of shape (n_levels,): distinct labels seen by `fit`; if
+            there are more than 32, means of quantile bins, and 0 apart; ``proba``,
+            ndarray of shape (n_rows, n_levels): chance of each; ``value``, ndarray of
+            shape (n_rows,): the expected label, ``proba @ levels``.
 
         Raises
         ------

@@ -263,6 +263,22 @@ def test_more_list_values_than_levels_are_binned(lists):
     assert (np.diff(ranker.levels_) > 0).all()
 
 
+def test_chance_of_any_relevance_survives_the_binning_of_many_labels():
+    X, y, groups = make_lists(n_lists=150)
+    y = y * np.random.default_rng(0).gamma(2, size=len(y))
+    ranker = rankformer(gain="linear").fit(X, y, groups=groups)
+    everything = ranker.predict_all(X, groups=groups)
+    good = np.maximum.reduceat(y, np.unique(groups, return_index=True)[1]) > 0
+    for levels, proba, share in (
+        (ranker.levels_, everything.list_value.proba, good.mean()),
+        (everything.item_value.levels, everything.item_value.proba, (y > 0).mean()),
+    ):
+        assert len(levels) == 32
+        assert levels[0] == 0
+        assert (np.diff(levels) > 0).all()
+        assert proba[:, levels > 0].sum(axis=1).mean() == pytest.approx(share, abs=0.1)
+
+
 def test_levels_are_the_labels_themselves_fractions_included(lists):
     X, y, groups = lists
     y = np.array([0, 0.1, 0.3, 0.7])[np.minimum(y, 3).astype(int)]
