@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, LRScheduler
 
 from ._auto import auto_batch_items, auto_dropout, longer_steps
 from ._categories import Categories, chosen_mask, find_categories, odd_columns
@@ -641,5 +641,11 @@ def _check_callbacks(callbacks) -> tuple[Callback, ...]:
         if not isinstance(callback, Callback):
             raise TypeError(
                 f"callbacks must hold instances of skorch's Callback, got {callback!r}."
+            )
+        if isinstance(callback, LRScheduler):
+            raise ValueError(
+                f"callbacks holds a {type(callback).__name__}, which would change "
+                f"nothing: the ranker sets the learning rate at each step. Leave it "
+                f"out, and set learning_rate and max_epochs, over which it decays."
             )
     return tuple(callbacks or ())

@@ -119,7 +119,8 @@ class RankFormerRanker(NeuralRanker):
         Whether a further call of `fit` goes on from the weights reached. Parameters
         that the network is made of, `input_transform` among them, must be as before.
     callbacks : list of skorch callbacks, default=None
-        Run during training, after the ranker's own.
+        Run during training, after the ranker's own. `PrintLog` and the like print at
+        ``verbose=1``; schedulers of the learning rate are refused.
     device : str, default="auto"
         Where to run: "auto" takes CUDA, else MPS, else the CPU; or a torch device.
     precision : {"auto", "float32", "bfloat16"}, default="auto"

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
+from skorch.exceptions import SkorchException
 from skorch.history import History
 from torch import Tensor, nn
 
@@ -276,7 +277,9 @@ def _raised_by(error: BaseException, callbacks: Sequence[Callback]) -> bool:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    owner = None if trace is None else trace.tb_frame.f_locals.get("self")
+    names = () if trace is None else trace.tb_frame.f_code.co_varnames
+    # A method's first argument, whatever it is called.
+    owner = trace.tb_frame.f_locals.get(names[0]) if trace and names else None
     return any(owner is callback for callback in callbacks)
 
 
@@ -303,7 +306,7 @@ def make_net(module: nn.Module, config: TrainingConfig) -> Net:
         callbacks__print_log=None,
         device=str(config.device),
         precision=config.precision,
-        verbose=0,
+        verbose=int(config.show_progress),  # by which callbacks print or do not
     )
     return net.initialize()
 
@@ -318,7 +321,17 @@ def train(
     for callback in extra:
         callback.initialize()
     net.callbacks_ = net.callbacks_ + [(type(one).__name__, one) for one in extra]
-    net.partial_fit(dataset, None)
+    try:
+        net.partial_fit(dataset, None)
+    except (KeyError, SkorchException) as error:
+        if "not found in history" in str(error):
+            error.add_note(
+                "A callback monitors what was not measured. An epoch has train_loss "
+                "and, if lists are held out, valid_ndcg, of which more is better: "
+                "EarlyStopping(monitor='valid_ndcg', lower_is_better=False). If no "
+                "label of these lists is above 0, it has valid_loss instead."
+            )
+        raise
     net.module_.eval()
 
 

@@ -677,6 +677,50 @@ def test_interrupted_training_keeps_what_it_has_and_warns(lists):
     assert np.isfinite(ranker.predict(X, groups=groups)).all()
 
 
+def test_print_log_prints_where_the_ranker_is_verbose(lists, capsys):
+    from skorch.callbacks import PrintLog
+
+    X, y, groups = lists
+    for verbose in (0, 1):
+        ranker = rankformer(callbacks=[PrintLog()], verbose=verbose)
+        ranker.fit(X, y, groups=groups)
+        assert ("valid_ndcg" in capsys.readouterr().out) == bool(verbose)
+
+
+@both
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_schedulers_that_would_change_nothing_are_refused(make, method, lists):
+    from skorch.callbacks import LRScheduler
+
+    X, y, groups = lists
+    ranker = make(callbacks=[LRScheduler("StepLR", step_size=1)])
+    with pytest.raises(ValueError, match="callbacks holds a LRScheduler"):
+        getattr(ranker, method)(X, y, groups=groups)
+
+
+def test_what_callbacks_may_monitor_is_said(lists):
+    from skorch.callbacks import Checkpoint, EarlyStopping
+
+    X, y, groups = lists
+    for callback in (EarlyStopping(), Checkpoint()):
+        ranker = rankformer(callbacks=[callback])
+        with pytest.raises(Exception, match="not found in history") as raised:
+            ranker.fit(X, y, groups=groups)
+        assert "EarlyStopping(monitor='valid_ndcg'" in raised.value.__notes__[0]
+
+
+def test_callbacks_that_call_themselves_otherwise_end_their_own_fit_alone(lists):
+    from skorch.callbacks import Callback
+
+    class Interrupt(Callback):
+        def on_epoch_end(this, net, **kwargs):
+            raise KeyboardInterrupt
+
+    X, y, groups = lists
+    with pytest.warns(UserWarning, match="interrupted in epoch 1"):
+        rankformer(callbacks=[Interrupt()]).fit(X, y, groups=groups)
+
+
 def test_diverged_training_raises_with_advice(lists):
     X, y, groups = lists
     with pytest.raises(ValueError, match="Lower learning_rate"):
