@@ -64,7 +64,9 @@ class Result:
     model : Model
         The model, trained.
     history : list of dict
-        One entry an epoch, those before this training included where it went on.
+        One entry a whole epoch, those before this training included where it went on.
+    n_begun : int
+        Epochs begun: one that was interrupted is not in the history.
     kept_epoch : int or None
         Epoch whose weights were kept, from 1; None where nothing was held out.
     kept_score : float or None
@@ -77,6 +79,7 @@ class Result:
 
     model: Model
     history: list[dict]
+    n_begun: int
     kept_epoch: int | None
     kept_score: float | None
     interrupted: bool
@@ -247,6 +250,7 @@ def _result(net: Net, model: Model) -> Result:
     history = [
         {name: epoch[name] for name in KEPT_IN_HISTORY if name in epoch}
         for epoch in net.history
+        if "train_loss" in epoch
     ]
     hold_out, kept_epoch, kept_score = net.plan.hold_out, None, None
     if hold_out is not None and hold_out.kept is not None:
@@ -258,6 +262,7 @@ def _result(net: Net, model: Model) -> Result:
     return Result(
         model=replace(model, module=module, optimizer=optimizer),
         history=history,
+        n_begun=len(net.history),
         kept_epoch=kept_epoch,
         kept_score=kept_score,
         interrupted=net.plan.interrupted,

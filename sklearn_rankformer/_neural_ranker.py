@@ -527,7 +527,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         self.__dict__ = new.__dict__
         if result.interrupted:
             warn_user(
-                f"Training was interrupted in epoch {len(result.history)}; the ranker "
+                f"Training was interrupted in epoch {result.n_begun}; the ranker "
                 f"keeps the best weights so far."
             )
         if result.interrupt is not None:

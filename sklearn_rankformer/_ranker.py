@@ -158,10 +158,10 @@ class RankFormerRanker(NeuralRanker):
         Number of lists on which the chances of `predict_list_value` and
         `predict_item_value` were fitted; 0 where none was held out.
     history_ : list of dict
-        One entry an epoch: ``epoch``, ``train_loss``, ``valid_ndcg`` or
+        One entry a whole epoch: ``epoch``, ``train_loss``, ``valid_ndcg`` or
         ``valid_loss``, and ``dur`` in seconds.
     n_iter_ : int
-        Number of epochs run.
+        Number of whole epochs run.
     kept_epoch_, kept_score_ : int and float, or None
         The epoch whose weights were kept, from 1, and what it measured on the held-out
         lists; None without these.

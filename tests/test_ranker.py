@@ -11,8 +11,9 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from sklearn_rankformer import RankFormerRanker
+from sklearn_rankformer import RankFormerRanker, persistence
 from sklearn_rankformer._warnings import MissingGroupsWarning
+from sklearn_rankformer.inspection import TrainingCurveDisplay
 from sklearn_rankformer.metrics import ndcg_score
 
 from .conftest import make_lists
@@ -675,6 +676,32 @@ def test_interrupted_training_keeps_what_it_has_and_warns(lists):
         ranker = rankformer(callbacks=[Interrupt()]).fit(X, y, groups=groups)
     assert ranker.n_iter_ == 2
     assert np.isfinite(ranker.predict(X, groups=groups)).all()
+
+
+@both
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_fit_interrupted_within_an_epoch_can_be_saved_drawn_and_go_on(
+    make, epoch, lists, tmp_path
+):
+    pytest.importorskip("matplotlib")
+    from skorch.callbacks import Callback
+
+    class Interrupt(Callback):
+        def on_batch_end(self, net, **kwargs):
+            if len(net.history) == epoch:
+                raise KeyboardInterrupt
+
+    X, y, groups = lists
+    with pytest.warns(UserWarning, match=f"interrupted in epoch {epoch};"):
+        ranker = make(callbacks=[Interrupt()]).fit(X, y, groups=groups)
+    assert ranker.n_iter_ == len(ranker.history_) == epoch - 1
+    TrainingCurveDisplay.from_estimator(ranker)
+    persistence.save(ranker.set_params(callbacks=None), tmp_path / "ranker")
+    loaded = persistence.load(tmp_path / "ranker")
+    np.testing.assert_array_equal(
+        loaded.predict(X, groups=groups), ranker.predict(X, groups=groups)
+    )
+    assert loaded.partial_fit(X, y, groups=groups).n_iter_ == epoch
 
 
 def test_print_log_prints_where_the_ranker_is_verbose(lists, capsys):
