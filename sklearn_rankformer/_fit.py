@@ -172,6 +172,9 @@ def train_model(
     config : TrainingConfig
         How to train.
     """
+    n_folds = config.calibration_folds
+    if n_folds is not None:
+        _refuse_too_many_folds(rows, n_folds)  # before hours of training
     with ordinary_torch():
         model = _for_training(model, config)
         part, watched = _split(model, rows, held, config)
@@ -180,8 +183,8 @@ def train_model(
         # Of the weights that were kept, hence not before training has ended.
         if not isinstance(model.config, RankFormerConfig):
             return result
-        if config.calibration_folds is not None and not result.interrupted:
-            return _cross_calibrate(result, part, config.calibration_folds, config)
+        if n_folds is not None and not result.interrupted:
+            return _cross_calibrate(result, part, n_folds, config)
         if watched is not None:
             found = _predictions(result.model, watched)
             result = replace(result, model=_calibrated(result.model, watched, found))
@@ -353,18 +356,22 @@ def _cross_calibrate(
     Every list is left out by one of them, so that all count, however few there are.
     """
     rows = part.rows
-    with rows.peers.all_or_none():
-        if n_folds > rows.lists.n_lists:
-            raise ValueError(
-                f"calibration_folds={n_folds} needs as many lists to leave out by "
-                f"turns, got {rows.lists.n_lists}. Set a smaller one, or None."
-            )
     try:
         found = _left_out_predictions(result.model, part, n_folds, config)
     except KeyboardInterrupt as pressed:
         return replace(result, interrupted=True, interrupt=pressed)
     whole = replace(part, chosen=np.arange(rows.lists.n_lists))
     return replace(result, model=_calibrated(result.model, whole, found))
+
+
+def _refuse_too_many_folds(rows: Rows, n_folds: int) -> None:
+    """Raise ValueError if there are fewer lists than folds."""
+    with rows.peers.all_or_none():
+        if n_folds > rows.lists.n_lists:
+            raise ValueError(
+                f"calibration_folds={n_folds} needs as many lists to leave out by "
+                f"turns, got {rows.lists.n_lists}. Set a smaller one, or None."
+            )
 
 
 def _left_out_predictions(

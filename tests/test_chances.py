@@ -284,10 +284,13 @@ def test_folds_learn_anew_where_a_fit_goes_on():
     np.testing.assert_array_equal(again.lists, first.lists)
 
 
-def test_more_folds_than_lists_are_refused():
+def test_more_folds_than_lists_are_refused_before_the_training():
+    def untrained(*_):
+        raise AssertionError
+
     X, y, groups = make_lists(n_lists=12)
     with pytest.raises(ValueError, match="calibration_folds=13 needs as many lists"):
-        rankformer(calibration_folds=13).fit(X, y, groups=groups)
+        rankformer(calibration_folds=13, loss=untrained).fit(X, y, groups=groups)
 
 
 def test_a_key_pressed_while_folds_learn_leaves_the_ranker_fitted(monkeypatch):

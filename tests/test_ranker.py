@@ -171,6 +171,18 @@ def test_mlp_scores_each_item_alone(lists):
 # Raw features ------------------------------------------------------------------------
 
 
+def test_mlp_predicts_many_rows_in_batches_of_bounded_size(lists):
+    X, y, groups = lists
+    ranker = mlp().fit(X, y, groups=groups)
+    many = np.random.default_rng(0).normal(size=(10_000, X.shape[1]))
+    seen = []
+    ranker.module_.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    scores = ranker.predict(many)
+    assert max(x.shape[:2].numel() for x in seen) <= 4096
+    one_by_one = ranker.predict(many, groups=np.arange(len(many)))
+    np.testing.assert_allclose(scores, one_by_one, atol=1e-6)
+
+
 @both
 def test_strictly_increasing_transforms_of_features_change_nothing(make, lists):
     X, y, groups = lists
