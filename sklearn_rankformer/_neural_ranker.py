@@ -607,7 +607,7 @@ def _by_parameter(config: NetworkConfig) -> dict[str, Any]:
 
 def _warn_of_new_values(levels: Levels, list_values: np.ndarray) -> None:
     """Warn of lists whose value is none of the levels that training goes on with."""
-    if not np.allclose(levels.values, levels.starts):  # bins, into which all fall
+    if not np.array_equal(levels.values, levels.starts):  # bins, into which all fall
         return
     new = np.setdiff1d(list_values, levels.starts)
     if len(new):

@@ -650,6 +650,13 @@ def test_training_that_goes_on_knows_categories_by_integer_names(make, method, l
         getattr(ranker, method)(X, y, groups=groups)
 
 
+def test_training_that_goes_on_knows_bins_of_tiny_labels():
+    X, y, groups = make_lists(n_lists=150)
+    y = 1e-9 * y * np.random.default_rng(0).random(len(y))
+    ranker = rankformer(gain="linear").partial_fit(X, y, groups)
+    ranker.partial_fit(X, 0.9 * y, groups)  # nothing to warn of
+
+
 @pytest.mark.parametrize("method", ["partial_fit", "fit"])
 def test_training_that_goes_on_warns_of_list_values_it_cannot_predict(method, lists):
     X, y, groups = lists
