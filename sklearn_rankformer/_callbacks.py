@@ -193,10 +193,10 @@ class HoldOut(callbacks.Callback):
         # Only now are the values of single lists needed; the history holds their means.
         last_values = self.measure(net.module_)
         last_state = deepcopy(net.module_.state_dict())
+        last, self.kept = self.kept, best  # of the weights in place, at any moment
         net.module_.load_state_dict(self.best_weights)
-        if self._beats(self.measure(net.module_), last_values, net):
-            self.kept = best
-        else:
+        if not self._beats(self.measure(net.module_), last_values, net):
+            self.kept = last
             net.module_.load_state_dict(last_state)
 
     def _beats(self, values: np.ndarray, others: np.ndarray, net) -> bool:

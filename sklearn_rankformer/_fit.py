@@ -183,12 +183,17 @@ def train_model(
         # Of the weights that were kept, hence not before training has ended.
         if not isinstance(model.config, RankFormerConfig):
             return result
-        if n_folds is not None and not result.interrupted:
-            return _cross_calibrate(result, part, n_folds, config)
-        if watched is not None:
-            found = _predictions(result.model, watched)
-            result = replace(result, model=_calibrated(result.model, watched, found))
-    return result
+        try:
+            if n_folds is not None and not result.interrupted:
+                fitted = _cross_calibrated(result.model, part, n_folds, config)
+            elif watched is not None:
+                found = _predictions(result.model, watched)
+                fitted = _calibrated(result.model, watched, found)
+            else:
+                return result
+        except KeyboardInterrupt as pressed:
+            return replace(result, interrupted=True, interrupt=pressed)
+    return replace(result, model=fitted)
 
 
 def _train(
@@ -348,20 +353,16 @@ def _hold_out(net: Net, model: Model, part: _Part, config: TrainingConfig) -> Ho
 # Chances ------------------------------------------------------------------------------
 
 
-def _cross_calibrate(
-    result: Result, part: _Part, n_folds: int, config: TrainingConfig
-) -> Result:
-    """Fit the chances to what networks say of lists that they were not trained on.
+def _cross_calibrated(
+    model: Model, part: _Part, n_folds: int, config: TrainingConfig
+) -> Model:
+    """The model, its chances fitted to what networks say of lists they never saw.
 
     Every list is left out by one of them, so that all count, however few there are.
     """
-    rows = part.rows
-    try:
-        found = _left_out_predictions(result.model, part, n_folds, config)
-    except KeyboardInterrupt as pressed:
-        return replace(result, interrupted=True, interrupt=pressed)
-    whole = replace(part, chosen=np.arange(rows.lists.n_lists))
-    return replace(result, model=_calibrated(result.model, whole, found))
+    found = _left_out_predictions(model, part, n_folds, config)
+    whole = replace(part, chosen=np.arange(part.rows.lists.n_lists))
+    return _calibrated(model, whole, found)
 
 
 def _refuse_too_many_folds(rows: Rows, n_folds: int) -> None:

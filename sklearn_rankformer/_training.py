@@ -217,6 +217,12 @@ class Plan:
         ended_early = self.stopped or self.interrupted
         return len(history) >= self.n_epochs and not ended_early
 
+    def end_by(self, interrupt: KeyboardInterrupt) -> None:
+        """Note the end; the user's key press is raised again once all is stored."""
+        self.interrupted = True
+        if not _raised_by(interrupt, self.user_callbacks):
+            self.interrupt = interrupt
+
     def goes_on(self, history: History) -> bool:
         """Whether there is another epoch to run."""
         return len(history) < self.n_epochs and not self.stopped
@@ -263,11 +269,8 @@ class Net(NeuralNet):
                 while self.plan.goes_on(self.history):
                     super().fit_loop(X, y, epochs=1, **fit_params)
         except KeyboardInterrupt as interrupt:
-            # skorch's own way to stop a fit, so it must not pass here; what the user
-            # pressed is kept, and raised again once the weights are in place.
-            self.plan.interrupted = True
-            if not _raised_by(interrupt, self.plan.user_callbacks):
-                self.plan.interrupt = interrupt
+            # skorch's own way to stop a fit, so it must not pass here.
+            self.plan.end_by(interrupt)
         return self
 
 
@@ -323,6 +326,10 @@ def train(
     net.callbacks_ = net.callbacks_ + [(type(one).__name__, one) for one in extra]
     try:
         net.partial_fit(dataset, None)
+    except KeyboardInterrupt as interrupt:
+        if not net.history:
+            raise  # nothing was learned yet
+        plan.end_by(interrupt)  # while the last weights were measured
     except (KeyError, SkorchException) as error:
         if "not found in history" in str(error):
             error.add_note(
