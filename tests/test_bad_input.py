@@ -950,9 +950,9 @@ class AnySequence(RuleBasedStateMachine):
         assert ranker.fitted_with_groups_
 
 
-TestAnySequence = pytest.mark.filterwarnings("ignore:.*no order to learn")(
-    AnySequence.TestCase
-)
+TestAnySequence = pytest.mark.filterwarnings(
+    "ignore:.*no order to learn", "ignore:y has lists whose highest label is"
+)(AnySequence.TestCase)
 TestAnySequence.settings = settings(max_examples=25, stateful_step_count=12)
 
 
