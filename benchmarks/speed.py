@@ -25,6 +25,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from _data import list_folds, load_lists, parts_of
+from _published import published_epoch
 from _report import markdown_table, write_results
 from _rivals import fit_best, fit_with_val, gbdt, grid_of, installed
 from _run import parse, parser_of
@@ -32,7 +33,6 @@ from sklearn.base import clone
 from sklearn.utils import Bunch
 from skorch.callbacks import Callback
 from torch import nn
-from torch.nn import functional as F
 
 from sklearn_rankformer import MLPRanker, RankerAdapter, RankFormerRanker
 from sklearn_rankformer._auto import auto_batch_items
@@ -77,6 +77,15 @@ def medians(contestants, repeats):
     return {name: float(np.median(v[1:])) for name, v in values.items()}
 
 
+def timed(call):
+    """Seconds until the device has done all that a call gives it."""
+    start = time.perf_counter()
+    call()
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
 def synthetic(n_rows, n_features=136, mean_length=120, seed=0):
     """Lists of Web30K's shape: float32, grouped, labels 0 to 4."""
     rng = np.random.default_rng(seed)
@@ -86,96 +95,6 @@ def synthetic(n_rows, n_features=136, mean_length=120, seed=0):
     X = rng.standard_normal((len(groups), n_features), dtype=np.float32)
     y = np.digitize(X[:, 0] + rng.standard_normal(len(groups)), [0.5, 1.5, 2.2, 3.0])
     return X, y, groups
-
-
-# The published style -----------------------------------------------------------------
-
-
-class PublishedStyle(nn.Module):
-    """RankFormer as published code has it: width = features, padded by list."""
-
-    def __init__(self, n_features, n_thresholds):
-        super().__init__()
-        layer = nn.TransformerEncoderLayer(
-            n_features, 1, 128, 0.25, "gelu", batch_first=True, norm_first=True
-        )
-        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
-        self.cls = nn.Parameter(torch.randn(n_features))
-        self.item_head = _published_head(2 * n_features, n_features, 1)
-        self.list_head = _published_head(n_features, n_features, n_thresholds)
-
-    def forward(self, X, lengths):
-        lists = torch.split(X, lengths)
-        size = max(lengths) + 1
-        padded = X.new_zeros(len(lists), size, X.shape[1])
-        padding = torch.ones(len(lists), size, dtype=torch.bool, device=X.device)
-        for i, items in enumerate(lists):
-            padded[i, 0] = self.cls
-            padded[i, 1 : len(items) + 1] = items
-            padding[i, : len(items) + 1] = False
-        z = self.encoder(padded, src_key_padding_mask=padding)
-        joined = [
-            torch.cat([z[i, 1 : n + 1], z[i, :1].expand(n, -1)], 1)
-            for i, n in enumerate(lengths)
-        ]
-        return self.item_head(torch.cat(joined)).squeeze(-1), self.list_head(z[:, 0])
-
-
-def _published_head(n_in, n_hidden, n_out):
-    return nn.Sequential(
-        nn.Linear(n_in, n_hidden),
-        nn.ReLU(),
-        nn.Dropout(0.25),
-        nn.Linear(n_hidden, n_out),
-    )
-
-
-def published_loss(scores, logits, y, lengths):
-    """Softmax loss list by list, lists of zero loss dropped, plus the ordinal loss."""
-    losses, tops = [], []
-    for s, labels in zip(
-        torch.split(scores, lengths), torch.split(y, lengths), strict=True
-    ):
-        loss = -(labels * F.log_softmax(s, 0)).mean()
-        if loss.abs() > 0:
-            losses.append(loss)
-        tops.append(labels.max())
-    above = torch.stack(
-        [(torch.stack(tops) > k).float() for k in range(logits.shape[1])], 1
-    )
-    value = F.binary_cross_entropy_with_logits(logits, above)
-    return torch.stack(losses).mean() + value if losses else value
-
-
-def published_epoch(X, y, lists, batch_lists=32):
-    """Return a function that trains one epoch in the published style."""
-    module = PublishedStyle(X.shape[1], int(y.max())).to(DEVICE)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=0.1)
-    X, y = (torch.from_numpy(a).float().to(DEVICE) for a in (X, y))
-    rng = np.random.default_rng(0)
-
-    def epoch():
-        start = time.perf_counter()
-        module.train()
-        order = rng.permutation(lists.n_lists)
-        for at in range(0, len(order), batch_lists):
-            chosen = order[at : at + batch_lists]
-            lengths = lists.lengths[chosen].tolist()
-            rows = torch.from_numpy(lists.rows(chosen))
-            optimizer.zero_grad()
-            loss = published_loss(*module(X[rows], lengths), y[rows], lengths)
-            loss.backward()
-            optimizer.step()
-        return finished() - start
-
-    return epoch
-
-
-def finished():
-    """The time when the device has done all it was given."""
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 # Training ----------------------------------------------------------------------------
@@ -209,7 +128,6 @@ def bare_epoch(ranker, X, y, groups, compiled=False):
         module.compile(dynamic=True)
 
     def epoch():
-        start = time.perf_counter()
         module.train()
         dataset.epoch += 1
         total = 0.0
@@ -221,7 +139,6 @@ def bare_epoch(ranker, X, y, groups, compiled=False):
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
             total += loss.item()
-        return finished() - start
 
     return epoch
 
@@ -258,18 +175,16 @@ def train_all(data, args):
         "ours, published shape, larger batches": larger_batches(same),
         "ours, default, larger batches": larger_batches(default),
     }
-    contestants = {
-        name: skorch_epoch(ranker, X, y, groups) for name, ranker in rankers.items()
-    } | {
+    standard = (X - X.mean(0)) / (X.std(0) + 1e-6)
+    bare = {
         "the same, bare torch loop": bare_epoch(same, X, y, groups),
-        "published style": published_epoch(
-            (X - X.mean(0)) / (X.std(0) + 1e-6), y, lists
-        ),
+        "published style": published_epoch(standard, y, lists, DEVICE),
     }
     if args.compile:
-        contestants["the same, torch.compile"] = bare_epoch(
-            same, X, y, groups, compiled=True
-        )
+        bare["the same, torch.compile"] = bare_epoch(same, X, y, groups, compiled=True)
+    contestants = {
+        name: skorch_epoch(ranker, X, y, groups) for name, ranker in rankers.items()
+    } | {name: partial(timed, epoch) for name, epoch in bare.items()}
     seconds = medians(contestants, args.repeats)
     padding = padding_of(rankers, lists)
     rows = [
@@ -438,13 +353,6 @@ def both_answers(ranker, X, groups):
     """Scores and list value, by two calls."""
     ranker.predict(X, groups=groups)
     ranker.predict_list_value(X, groups=groups)
-
-
-def timed(call):
-    """Seconds that a call takes."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def serve(name, n_rows, n_threads):

@@ -27,9 +27,9 @@ from ._variants import (
     rows_of_list,
     score_lists,
     score_parts,
+    sliceable,
     sort_keys,
     take,
-    two_dimensional,
 )
 
 # Cells changed in one call of predict; bounds the memory where features are many.
@@ -210,7 +210,7 @@ def explain_list(
        3. 0   -0.775 = x0 -0.772, x1 -0.003
     """
     max_evaluations = check_count(max_evaluations, "max_evaluations")
-    X = two_dimensional(X)
+    X = sliceable(X)
     rows = rows_of_list(groups, X.shape[0], list_id)
     table, columns = take(X, rows), feature_columns(ranker, X, groups)
     (scores,) = score_lists(ranker, [table])

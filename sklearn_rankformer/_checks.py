@@ -268,7 +268,7 @@ def refuse_without_X(X: Any, y: Any, groups: Any, suffix: str) -> None:
     if X is None and (y is not None or groups is not None):
         given = "y" if y is not None else "groups"
         raise ValueError(
-            f"{given}{suffix} means nothing without X{suffix}. Give both, or neither."
+            f"{given}{suffix} was given without X{suffix}. Give both, or neither."
         )
 
 

@@ -20,9 +20,9 @@ from ._variants import (
     find_row,
     rows_of_list,
     score_lists,
+    sliceable,
     sort_keys,
     take,
-    two_dimensional,
     with_rows,
 )
 from .scoring import get_scorer
@@ -106,7 +106,7 @@ def list_permutation_importance(
     check_option("how", how, ("within", "between"))
     n_repeats = check_count(n_repeats, "n_repeats")
     scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
-    X = two_dimensional(X)
+    X = sliceable(X)
     check_length(y, "y", X.shape[0])
     groups = check_groups(groups, X.shape[0])
     lists = split_lists(groups)
@@ -203,7 +203,7 @@ def explain_pair(ranker, X, groups, above, below):
     ``reference=below`` do. For a model that scores
     items one by one, `removal` is 0 throughout.
     """
-    X = two_dimensional(X)
+    X = sliceable(X)
     groups = check_groups(groups, X.shape[0])
     items = [find_row(X, above, "above"), find_row(X, below, "below")]
     if items[0] == items[1] or groups[items[0]] != groups[items[1]]:
@@ -277,7 +277,7 @@ def attention_maps(ranker, X, groups, list_id):
             f"{type(ranker).__name__} has no attention to show. Give a fitted "
             f"RankFormerRanker itself, for a pipeline its last step."
         )
-    X = two_dimensional(X)
+    X = sliceable(X)
     rows = rows_of_list(groups, X.shape[0], list_id)
     ids = None if ranker.group_column is not None else np.zeros(len(rows), dtype=int)
     weights = ranker._attention_weights(take(X, rows), groups=ids)

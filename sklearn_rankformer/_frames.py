@@ -50,7 +50,7 @@ class Library:
     finish: Callable[[Any], Any] = lambda frame: frame
 
 
-def library_of(frame: Any) -> Library | None:
+def frame_library(frame: Any) -> Library | None:
     """Return the library of a frame, or None of anything else."""
     for base in type(frame).__mro__:
         library = _LIBRARIES.get((base.__module__.partition(".")[0], base.__name__))
@@ -61,7 +61,7 @@ def library_of(frame: Any) -> Library | None:
 
 def as_rows(frame: Any) -> Any:
     """Return a frame whose rows can be joined: a table in place of a record batch."""
-    if library_of(frame) is not _RECORD_BATCH:
+    if frame_library(frame) is not _RECORD_BATCH:
         return frame
     import pyarrow as pa
 

@@ -130,8 +130,8 @@ class RankerMixin:
         # Here, under its name in this method; and before the rows are scored.
         y = check_numbers(y, "y")
         refuse_negative(y, "y")
+        ids = find_groups(X, groups, qid, self.group_column)  # refuses what is no table
         check_length(y, "y", _num_samples(X))
-        ids = find_groups(X, groups, qid, self.group_column)
         y_score = self.predict(X, groups=ids)
         if ids is None:
             warn_missing_groups(self, "score")

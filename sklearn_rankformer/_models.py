@@ -19,7 +19,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import _num_samples, validate_data
 
 from ._mixin import RankerMixin, check_scores
-from ._tables import reading, refuse_empty_table, refuse_times, rows_to_array
+from ._tables import reading, refuse_empty_table, refuse_times, two_dimensional
 
 RANKERS = {
     "lightgbm": "LGBMRanker",
@@ -464,7 +464,7 @@ def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
             validate_data(owner, X, reset=reset, skip_check_array=True)
             refuse_empty_table(X, type(owner).__name__)
             return X
-        X = rows_to_array(X)
+        X = two_dimensional(X, name)
         tags = get_tags(owner).input_tags
         X = validate_data(
             owner,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 from skorch.callbacks import Callback, LRScheduler
@@ -39,20 +39,15 @@ from ._model import Model, model_from_arrays, model_to_arrays
 from ._positions import read_positions
 from ._processes import Peers, agreed, everyone, joined
 from ._rows import Levels, Rows, find_levels, in_weighed_lists, make_rows
-from ._shards import Shard, read_shard, refuse_beside
-from ._tables import (
-    reading,
-    refuse_empty_table,
-    rows_to_array,
-    without_numbers,
-)
+from ._shards import Given, read_shard, refuse_beside
+from ._tables import reading, refuse_empty_table, two_dimensional, without_numbers
 from ._training import TrainingConfig
 from ._warnings import warn_missing_groups, warn_user
 from .datasets import ParquetLists
 
 
 @dataclass(frozen=True)
-class _Given:
+class _Checked:
     """What the caller gave to learn from, checked.
 
     Attributes
@@ -188,35 +183,35 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         }
         validation = X_val, y_val, groups_val
         if not isinstance(X, ParquetLists):
-            return self._fit_shard(Shard(X, **beside), *validation)
+            return self._fit_given(Given(X, **beside), *validation)
         refuse_beside(beside, self.group_column)
         with joined(pick_device(self.device)):
-            shard = read_shard(X, self.categorical_features, everyone())
-            return self._fit_shard(shard, *validation)
+            given = read_shard(X, self.categorical_features, everyone())
+            return self._fit_given(given, *validation)
 
-    def _fit_shard(self, shard, X_val, y_val, groups_val):
+    def _fit_given(self, given, X_val, y_val, groups_val):
         new = self._copy_to_fit()
         again = self.warm_start and hasattr(self, "_model")
-        peers = shard.peers
+        peers = given.peers
         with peers.all_or_none():
             check_device(self.device)
-            given = new._check_rows(shard, again, "fit")
+            checked = new._check_rows(given, again, "fit")
             # A ranker that goes on keeps to the way in which it learned lists.
             if not again:
-                new.fitted_with_groups_ = given.digest is not None
-            held = new._check_held_rows(X_val, y_val, groups_val, given.categories)
-        config = self._training_config(given.rows)
-        if not peers.most(given.rows.n_differing_lists):
-            warn_no_order(given.rows.y, given.rows.lists)
-        elif not peers.most(given.rows.n_ordered_lists):
+                new.fitted_with_groups_ = checked.digest is not None
+            held = new._check_held_rows(X_val, y_val, groups_val, checked.categories)
+        config = self._training_config(checked.rows)
+        if not peers.most(checked.rows.n_differing_lists):
+            warn_no_order(checked.rows.y, checked.rows.lists)
+        elif not peers.most(checked.rows.n_ordered_lists):
             warn_user(
                 f"Labels differ within lists, but their gains do not, or only in rows "
                 f"of zero weight, so there is no order to learn. Change "
                 f"gain={self.gain!r}, or sample_weight."
             )
-        model = self._model if again else self._start(given, config)
-        result = train_model(model, given.rows, held, config)
-        new.trained_lists_ = _joined_digest(given.digest, peers)
+        model = self._model if again else self._start(checked, config)
+        result = train_model(model, checked.rows, held, config)
+        new.trained_lists_ = _joined_digest(checked.digest, peers)
         return self._become(new, result, config)
 
     @refuse_foreign_names
@@ -249,14 +244,14 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         new = self._copy_to_fit()
         again = hasattr(self, "_model")
         check_device(self.device)
-        shard = Shard(X, y, groups, qid, sample_weight, position)
-        given = new._check_rows(shard, again, "partial_fit")
-        config = self._training_config(given.rows)
+        given = Given(X, y, groups, qid, sample_weight, position)
+        checked = new._check_rows(given, again, "partial_fit")
+        config = self._training_config(checked.rows)
         if not again:
-            new.fitted_with_groups_ = given.digest is not None
-        model = self._model if again else self._start(given, config)
+            new.fitted_with_groups_ = checked.digest is not None
+        model = self._model if again else self._start(checked, config)
         history = self.history_ if again else []
-        result = train_one_epoch(model, given.rows, history, config)
+        result = train_one_epoch(model, checked.rows, history, config)
         new.trained_lists_ = None  # of the many parts only the last would be known
         return self._become(new, result, config)
 
@@ -334,13 +329,13 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     # Checking what the caller gives -------------------------------------------------
 
-    def _check_rows(self, shard: Shard, again: bool, method: str) -> _Given:
+    def _check_rows(self, given: Given, again: bool, method: str) -> _Checked:
         """Rows to learn from; `again` holds them against the columns seen before."""
-        categories = self._model.columns.categories if again else shard.categories
-        positions = self._model.positions if again else shard.positions
-        X, ids = resolve_groups(shard.X, shard.groups, shard.qid, self.group_column)
+        categories = self._model.columns.categories if again else given.categories
+        positions = self._model.positions if again else given.positions
+        X, ids = resolve_groups(given.X, given.groups, given.qid, self.group_column)
         lists = lists_of(ids, _num_samples(X))
-        weight = check_weights(shard.sample_weight, lists)
+        weight = check_weights(given.sample_weight, lists)
         # What occurs in lists of zero weight alone is as if it were not there.
         counted = None if weight is None else in_weighed_lists(lists, weight)
         X = self._check_columns(X, first=not again)
@@ -351,13 +346,13 @@ class NeuralRanker(RankerMixin, BaseEstimator):
                 categories = find_categories(X, self.categorical_features, counted)
         allow_nan = self.input_transform is not None
         X = self._encode(X, categories, allow_nan=allow_nan, first=not again)
-        y = check_labels(shard.y, "y")
+        y = check_labels(given.y, "y")
         check_length(y, "y", X.shape[0])
         if ids is None:
             warn_missing_groups(self, method)
         digest = None if ids is None else digest_lists(lists)
         positions, codes = read_positions(
-            shard.position, len(y), positions, again, counted
+            given.position, len(y), positions, again, counted
         )
         rows = make_rows(
             X,
@@ -366,12 +361,12 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             weight,
             self.gain,
             position=codes,
-            heaviest=shard.heaviest,
-            peers=shard.peers,
+            heaviest=given.heaviest,
+            peers=given.peers,
         )
         if again and self._model.has_list_value:
             _warn_of_new_values(self._model.levels, rows.list_values)
-        return _Given(rows, categories, positions, digest)
+        return _Checked(rows, categories, positions, digest)
 
     def _refuse_another_network(self, X):
         """Refuse parameters that the network to be trained on was not made with."""
@@ -422,7 +417,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
     def _check_columns(self, X, name="X", *, first=False):
         """X with the columns of the ranker, which are set here at `first`."""
         with reading(name):
-            X = _with_columns(X)
+            X = two_dimensional(X, name)
             validate_data(self, X, skip_check_array=True, reset=first)
             refuse_empty_table(X, type(self).__name__)
         return X
@@ -490,11 +485,11 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             feature_dropout=float(self.feature_dropout),
         )
 
-    def _start(self, given: _Given, config: TrainingConfig) -> Model:
+    def _start(self, checked: _Checked, config: TrainingConfig) -> Model:
         """A model for these rows that is yet to be trained."""
-        rows = given.rows
+        rows = checked.rows
         columns = learn_columns(
-            given.categories,
+            checked.categories,
             rows.X,
             quantiles=self.input_transform is not None,
             seed=config.seed,
@@ -506,7 +501,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             if self.dropout == "auto"
             else float(self.dropout)
         )
-        positions = given.positions
+        positions = checked.positions
         n_positions = 0 if positions is None else positions.cardinalities[0]
         network = self._network_config(columns, levels, dropout, n_positions)
         return start(rows, columns, levels, positions, network, config)
@@ -628,16 +623,6 @@ def _joined_digest(digest: np.ndarray | None, peers: Peers) -> np.ndarray | None
         return digest
     joined = peers.join(digest)
     return joined[np.argsort(joined[:, 0], kind="stable")]
-
-
-def _with_columns(X):
-    """X with rows and columns, as it came where it has them already."""
-    if hasattr(X, "columns"):
-        return X
-    X = rows_to_array(X)
-    if len(X.shape) != 2:
-        check_array(X, accept_sparse=True)  # says what is wrong with it
-    return X
 
 
 def _check_callbacks(callbacks) -> tuple[Callback, ...]:

@@ -37,7 +37,7 @@ KEYS_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
-class Shard:
+class Given:
     """Rows that this process is to learn from, as they came.
 
     Attributes
@@ -103,7 +103,7 @@ def deal_files(paths: Sequence[str], n: int) -> list[list[str]]:
     return [[paths[i] for i in sorted(mine)] for mine in dealt]
 
 
-def read_shard(lists: ParquetLists, categorical_features: Any, peers: Peers) -> Shard:
+def read_shard(lists: ParquetLists, categorical_features: Any, peers: Peers) -> Given:
     """Read the files of this process, and agree with the others on what they hold.
 
     Parameters
@@ -146,7 +146,7 @@ def read_shard(lists: ParquetLists, categorical_features: Any, peers: Peers) -> 
         ids = check_groups(places, len(places), name="position", entry="position")
         positions = find_categories(ids[:, None], [0])
     mask = np.array([name in known for name in X], dtype=bool)
-    return Shard(
+    return Given(
         X,
         read.y,
         read.groups,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._frames import Library, as_rows, library_of, select_columns
+from ._frames import Library, as_rows, frame_library, select_columns
 from ._groups import check_groups
 from ._lists import id_keys
 
@@ -245,7 +245,7 @@ def _kind_of(ids: np.ndarray) -> str:
 
 
 def _library(frame: Any) -> Library:
-    library = library_of(frame)
+    library = frame_library(frame)
     if library is None:
         raise TypeError(
             f"A stream must hold frames of pandas, polars or pyarrow, got "

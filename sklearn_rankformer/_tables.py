@@ -77,6 +77,30 @@ def rows_to_array(rows: Any) -> np.ndarray:
     return np.array(rows, dtype=object) if table.dtype.kind in "US" else table
 
 
+def two_dimensional(X: Any, name: str = "X") -> Any:
+    """Return a table with rows and columns.
+
+    Parameters
+    ----------
+    X : array, sparse matrix, frame, or rows of plain Python values
+        Of the last an array is made; all else is returned as it is.
+    name : str, default="X"
+        How the error message calls it.
+
+    Raises
+    ------
+    ValueError
+        If X has fewer dimensions than two, or more.
+    """
+    X = rows_to_array(X)
+    if len(X.shape) != 2:
+        raise ValueError(
+            f"{name} must be 2-D, got shape {X.shape}. Reshape your data to one row "
+            f"per item and one column per feature."
+        )
+    return X
+
+
 def refuse_empty_table(X: Any, owner: str) -> None:
     """Raise ValueError, in scikit-learn's words, if a table has no rows or no columns.
 

@@ -16,7 +16,7 @@ from ._checks import check_labels, check_length, check_real, plain_array
 from ._groups import check_groups
 from ._lists import Lists, one_list, rank_rows, split_lists
 from ._models import model_and_its_input, predict_with_groups
-from ._variants import rows_of_list, take, two_dimensional
+from ._variants import rows_of_list, sliceable, take
 
 N_DRAWS = 2000
 
@@ -128,7 +128,7 @@ def rank_uncertainty(
     """
     rankers = list(ranker) if isinstance(ranker, list | tuple) else [ranker]
     coverage = check_real(coverage, "coverage", largest=1)
-    X = two_dimensional(X)
+    X = sliceable(X)
     rows = rows_of_list(groups, X.shape[0], list_id)
     scale = _temperatures(rankers, temperature, X_val, y_val, groups_val)
     table, ids = take(X, rows), check_groups(groups, X.shape[0])[rows]
@@ -183,7 +183,7 @@ def _temperatures(rankers, temperature, X_val, y_val, groups_val) -> np.ndarray:
             "on, by which the chances are fitted. Or give the temperature that an "
             "earlier call returned."
         )
-    X = two_dimensional(X_val)
+    X = sliceable(X_val)
     y = check_labels(y_val, "y_val", negative=True)
     check_length(y, "y_val", X.shape[0], "X_val")
     groups = check_groups(groups_val, X.shape[0], name="groups_val")

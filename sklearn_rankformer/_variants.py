@@ -11,10 +11,10 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import sparse
 
-from ._frames import library_of
+from ._frames import frame_library
 from ._groups import check_groups
 from ._models import group_column_of, predict_scores, unwrap
-from ._tables import as_table, is_missing, rows_to_array
+from ._tables import as_table, is_missing, two_dimensional
 
 # Rows scored in one call of predict; bounds the memory of many changed lists.
 ROWS_AT_ONCE = 2**16
@@ -81,11 +81,9 @@ def score_parts(estimator, table, size) -> np.ndarray:
 # Tables of any kind -------------------------------------------------------------------
 
 
-def two_dimensional(X):
+def sliceable(X):
     """X as it is where it has columns, an array of a list, CSR of any sparse matrix."""
-    X = rows_to_array(as_table(X))
-    if len(X.shape) != 2:
-        raise ValueError(f"X must be 2-D, got shape {X.shape}.")
+    X = two_dimensional(as_table(X))
     return X.tocsr() if hasattr(X, "tocsr") else X
 
 
@@ -123,7 +121,7 @@ def concatenate(tables):
     first = tables[0]
     if hasattr(first, "tocsr"):
         return sparse.vstack(tables, format="csr")
-    library = library_of(first)
+    library = frame_library(first)
     if library is not None:
         return library.join(tables)
     return np.concatenate(tables)

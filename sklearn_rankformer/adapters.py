@@ -50,7 +50,7 @@ from ._checks import (
     refuse_without_X,
     warn_no_order,
 )
-from ._frames import library_of as frame_library_of
+from ._frames import frame_library
 from ._groups import refuse_foreign_names, resolve_groups, resolve_other_rows
 from ._lists import Lists, digest_lists, lists_of
 from ._mixin import RankerMixin
@@ -323,8 +323,8 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
 
 def _holds_other_than_plain(X):
     """Whether it is a frame of polars with columns such as categories."""
-    frame_library = frame_library_of(X)
-    if frame_library is None or frame_library.name != "polars DataFrame":
+    library = frame_library(X)
+    if library is None or library.name != "polars DataFrame":
         return False
     return not all(_PLAIN_KINDS.fullmatch(str(kind)) for kind in X.dtypes)
 

@@ -314,15 +314,7 @@ def compare_rankers(
     data = _Data(X, y, groups, weight, lists)
     scorers = {name: _on_one_scale(one, y) for name, one in scorers.items()}
     splits = _splits(check_group_cv(cv, X, y, groups), data, validation_fraction, rng)
-    run = delayed(partial(_fit_and_score, data=data, scorers=scorers))
-    # Settings travel with each task, also to other processes.
-    with config_context(enable_metadata_routing=True):
-        done = iter(
-            Parallel(n_jobs=n_jobs)(
-                run(ranker, split) for ranker in rankers.values() for split in splits
-            )
-        )
-    by_ranker = {name: [next(done) for _ in splits] for name in rankers}
+    by_ranker = _fit_and_score_all(rankers, splits, data, scorers, n_jobs)
     return RankerComparison(
         groups=lists.ids,
         values={
@@ -449,6 +441,19 @@ def _splits(cv, data, validation_fraction, rng):
             )
         splits.append(_Split(train, held, rows[test]))
     return splits
+
+
+def _fit_and_score_all(rankers, splits, data, scorers, n_jobs):
+    """What `_fit_and_score` returns of each split, by ranker."""
+    run = delayed(partial(_fit_and_score, data=data, scorers=scorers))
+    # Settings travel with each task, also to other processes.
+    with config_context(enable_metadata_routing=True):
+        done = iter(
+            Parallel(n_jobs=n_jobs)(
+                run(ranker, split) for ranker in rankers.values() for split in splits
+            )
+        )
+    return {name: [next(done) for _ in splits] for name in rankers}
 
 
 def _fit_and_score(ranker, split, *, data, scorers):

@@ -146,19 +146,13 @@ def drift_report(
         # Not by predict_list_value, which would check and encode these rows again.
         predictions = model.predict(numbers, lists, values=True)
         list_value = _mean(model.list_proba(predictions, lists) @ model.levels.values)
+    numbers = dense(numbers)
+    rows = _rows(model.columns, numbers, table)
     chance = _Chance(lists, n_resamples, check_random_state(random_state))
-    columns, numbers = model.columns, dense(numbers)
-    rows = _rows(columns, numbers, table)
-    noise = np.empty((len(columns.numeric), n_resamples))
-    for i, j in enumerate(columns.numeric.tolist()):
-        values = np.ldexp(numbers[:, j].astype(np.float64), columns.shifts[i])
-        reference = _reference(columns.knots[i], columns.scores[i])
-        rows[j].distance, noise[i] = chance.compare(values, *reference)
     if n_training_lists is None and ranker.trained_lists_ is not None:
         n_training_lists = len(ranker.trained_lists_)
     wider = np.sqrt(1 + lists.n_lists / (n_training_lists or np.inf))
-    for j, limit in zip(columns.numeric, wider * _limits(noise, level), strict=True):
-        rows[j].limit, rows[j].drifted = float(limit), bool(rows[j].distance > limit)
+    _compare(rows, model.columns, numbers, chance, level, wider)
     rows.sort(key=lambda row: (not row.drifted, -np.nan_to_num(row.distance, nan=-1)))
     return DriftReport(rows, lists.n_lists, _mean(lists.lengths), list_value)
 
@@ -388,6 +382,17 @@ def _rows(columns, numbers, table):
             )
         )
     return rows
+
+
+def _compare(rows, columns, numbers, chance, level, wider):
+    """Fill in how far each number is from its table, and whether chance goes as far."""
+    noise = np.empty((len(columns.numeric), len(chance.counts)))
+    for i, j in enumerate(columns.numeric.tolist()):
+        values = np.ldexp(numbers[:, j].astype(np.float64), columns.shifts[i])
+        reference = _reference(columns.knots[i], columns.scores[i])
+        rows[j].distance, noise[i] = chance.compare(values, *reference)
+    for j, limit in zip(columns.numeric, wider * _limits(noise, level), strict=True):
+        rows[j].limit, rows[j].drifted = float(limit), bool(rows[j].distance > limit)
 
 
 def _mean(values):

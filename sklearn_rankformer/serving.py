@@ -33,7 +33,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ._checks import check_count
-from ._frames import as_rows, library_of, select_columns
+from ._frames import as_rows, frame_library, select_columns
 from ._groups import check_groups
 from ._lists import split_lists
 from ._models import group_column_of, predict_scores, ranker_of, unwrap
@@ -166,7 +166,7 @@ class ListScorer:
             One row for each row given, in the same order. Frames that come out of an
             iterator are cut elsewhere than those that went in.
         """
-        if library_of(frames) is not None:
+        if frame_library(frames) is not None:
             return self._score_frame(frames)
         if isinstance(frames, Mapping | str) or not isinstance(frames, Iterable):
             raise TypeError(
@@ -220,7 +220,7 @@ class ListScorer:
         return list(dict.fromkeys([*self._handed_on(), *self._features(ranker, names)]))
 
     def _score_frame(self, frame):
-        library, ranker = library_of(frame), self._ranker()
+        library, ranker = frame_library(frame), self._ranker()
         needed = self._columns(ranker, library.names(frame))
         frame = select_columns(as_rows(frame), library, needed)
         ids = library.column(frame, self.group_column)
@@ -341,7 +341,7 @@ def iter_lists(source, *, group_column, chunk_rows=2**16):
     [3, 3, 3]
     """
     check_count(chunk_rows, "chunk_rows")
-    if library_of(source) is not None:  # which gives its columns, if iterated over
+    if frame_library(source) is not None:  # which gives its columns, if iterated over
         raise TypeError(
             f"source must be files or an iterable of frames, got one "
             f"{type(source).__name__}. Give it in a list: iter_lists([frame], ...)."

@@ -278,8 +278,8 @@ def test_regressors_get_validation_data_in_their_own_way(regressor, split):
             {},
             "early_stopping_rounds=3 needs validation data",
         ),
-        ({}, {"y_val": [1, 0]}, "y_val means nothing without X_val"),
-        ({}, {"groups_val": [1, 0]}, "groups_val means nothing without X_val"),
+        ({}, {"y_val": [1, 0]}, "y_val was given without X_val"),
+        ({}, {"groups_val": [1, 0]}, "groups_val was given without X_val"),
         ({}, {"X_val": np.zeros((2, 4)), "y_val": [1, 0]}, "without groups_val"),
         (
             {},

@@ -177,7 +177,7 @@ FEATURE_CASES = [
     ("complex", X + 1j, ValueError, "Complex data not supported"),
     ("complex, sparse", sparse.csr_array(X + 1j), ValueError, "Complex data not supp"),
     ("3-D", X[:, :, None], ValueError, "X must be 2-D|dim 3"),
-    ("1-D", X[:, 0], ValueError, "1D array|1-D"),
+    ("1-D", X[:, 0], ValueError, "1D array|X must be 2-D"),
     ("a scalar", 5, BOTH_ERRORS, "scalar array|2-D|has no len|array-like"),
     ("None", None, BOTH_ERRORS, "None"),
     ("a text", "features", TypeError, "X must have rows and columns, got str"),
@@ -204,7 +204,7 @@ FEATURE_CASES = [
     ("read-only", np.frombuffer(X.tobytes()).reshape(X.shape), None, ""),
     ("a generator", (row for row in X), TypeError, "X must have rows and columns"),
     ("a dict", {"a": X[:, 0]}, TypeError, "X must have rows and columns"),
-    ("a sparse column", sparse.coo_array(X[:, 0]), ValueError, "X cannot be used"),
+    ("a sparse column", sparse.coo_array(X[:, 0]), ValueError, "must be 2-D|cannot be"),
     ("a sparse tensor", torch.tensor(X).to_sparse(), TypeError, "to_dense"),
     ("beyond float64", np.full(X.shape, 10**400, object), ValueError, "X cannot be us"),
     ("masked, all of it", np.ma.masked_all(X.shape), None, ""),
@@ -237,8 +237,8 @@ WEIGHT_CASES = [
 HELD = {"X_val": X, "y_val": Y, "groups_val": GROUPS}
 VALIDATION_CASES = [
     ("X_val alone", {"X_val": X, "groups_val": GROUPS}, ValueError, "requires y_val"),
-    ("y_val alone", {"y_val": Y}, ValueError, "means nothing without X_val"),
-    ("groups_val alone", {"groups_val": GROUPS}, ValueError, "nothing without X_val"),
+    ("y_val alone", {"y_val": Y}, ValueError, "was given without X_val"),
+    ("groups_val alone", {"groups_val": GROUPS}, ValueError, "given without X_val"),
     ("no groups_val", {"X_val": X, "y_val": Y}, ValueError, "came without groups_val"),
     ("negative y_val", HELD | {"y_val": Y - 1}, ValueError, "y_val must not be neg"),
     ("NaN in y_val", HELD | {"y_val": Y * np.nan}, ValueError, "y_val contains NaN"),
@@ -951,7 +951,7 @@ class AnySequence(RuleBasedStateMachine):
 
 
 TestAnySequence = pytest.mark.filterwarnings(
-    "ignore:.*no order to learn", "ignore:y has lists whose highest label is"
+    "ignore:.*no order to learn", "ignore:y has lists whose highest label"
 )(AnySequence.TestCase)
 TestAnySequence.settings = settings(max_examples=25, stateful_step_count=12)
 

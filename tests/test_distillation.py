@@ -506,12 +506,12 @@ def test_groups_reach_a_pipeline_student_that_asks_for_them(lists, routing):
             ValueError,
             "Set group_column on DistilledRanker",
         ),
-        ({}, {"y_val": [1.0]}, ValueError, "y_val means nothing without X_val"),
+        ({}, {"y_val": [1.0]}, ValueError, "y_val was given without X_val"),
         (
             {},
             {"groups_unlabelled": [1]},
             ValueError,
-            "groups_unlabelled means nothing without X_unlabelled",
+            "groups_unlabelled was given without X_unlabelled",
         ),
         (
             {},

@@ -885,7 +885,7 @@ def test_a_pickle_holds_no_training_rows(lists):
         (lambda X, y, g: (X, y.astype(str), g.astype(float) + 0.5), "fractional"),
         (lambda X, y, g: (X, np.array(["good"] * len(y)), g), "must hold numbers"),
         (lambda X, y, g: (X * np.inf, y, g), "infinity|NaN"),
-        (lambda X, y, g: (X[:, :, None], y, g), "3"),
+        (lambda X, y, g: (X[:, :, None], y, g), "X must be 2-D"),
         (lambda X, y, g: (X, y, np.where(g, g, np.nan)), "groups contains NaN"),
         (lambda X, y, g: (X, np.column_stack([y, y]), g), "y must be 1-D"),
     ],
@@ -925,7 +925,7 @@ def test_bad_parameters_are_named(params, message, lists):
     ("held", "message"),
     [
         ({"X_val": "X"}, "X_val came without groups_val"),
-        ({"y_val": "y"}, "y_val means nothing without X_val"),
+        ({"y_val": "y"}, "y_val was given without X_val"),
         ({"X_val": "X", "y_val": "y"}, "X_val came without groups_val"),
     ],
 )
