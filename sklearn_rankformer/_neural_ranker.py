@@ -637,4 +637,11 @@ def _check_callbacks(callbacks) -> tuple[Callback, ...]:
                 f"nothing: the ranker sets the learning rate at each step. Leave it "
                 f"out, and set learning_rate and max_epochs, over which it decays."
             )
+        if getattr(callback, "load_best", False):
+            raise ValueError(
+                f"callbacks holds a {type(callback).__name__} with load_best=True, "
+                f"which would replace the weights that the ranker has chosen behind "
+                f"its back. Set load_best=False: where training is stopped early, the "
+                f"ranker keeps those of the best epoch."
+            )
     return tuple(callbacks or ())

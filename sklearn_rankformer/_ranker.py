@@ -120,7 +120,8 @@ class RankFormerRanker(NeuralRanker):
         that the network is made of, `input_transform` among them, must be as before.
     callbacks : list of skorch callbacks, default=None
         Run during training, after the ranker's own. `PrintLog` and the like print at
-        ``verbose=1``; schedulers of the learning rate are refused.
+        ``verbose=1``; schedulers of the learning rate, and ``load_best=True``, are
+        refused: the ranker sets the rate, and chooses the weights, by itself.
     device : str, default="auto"
         Where to run: "auto" takes CUDA, else MPS, else the CPU; or a torch device.
     precision : {"auto", "float32", "bfloat16"}, default="auto"

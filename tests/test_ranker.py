@@ -744,6 +744,21 @@ def test_schedulers_that_would_change_nothing_are_refused(make, method, lists):
         getattr(ranker, method)(X, y, groups=groups)
 
 
+def test_callbacks_that_would_replace_the_weights_kept_are_refused(lists):
+    from skorch.callbacks import EarlyStopping
+
+    X, y, groups = lists
+    options = {"monitor": "valid_ndcg", "lower_is_better": False, "patience": 1}
+    ranker = rankformer(callbacks=[EarlyStopping(**options, load_best=True)])
+    with pytest.raises(ValueError, match="EarlyStopping with load_best=True"):
+        ranker.fit(X, y, groups=groups)
+    ranker.set_params(callbacks=[EarlyStopping(**options)], max_epochs=50)
+    held = {"X_val": X, "y_val": y, "groups_val": groups}
+    with pytest.warns(UserWarning, match="interrupted in epoch"):
+        ranker.fit(X, y, groups=groups, **held)
+    assert ranker.kept_score_ == pytest.approx(ranker.score(X, y, groups=groups))
+
+
 def test_what_callbacks_may_monitor_is_said(lists):
     from skorch.callbacks import Checkpoint, EarlyStopping
 
