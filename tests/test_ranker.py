@@ -408,6 +408,13 @@ def test_predict_without_groups_raises_after_fit_with_groups(fitted, method):
         getattr(fitted, method)(X)
 
 
+@pytest.mark.parametrize("method", ["predict", "rank", "predict_list_value"])
+def test_a_single_row_without_columns_is_told_so(fitted, method):
+    for row in (np.zeros(4), [0.0] * 4):
+        with pytest.raises(ValueError, match=r"X must be 2-D, got shape \(4,\)"):
+            getattr(fitted, method)(row, groups=[7])
+
+
 def test_qid_is_another_name_for_groups(lists, fitted):
     X, y, groups = lists
     again = rankformer().fit(X, y, qid=groups)
