@@ -183,6 +183,8 @@ class Targets:
         Position of the level of each list's value.
     list_weights : Tensor of shape (n_lists,), float32
         Weight of each list's listwide loss.
+    n_batches : int
+        By which the losses of all lists, added up, are to be divided for their mean.
     """
 
     gains: Tensor
@@ -190,6 +192,7 @@ class Targets:
     counted: Tensor
     grades: Tensor
     list_weights: Tensor
+    n_batches: int
 
     def take(self, batch: Batch) -> dict[str, Tensor]:
         """Gather the targets of one padded batch."""
@@ -257,6 +260,7 @@ def make_targets(
         counted=torch.from_numpy(counted).to(device),
         grades=torch.from_numpy(grades).to(device),
         list_weights=_float(share(list_weight), device),
+        n_batches=n_batches,
     )
 
 

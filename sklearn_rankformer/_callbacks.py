@@ -38,11 +38,15 @@ class SeedEpoch(callbacks.Callback):
 
 
 class SumLosses(callbacks.Callback):
-    """Adds up the losses of all processes that train together, each of its lists."""
+    """Records the mean loss of all lists, of all processes that train together.
 
-    def on_epoch_end(self, net, **kwargs):
-        loss = summed(net.history[-1, "train_loss"], torch.device(net.device))
-        net.history.record("train_loss", loss)
+    skorch weighs the batches by their lists, which the loss of a batch does already.
+    """
+
+    def on_epoch_end(self, net, dataset_train=None, **kwargs):
+        losses = net.history[-1, "batches", :, "train_loss"]
+        loss = sum(losses) / dataset_train.targets.n_batches
+        net.history.record("train_loss", summed(loss, torch.device(net.device)))
 
 
 class StopDiverged(callbacks.Callback):
@@ -189,10 +193,10 @@ class HoldOut(callbacks.Callback):
         # Only now are the values of single lists needed; the history holds their means.
         last_values = self.measure(net.module_)
         last_state = deepcopy(net.module_.state_dict())
+        last, self.kept = self.kept, best  # of the weights in place, at any moment
         net.module_.load_state_dict(self.best_weights)
-        if self._beats(self.measure(net.module_), last_values, net):
-            self.kept = best
-        else:
+        if not self._beats(self.measure(net.module_), last_values, net):
+            self.kept = last
             net.module_.load_state_dict(last_state)
 
     def _beats(self, values: np.ndarray, others: np.ndarray, net) -> bool:

@@ -101,6 +101,7 @@ def ordinary_torch() -> Iterator[None]:
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
+        torch.autocast("cpu", enabled=False),
         np.errstate(all="ignore"),
     ):
         yield

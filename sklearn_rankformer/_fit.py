@@ -64,7 +64,9 @@ class Result:
     model : Model
         The model, trained.
     history : list of dict
-        One entry an epoch, those before this training included where it went on.
+        One entry a whole epoch, those before this training included where it went on.
+    n_begun : int
+        Epochs begun: one that was interrupted is not in the history.
     kept_epoch : int or None
         Epoch whose weights were kept, from 1; None where nothing was held out.
     kept_score : float or None
@@ -77,6 +79,7 @@ class Result:
 
     model: Model
     history: list[dict]
+    n_begun: int
     kept_epoch: int | None
     kept_score: float | None
     interrupted: bool
@@ -169,6 +172,9 @@ def train_model(
     config : TrainingConfig
         How to train.
     """
+    n_folds = config.calibration_folds
+    if n_folds is not None:
+        _refuse_too_many_folds(rows, n_folds)  # before hours of training
     with ordinary_torch():
         model = _for_training(model, config)
         part, watched = _split(model, rows, held, config)
@@ -177,12 +183,17 @@ def train_model(
         # Of the weights that were kept, hence not before training has ended.
         if not isinstance(model.config, RankFormerConfig):
             return result
-        if config.calibration_folds is not None and not result.interrupted:
-            return _cross_calibrate(result, part, config.calibration_folds, config)
-        if watched is not None:
-            found = _predictions(result.model, watched)
-            result = replace(result, model=_calibrated(result.model, watched, found))
-    return result
+        try:
+            if n_folds is not None and not result.interrupted:
+                fitted = _cross_calibrated(result.model, part, n_folds, config)
+            elif watched is not None:
+                found = _predictions(result.model, watched)
+                fitted = _calibrated(result.model, watched, found)
+            else:
+                return result
+        except KeyboardInterrupt as pressed:
+            return replace(result, interrupted=True, interrupt=pressed)
+    return replace(result, model=fitted)
 
 
 def _train(
@@ -247,6 +258,7 @@ def _result(net: Net, model: Model) -> Result:
     history = [
         {name: epoch[name] for name in KEPT_IN_HISTORY if name in epoch}
         for epoch in net.history
+        if "train_loss" in epoch
     ]
     hold_out, kept_epoch, kept_score = net.plan.hold_out, None, None
     if hold_out is not None and hold_out.kept is not None:
@@ -258,6 +270,7 @@ def _result(net: Net, model: Model) -> Result:
     return Result(
         model=replace(model, module=module, optimizer=optimizer),
         history=history,
+        n_begun=len(net.history),
         kept_epoch=kept_epoch,
         kept_score=kept_score,
         interrupted=net.plan.interrupted,
@@ -324,9 +337,10 @@ def _dataset(model: Model, part: _Part, config: TrainingConfig) -> ListDataset:
 
 
 def _hold_out(net: Net, model: Model, part: _Part, config: TrainingConfig) -> HoldOut:
-    """Measure NDCG@10 on held-out lists, or the loss if none has a positive."""
+    """Measure NDCG@10 on held-out lists, or the loss if none has any gain."""
     rows = part.rows
-    best = rows.list_values[part.chosen].max(initial=0)
+    at = rows.lists.rows(part.chosen)
+    best = rows.gains[at[rows.counted[at]]].max(initial=0)
     if rows.peers.most(best) > 0:
         monitor, measure = "valid_ndcg", partial(_ndcg, part, config)
     else:
@@ -339,26 +353,26 @@ def _hold_out(net: Net, model: Model, part: _Part, config: TrainingConfig) -> Ho
 # Chances ------------------------------------------------------------------------------
 
 
-def _cross_calibrate(
-    result: Result, part: _Part, n_folds: int, config: TrainingConfig
-) -> Result:
-    """Fit the chances to what networks say of lists that they were not trained on.
+def _cross_calibrated(
+    model: Model, part: _Part, n_folds: int, config: TrainingConfig
+) -> Model:
+    """The model, its chances fitted to what networks say of lists they never saw.
 
     Every list is left out by one of them, so that all count, however few there are.
     """
-    rows = part.rows
+    found = _left_out_predictions(model, part, n_folds, config)
+    whole = replace(part, chosen=np.arange(part.rows.lists.n_lists))
+    return _calibrated(model, whole, found)
+
+
+def _refuse_too_many_folds(rows: Rows, n_folds: int) -> None:
+    """Raise ValueError if there are fewer lists than folds."""
     with rows.peers.all_or_none():
         if n_folds > rows.lists.n_lists:
             raise ValueError(
                 f"calibration_folds={n_folds} needs as many lists to leave out by "
                 f"turns, got {rows.lists.n_lists}. Set a smaller one, or None."
             )
-    try:
-        found = _left_out_predictions(result.model, part, n_folds, config)
-    except KeyboardInterrupt as pressed:
-        return replace(result, interrupted=True, interrupt=pressed)
-    whole = replace(part, chosen=np.arange(rows.lists.n_lists))
-    return replace(result, model=_calibrated(result.model, whole, found))
 
 
 def _left_out_predictions(

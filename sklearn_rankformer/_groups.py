@@ -11,7 +11,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ._checks import plain_array
-from ._tables import as_table, is_missing, plain_decimal, rows_to_array
+from ._tables import (
+    as_table,
+    is_missing,
+    plain_decimal,
+    rows_to_array,
+    two_dimensional,
+)
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -210,7 +216,11 @@ def find_groups(
     name = name if qid is None else "qid"
     given = groups if qid is None else qid
     if given is not None:
-        given = check_groups(given, _n_rows(X), name=name)
+        try:
+            given = check_groups(given, _n_rows(X), name=name)
+        except ValueError:
+            two_dimensional(X)  # of a single row, values would be counted as rows
+            raise
     if group_column is None:
         return given
     ids = _read_column(X, group_column)

@@ -1,7 +1,6 @@
 """Running a network over lists: padded batches in, one score per row out."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import numpy as np
@@ -53,13 +52,12 @@ def run_network(
     On a CPU these are the products of training alone: what is predicted there does not
     depend on the kind of CPU.
     """
-    low = precision == "bfloat16"
-    running: AbstractContextManager
-    if x.device.type == "cpu":
-        running = fast_products(low and module.training)
-    else:
-        running = torch.autocast(x.device.type, torch.bfloat16, enabled=low)
-    with running:
+    low, on_cpu = precision == "bfloat16", x.device.type == "cpu"
+    with (
+        fast_products(on_cpu and low and module.training),
+        # Off, rather than as the caller has set it.
+        torch.autocast(x.device.type, torch.bfloat16, enabled=low and not on_cpu),
+    ):
         scores, logits = module(x, mask, position, values)
     return scores.float(), None if logits is None else logits.float()
 
@@ -148,5 +146,7 @@ def attention_of_list(
     weights : ndarray, (n_members, n_layers, n_heads, 1 + n_rows, 1 + n_rows), float32
     """
     batch = make_batch(one_list(n_rows), np.arange(1))
-    weights = module.eval().attention_weights(features.take(batch)["x"])
+    x = features.take(batch)["x"]
+    with torch.autocast(x.device.type, enabled=False):
+        weights = module.eval().attention_weights(x)
     return weights[:, :, 0].transpose(0, 1).numpy(force=True)

@@ -177,8 +177,8 @@ def pick_loss(loss: str | ItemLoss) -> ItemLoss:
     Raises
     ------
     ValueError
-        When called, if the user's loss does not return one loss per list as a tensor
-        through which gradients flow back to the scores.
+        When called, if the user's loss does not return one finite loss per list as a
+        tensor through which gradients flow back to the scores.
     """
     if isinstance(loss, str):
         return LOSSES[loss]
@@ -197,6 +197,12 @@ def pick_loss(loss: str | ItemLoss) -> ItemLoss:
                 "loss returned a tensor without a gradient, which teaches nothing. "
                 "Compute it from scores by operations of torch, without detach() and "
                 "NumPy."
+            )
+        if scores.isfinite().all() and not per_list.isfinite().all():
+            raise ValueError(
+                "loss returned NaN or infinity for lists with finite scores. Return 0 "
+                "for what teaches nothing: in some lists all gains are 0, in some all "
+                "weights, and padding is False in mask."
             )
         return per_list
 

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, LRScheduler
 
 from ._auto import auto_batch_items, auto_dropout, longer_steps
 from ._categories import Categories, chosen_mask, find_categories, odd_columns
@@ -31,6 +31,7 @@ from ._config import InputConfig, NetworkConfig, config_from_dict
 from ._device import check_device, pick_device, pick_precision, usable_device
 from ._fit import Result, start, train_model, train_one_epoch
 from ._groups import refuse_foreign_names, resolve_groups, resolve_other_rows
+from ._inference import PREDICT_ITEMS
 from ._lists import digest_lists, lists_of
 from ._losses import LOSSES, pick_loss
 from ._mixin import RankerMixin
@@ -202,6 +203,12 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         config = self._training_config(checked.rows)
         if not peers.most(checked.rows.n_differing_lists):
             warn_no_order(checked.rows.y, checked.rows.lists)
+        elif not peers.most(checked.rows.n_ordered_lists):
+            warn_user(
+                f"Labels differ within lists, but their gains do not, or only in rows "
+                f"of zero weight, so there is no order to learn. Change "
+                f"gain={self.gain!r}, or sample_weight."
+            )
         model = self._model if again else self._start(checked, config)
         result = train_model(model, checked.rows, held, config)
         new.trained_lists_ = _joined_digest(checked.digest, peers)
@@ -324,8 +331,6 @@ class NeuralRanker(RankerMixin, BaseEstimator):
 
     def _check_rows(self, given: Given, again: bool, method: str) -> _Checked:
         """Rows to learn from; `again` holds them against the columns seen before."""
-        if again:
-            self._refuse_another_network()
         categories = self._model.columns.categories if again else given.categories
         positions = self._model.positions if again else given.positions
         X, ids = resolve_groups(given.X, given.groups, given.qid, self.group_column)
@@ -334,6 +339,8 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         # What occurs in lists of zero weight alone is as if it were not there.
         counted = None if weight is None else in_weighed_lists(lists, weight)
         X = self._check_columns(X, first=not again)
+        if again:
+            self._refuse_another_network(X)
         if categories is None:
             with reading("X"):
                 categories = find_categories(X, self.categorical_features, counted)
@@ -361,7 +368,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             _warn_of_new_values(self._model.levels, rows.list_values)
         return _Checked(rows, categories, positions, digest)
 
-    def _refuse_another_network(self):
+    def _refuse_another_network(self, X):
         """Refuse parameters that the network to be trained on was not made with."""
         model = self._model
         made = model.config
@@ -373,7 +380,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         changed = [name for name, value in asked.items() if value != same[name]]
         if model.columns.quantiles != (self.input_transform is not None):
             changed.append("input_transform")
-        if self._chooses_other_categories():
+        if self._chooses_other_categories(X):
             changed.append("categorical_features")
         if changed:
             shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in changed)
@@ -383,12 +390,13 @@ class NeuralRanker(RankerMixin, BaseEstimator):
                 f"with warm_start=False."
             )
 
-    def _chooses_other_categories(self):
+    def _chooses_other_categories(self, X):
         """Whether `categorical_features` names other columns than when it was made."""
         chosen, made = self.categorical_features, self._model.columns.categories.mask
         if isinstance(chosen, str):  # the columns say so themselves, or may be arrays
             return False
-        names = list(getattr(self, "feature_names_in_", []))
+        # Those of X first: names that are no text are not kept.
+        names = list(getattr(X, "columns", getattr(self, "feature_names_in_", [])))
         chosen = () if chosen is None else chosen
         return (chosen_mask(chosen, names, len(made)) != made).any()
 
@@ -515,7 +523,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         self.__dict__ = new.__dict__
         if result.interrupted:
             warn_user(
-                f"Training was interrupted in epoch {len(result.history)}; the ranker "
+                f"Training was interrupted in epoch {result.n_begun}; the ranker "
                 f"keeps the best weights so far."
             )
         if result.interrupt is not None:
@@ -547,6 +555,9 @@ class NeuralRanker(RankerMixin, BaseEstimator):
                 f"groups=... with one list id per row, or "
                 f"groups=np.zeros(len(X)) to rank all rows as one list."
             )
+        if ids is None and not self._needs_groups:
+            # Items that are scored one by one need not be in memory all at once.
+            ids = np.arange(X.shape[0]) // PREDICT_ITEMS
         return X, lists_of(ids, X.shape[0]), model
 
     # Copying and storing ------------------------------------------------------------
@@ -591,7 +602,7 @@ def _by_parameter(config: NetworkConfig) -> dict[str, Any]:
 
 def _warn_of_new_values(levels: Levels, list_values: np.ndarray) -> None:
     """Warn of lists whose value is none of the levels that training goes on with."""
-    if not np.allclose(levels.values, levels.starts):  # bins, into which all fall
+    if not np.array_equal(levels.values, levels.starts):  # bins, into which all fall
         return
     new = np.setdiff1d(list_values, levels.starts)
     if len(new):
@@ -619,5 +630,18 @@ def _check_callbacks(callbacks) -> tuple[Callback, ...]:
         if not isinstance(callback, Callback):
             raise TypeError(
                 f"callbacks must hold instances of skorch's Callback, got {callback!r}."
+            )
+        if isinstance(callback, LRScheduler):
+            raise ValueError(
+                f"callbacks holds a {type(callback).__name__}, which would change "
+                f"nothing: the ranker sets the learning rate at each step. Leave it "
+                f"out, and set learning_rate and max_epochs, over which it decays."
+            )
+        if getattr(callback, "load_best", False):
+            raise ValueError(
+                f"callbacks holds a {type(callback).__name__} with load_best=True, "
+                f"which would replace the weights that the ranker has chosen behind "
+                f"its back. Set load_best=False: where training is stopped early, the "
+                f"ranker keeps those of the best epoch."
             )
     return tuple(callbacks or ())

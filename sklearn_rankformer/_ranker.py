@@ -119,7 +119,9 @@ class RankFormerRanker(NeuralRanker):
         Whether a further call of `fit` goes on from the weights reached. Parameters
         that the network is made of, `input_transform` among them, must be as before.
     callbacks : list of skorch callbacks, default=None
-        Run during training, after the ranker's own.
+        Run during training, after the ranker's own. `PrintLog` and the like print at
+        ``verbose=1``; schedulers of the learning rate, and ``load_best=True``, are
+        refused: the ranker sets the rate, and chooses the weights, by itself.
     device : str, default="auto"
         Where to run: "auto" takes CUDA, else MPS, else the CPU; or a torch device.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -139,8 +141,8 @@ class RankFormerRanker(NeuralRanker):
     feature_names_in_ : ndarray of shape (n_features,)
         Their names, if X was a frame with names of type str.
     levels_ : ndarray of shape (n_levels,)
-        Distinct values of a list (its highest label) seen by `fit`; means of quantile
-        bins if there are more than 32.
+        Distinct values of a list (its highest label) seen by `fit`; if there are more
+        than 32, means of quantile bins, and 0 apart.
     module_ : torch.nn.Module
         The network.
     device_ : torch.device
@@ -157,10 +159,10 @@ class RankFormerRanker(NeuralRanker):
         Number of lists on which the chances of `predict_list_value` and
         `predict_item_value` were fitted; 0 where none was held out.
     history_ : list of dict
-        One entry an epoch: ``epoch``, ``train_loss``, ``valid_ndcg`` or
+        One entry a whole epoch: ``epoch``, ``train_loss``, ``valid_ndcg`` or
         ``valid_loss``, and ``dur`` in seconds.
     n_iter_ : int
-        Number of epochs run.
+        Number of whole epochs run.
     kept_epoch_, kept_score_ : int and float, or None
         The epoch whose weights were kept, from 1, and what it measured on the held-out
         lists; None without these.
@@ -325,10 +327,10 @@ class RankFormerRanker(NeuralRanker):
         Returns
         -------
         result : Bunch
-            ``levels``, ndarray of shape (n_levels,): distinct labels seen by `fit`, or
-            means of quantile bins if there are more than 32; ``proba``, ndarray of
-            shape (n_rows, n_levels): chance of each; ``value``, ndarray of shape
-            (n_rows,): the expected label, ``proba @ levels``.
+            ``levels``, ndarray of shape (n_levels,): distinct labels seen by `fit`; if
+            there are more than 32, means of quantile bins, and 0 apart; ``proba``,
+            ndarray of shape (n_rows, n_levels): chance of each; ``value``, ndarray of
+            shape (n_rows,): the expected label, ``proba @ levels``.
 
         Raises
         ------

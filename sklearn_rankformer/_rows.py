@@ -167,7 +167,7 @@ class Levels:
     Attributes
     ----------
     values : ndarray of shape (n_levels,), float64
-        Distinct list values, or means of quantile bins; they rise.
+        Distinct list values, or 0 and means of quantile bins; they rise.
     starts : ndarray of shape (n_levels,), float64
         Lowest list value of each level.
     """
@@ -184,20 +184,24 @@ class Levels:
 def find_levels(list_values: np.ndarray, peers: Peers = ALONE, seed: int = 0) -> Levels:
     """Take the distinct list values as levels, or quantile bins of many.
 
-    Where there are peers, bins are those of a sample that the seed draws.
+    0 is a level of its own, as it means that nothing is relevant; bins are of what lies
+    above it. Where there are peers, they are those of a sample that the seed draws.
     """
     own = np.unique(list_values)
     starts = np.unique(peers.join(own[: MAX_LEVELS + 1]))
-    is_many = len(starts) > MAX_LEVELS
+    if len(starts) <= MAX_LEVELS:  # as they are: means of fractions would be rounded
+        return Levels(starts, starts)
+    zero, lowest = starts[starts == 0], starts[starts > 0][0]
+    list_values = list_values[list_values > 0] if len(zero) else list_values
     if peers.n > 1:
-        list_values = _sample(list_values, peers, seed) if is_many else starts
-    if is_many:
-        shares = np.arange(MAX_LEVELS) / MAX_LEVELS
-        starts = np.unique(np.quantile(list_values, shares, method="lower"))
+        list_values = _sample(list_values, peers, seed)
+    shares = np.arange(MAX_LEVELS - len(zero)) / (MAX_LEVELS - len(zero))
+    starts = np.unique(np.quantile(list_values, shares, method="lower"))
     grades = np.searchsorted(starts, list_values, side="right") - 1
-    return Levels(
-        np.bincount(grades, weights=list_values) / np.bincount(grades), starts
-    )
+    values = np.bincount(grades, weights=list_values) / np.bincount(grades)
+    # A sample of peers may lack the lowest of all.
+    starts[0] = min(starts[0], lowest) if len(zero) else starts[0]
+    return Levels(np.append(zero, values), np.append(zero, starts))
 
 
 def _sample(values: np.ndarray, peers: Peers, seed: int) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
+from skorch.exceptions import SkorchException
 from skorch.history import History
 from torch import Tensor, nn
 
@@ -109,13 +110,12 @@ def measure_loss(
 ) -> np.ndarray:
     """Mean loss over the lists of a dataset and its peers: one number, shape (1,)."""
     module.eval()
-    total, n_batches = 0.0, 0
+    total = 0.0
     for batch in ordered_batches(dataset.lists, dataset.chosen, PREDICT_ITEMS):
         taken = dataset.features.take(batch)
         output = run_network(module, taken["x"], taken["mask"], precision)
         total += float(criterion(output, dataset.targets.take(batch)))
-        n_batches += 1
-    return np.array([dataset.peers.total(total) / dataset.peers.most(n_batches)])
+    return np.array([dataset.peers.total(total) / dataset.targets.n_batches])
 
 
 @dataclass(frozen=True)
@@ -217,6 +217,12 @@ class Plan:
         ended_early = self.stopped or self.interrupted
         return len(history) >= self.n_epochs and not ended_early
 
+    def end_by(self, interrupt: KeyboardInterrupt) -> None:
+        """Note the end; the user's key press is raised again once all is stored."""
+        self.interrupted = True
+        if not _raised_by(interrupt, self.user_callbacks):
+            self.interrupt = interrupt
+
     def goes_on(self, history: History) -> bool:
         """Whether there is another epoch to run."""
         return len(history) < self.n_epochs and not self.stopped
@@ -263,11 +269,8 @@ class Net(NeuralNet):
                 while self.plan.goes_on(self.history):
                     super().fit_loop(X, y, epochs=1, **fit_params)
         except KeyboardInterrupt as interrupt:
-            # skorch's own way to stop a fit, so it must not pass here; what the user
-            # pressed is kept, and raised again once the weights are in place.
-            self.plan.interrupted = True
-            if not _raised_by(interrupt, self.plan.user_callbacks):
-                self.plan.interrupt = interrupt
+            # skorch's own way to stop a fit, so it must not pass here.
+            self.plan.end_by(interrupt)
         return self
 
 
@@ -277,7 +280,9 @@ def _raised_by(error: BaseException, callbacks: Sequence[Callback]) -> bool:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    owner = None if trace is None else trace.tb_frame.f_locals.get("self")
+    names = () if trace is None else trace.tb_frame.f_code.co_varnames
+    # A method's first argument, whatever it is called.
+    owner = trace.tb_frame.f_locals.get(names[0]) if trace and names else None
     return any(owner is callback for callback in callbacks)
 
 
@@ -304,7 +309,7 @@ def make_net(module: nn.Module, config: TrainingConfig) -> Net:
         callbacks__print_log=None,
         device=str(config.device),
         precision=config.precision,
-        verbose=0,
+        verbose=int(config.show_progress),  # by which callbacks print or do not
     )
     return net.initialize()
 
@@ -319,7 +324,21 @@ def train(
     for callback in extra:
         callback.initialize()
     net.callbacks_ = net.callbacks_ + [(type(one).__name__, one) for one in extra]
-    net.partial_fit(dataset, None)
+    try:
+        net.partial_fit(dataset, None)
+    except KeyboardInterrupt as interrupt:
+        if not net.history:
+            raise  # nothing was learned yet
+        plan.end_by(interrupt)  # while the last weights were measured
+    except (KeyError, SkorchException) as error:
+        if "not found in history" in str(error):
+            error.add_note(
+                "A callback monitors what was not measured. An epoch has train_loss "
+                "and, if lists are held out, valid_ndcg, of which more is better: "
+                "EarlyStopping(monitor='valid_ndcg', lower_is_better=False). If no "
+                "label of these lists is above 0, it has valid_loss instead."
+            )
+        raise
     net.module_.eval()
 
 

@@ -411,14 +411,14 @@ def _export(graph, path, dynamo=False):
 
 @contextmanager
 def _usual_defaults():
-    """Trace with torch's own default device and dtype, whatever the user has set.
+    """Trace with torch's own default device and dtypes, whatever the user has set.
 
     The exporter gives plain numbers the default dtype, which is one for all threads.
     """
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
-        with torch.device("cpu"):
+        with torch.device("cpu"), torch.autocast("cpu", enabled=False):
             yield
     finally:
         torch.set_default_dtype(dtype)

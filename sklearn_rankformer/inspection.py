@@ -137,17 +137,21 @@ class TrainingCurveDisplay:
         self.ax_ = ax = _axes(ax)
         self.figure_, self.measure_ax_ = ax.figure, None
         epochs = np.arange(1, len(self.history) + 1)
-        ax.plot(epochs, [e["train_loss"] for e in self.history])
+        ax.plot(epochs, self._values("train_loss"))
         ax.set(xlabel="epoch", ylabel="training loss")
         for measure, name in self._MEASURES.items():
             # One of them at most, and none where no list was held out.
-            if measure in self.history[-1]:
+            if any(measure in epoch for epoch in self.history):
                 self.measure_ax_ = right = ax.twinx()
-                right.plot(epochs, [e[measure] for e in self.history], color="C1")
+                right.plot(epochs, self._values(measure), color="C1")
                 right.set_ylabel(name, color="C1")
         if self.kept_epoch is not None:
             ax.axvline(self.kept_epoch, color="grey", linestyle=":")
         return self
+
+    def _values(self, name):
+        """A value of each epoch; NaN where it was interrupted while it was measured."""
+        return [epoch.get(name, np.nan) for epoch in self.history]
 
 
 class NDCGPerListDisplay:

@@ -511,8 +511,15 @@ def label_gains(labels: np.ndarray, gain) -> np.ndarray:
         If `gain` is unknown or gives what cannot be gains, or the gains overflow.
     """
     if callable(gain):
-        # A copy, as the user's function may write into what it is given.
-        gains = np.asarray(gain(labels.copy()))
+        try:
+            # A copy, as the user's function may write into what it is given.
+            gains = np.asarray(gain(labels.copy()))
+        except IndexError as error:
+            error.add_note(
+                "gain is given labels of type float64. To look gains up in a table, "
+                "use gain=lambda labels: table[labels.astype(int)]."
+            )
+            raise
         real = gains.dtype.kind in "biuf" and gains.shape == labels.shape
         if not real or not (gains >= 0).all():
             raise ValueError(

@@ -284,26 +284,46 @@ def test_folds_learn_anew_where_a_fit_goes_on():
     np.testing.assert_array_equal(again.lists, first.lists)
 
 
-def test_more_folds_than_lists_are_refused():
+def test_more_folds_than_lists_are_refused_before_the_training():
+    def untrained(*_):
+        raise AssertionError
+
     X, y, groups = make_lists(n_lists=12)
     with pytest.raises(ValueError, match="calibration_folds=13 needs as many lists"):
-        rankformer(calibration_folds=13).fit(X, y, groups=groups)
+        rankformer(calibration_folds=13, loss=untrained).fit(X, y, groups=groups)
 
 
-def test_a_key_pressed_while_folds_learn_leaves_the_ranker_fitted(monkeypatch):
+@pytest.mark.parametrize(
+    ("step", "folds", "calibrated_on"),
+    [
+        ("_fit._untrained", 3, 0),
+        ("_fit._calibrated", None, 0),
+        ("_callbacks.HoldOut._beats", None, 4),
+    ],
+    ids=["folds learn", "chances are fitted", "the last epoch is weighed"],
+)
+def test_a_key_pressed_after_training_leaves_the_ranker_fitted(
+    step, folds, calibrated_on, monkeypatch
+):
     def press(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sklearn_rankformer._fit._untrained", press)
+    monkeypatch.setattr(f"sklearn_rankformer.{step}", press)
+    # So that an epoch before the last is the best.
+    measured = iter([1.0, 0.5])
+    monkeypatch.setattr(
+        "sklearn_rankformer._callbacks.agreed", lambda *_: next(measured)
+    )
     X, y, groups = make_lists(n_lists=40)
-    ranker = rankformer(calibration_folds=3)
+    ranker = rankformer(calibration_folds=folds)
     with (
         pytest.warns(UserWarning, match="interrupted"),
         pytest.raises(KeyboardInterrupt),
     ):
         ranker.fit(X, y, groups=groups)
     assert ranker.predict(X, groups).shape == y.shape
-    assert ranker.calibrated_on_ == 0
+    assert ranker.n_iter_ == 2
+    assert ranker.calibrated_on_ == calibrated_on
 
 
 def through_pickle(ranker, path):

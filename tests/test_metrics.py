@@ -328,6 +328,13 @@ def test_gain_callable_with_bad_output_raises(gain):
         ndcg_score([0, 1], [1, 0], [0, 0], gain=gain)
 
 
+def test_gain_that_looks_labels_up_in_a_table_is_told_that_they_are_floats():
+    table = np.array([0.0, 1.0, 3.0])
+    with pytest.raises(IndexError) as raised:
+        ndcg_score([0, 2], [1, 0], [0, 0], gain=lambda labels: table[labels])
+    assert "gain=lambda labels: table[labels.astype(int)]" in raised.value.__notes__[0]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -11,8 +11,9 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from sklearn_rankformer import RankFormerRanker
+from sklearn_rankformer import RankFormerRanker, persistence
 from sklearn_rankformer._warnings import MissingGroupsWarning
+from sklearn_rankformer.inspection import TrainingCurveDisplay
 from sklearn_rankformer.metrics import ndcg_score
 
 from .conftest import make_lists
@@ -170,6 +171,18 @@ def test_mlp_scores_each_item_alone(lists):
 # Raw features ------------------------------------------------------------------------
 
 
+def test_mlp_predicts_many_rows_in_batches_of_bounded_size(lists):
+    X, y, groups = lists
+    ranker = mlp().fit(X, y, groups=groups)
+    many = np.random.default_rng(0).normal(size=(10_000, X.shape[1]))
+    seen = []
+    ranker.module_.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    scores = ranker.predict(many)
+    assert max(x.shape[:2].numel() for x in seen) <= 4096
+    one_by_one = ranker.predict(many, groups=np.arange(len(many)))
+    np.testing.assert_allclose(scores, one_by_one, atol=1e-6)
+
+
 @both
 def test_strictly_increasing_transforms_of_features_change_nothing(make, lists):
     X, y, groups = lists
@@ -245,6 +258,15 @@ def test_labels_that_teach_no_order_still_fit(value, lists):
     np.testing.assert_array_equal(result.value, value)
 
 
+@pytest.mark.parametrize("by", ["gain", "sample_weight"])
+def test_labels_whose_difference_counts_nothing_are_warned_of(by, lists):
+    X, y, groups = lists
+    options = {"gain": lambda labels: 0 * labels} if by == "gain" else {}
+    weight = None if by == "gain" else (y == 0) + 0.0
+    with pytest.warns(UserWarning, match="no order to learn. Change gain="):
+        rankformer(**options).fit(X, y, groups=groups, sample_weight=weight)
+
+
 def test_more_list_values_than_levels_are_binned(lists):
     X, _, groups = lists
     X, _, groups = make_lists(n_lists=100)
@@ -252,6 +274,32 @@ def test_more_list_values_than_levels_are_binned(lists):
     ranker = rankformer(gain="linear").fit(X, y, groups=groups)
     assert len(ranker.levels_) == 32
     assert (np.diff(ranker.levels_) > 0).all()
+
+
+def test_chance_of_any_relevance_survives_the_binning_of_many_labels():
+    X, y, groups = make_lists(n_lists=150)
+    y = y * np.random.default_rng(0).gamma(2, size=len(y))
+    ranker = rankformer(gain="linear").fit(X, y, groups=groups)
+    everything = ranker.predict_all(X, groups=groups)
+    good = np.maximum.reduceat(y, np.unique(groups, return_index=True)[1]) > 0
+    for levels, proba, share in (
+        (ranker.levels_, everything.list_value.proba, good.mean()),
+        (everything.item_value.levels, everything.item_value.proba, (y > 0).mean()),
+    ):
+        assert len(levels) == 32
+        assert levels[0] == 0
+        assert (np.diff(levels) > 0).all()
+        assert proba[:, levels > 0].sum(axis=1).mean() == pytest.approx(share, abs=0.1)
+
+
+def test_levels_are_the_labels_themselves_fractions_included(lists):
+    X, y, groups = lists
+    y = np.array([0, 0.1, 0.3, 0.7])[np.minimum(y, 3).astype(int)]
+    ranker = rankformer().fit(X, y, groups=groups)
+    of_lists = np.maximum.reduceat(y, np.unique(groups, return_index=True)[1])
+    assert ranker.levels_.tolist() == np.unique(of_lists).tolist()
+    item = ranker.predict_item_value(X, groups=groups)
+    assert item.levels.tolist() == np.unique(y).tolist()
 
 
 # List values -------------------------------------------------------------------------
@@ -358,6 +406,13 @@ def test_predict_without_groups_raises_after_fit_with_groups(fitted, method):
     X, _, _ = make_lists()
     with pytest.raises(ValueError, match=r"groups=np.zeros\(len\(X\)\)"):
         getattr(fitted, method)(X)
+
+
+@pytest.mark.parametrize("method", ["predict", "rank", "predict_list_value"])
+def test_a_single_row_without_columns_is_told_so(fitted, method):
+    for row in (np.zeros(4), [0.0] * 4):
+        with pytest.raises(ValueError, match=r"X must be 2-D, got shape \(4,\)"):
+            getattr(fitted, method)(row, groups=[7])
 
 
 def test_qid_is_another_name_for_groups(lists, fitted):
@@ -480,6 +535,55 @@ def test_loss_is_watched_where_no_held_out_list_has_a_positive(lists):
     assert ranker.kept_score_ == min(watched)
 
 
+def test_loss_is_watched_where_no_held_out_label_has_a_gain(lists):
+    X, y, groups = lists
+    ranker = rankformer(gain=lambda labels: np.maximum(labels - 1, 0))
+    ranker.fit(X, y, groups=groups, X_val=X, y_val=np.minimum(y, 1), groups_val=groups)
+    watched = [epoch["valid_loss"] for epoch in ranker.history_]
+    assert ranker.kept_score_ == min(watched)
+
+
+@pytest.mark.parametrize("batch_items", [8, 60, 10_000])
+def test_losses_in_the_history_are_means_over_the_lists(batch_items):
+    # Short lists come by the dozen in a batch, long ones alone.
+    sizes = np.repeat([2, 50], [60, 6])
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    X = np.random.default_rng(0).normal(size=(len(groups), 2))
+    y = np.concatenate([np.arange(size) % 2 for size in sizes])
+    ranker = rankformer(
+        loss="softmax",
+        listwide_weight=0,
+        dropout=0.0,
+        feature_dropout=0.0,
+        learning_rate=1e-12,
+        max_epochs=1,
+        batch_items=batch_items,
+    )
+    ranker.set_params(validation_fraction=None).fit(X, y, groups=groups)
+    scores = ranker.predict(X, groups=groups)
+    each = [
+        -np.mean((s - np.logaddexp.reduce(s))[is_good])
+        for s, is_good in (
+            (scores[groups == j], y[groups == j] > 0) for j in np.unique(groups)
+        )
+    ]
+    (epoch,) = ranker.history_
+    # Averaged over the members after the softmax, not before.
+    assert epoch["train_loss"] == pytest.approx(np.mean(each), rel=0.02)
+
+
+def test_held_out_loss_does_not_depend_on_the_size_of_batches():
+    X, y, groups = make_lists(n_lists=200, sizes=(20, 30))
+    held = {"X_val": X, "y_val": 0 * y, "groups_val": groups}
+    few, many = (
+        rankformer(batch_items=n, learning_rate=1e-12, max_epochs=1).fit(
+            X, y, groups=groups, **held
+        )
+        for n in (100, 10_000)
+    )
+    assert few.kept_score_ == pytest.approx(many.kept_score_, rel=1e-4)
+
+
 def test_warm_start_goes_on(lists):
     X, y, groups = lists
     ranker = rankformer(warm_start=True, validation_fraction=None).fit(
@@ -539,6 +643,27 @@ def test_training_that_goes_on_refuses_other_categories(make, method, lists):
             getattr(ranker, method)(X.to_numpy(), y, groups=groups)
 
 
+@both
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_training_that_goes_on_knows_categories_by_integer_names(make, method, lists):
+    pd = pytest.importorskip("pandas")
+    X, y, groups = lists
+    X = pd.DataFrame(X.round()).rename(columns={1: 2, 2: 30, 3: 1})
+    ranker = make(**TINY, warm_start=True, categorical_features=[2, 30])
+    for _ in range(2):
+        getattr(ranker, method)(X, y, groups=groups)
+    ranker.set_params(categorical_features=[1, 30])
+    with pytest.raises(ValueError, match="other values than categorical_features="):
+        getattr(ranker, method)(X, y, groups=groups)
+
+
+def test_training_that_goes_on_knows_bins_of_tiny_labels():
+    X, y, groups = make_lists(n_lists=150)
+    y = 1e-9 * y * np.random.default_rng(0).random(len(y))
+    ranker = rankformer(gain="linear").partial_fit(X, y, groups)
+    ranker.partial_fit(X, 0.9 * y, groups)  # nothing to warn of
+
+
 @pytest.mark.parametrize("method", ["partial_fit", "fit"])
 def test_training_that_goes_on_warns_of_list_values_it_cannot_predict(method, lists):
     X, y, groups = lists
@@ -577,6 +702,91 @@ def test_interrupted_training_keeps_what_it_has_and_warns(lists):
         ranker = rankformer(callbacks=[Interrupt()]).fit(X, y, groups=groups)
     assert ranker.n_iter_ == 2
     assert np.isfinite(ranker.predict(X, groups=groups)).all()
+
+
+@both
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_fit_interrupted_within_an_epoch_can_be_saved_drawn_and_go_on(
+    make, epoch, lists, tmp_path
+):
+    pytest.importorskip("matplotlib")
+    from skorch.callbacks import Callback
+
+    class Interrupt(Callback):
+        def on_batch_end(self, net, **kwargs):
+            if len(net.history) == epoch:
+                raise KeyboardInterrupt
+
+    X, y, groups = lists
+    with pytest.warns(UserWarning, match=f"interrupted in epoch {epoch};"):
+        ranker = make(callbacks=[Interrupt()]).fit(X, y, groups=groups)
+    assert ranker.n_iter_ == len(ranker.history_) == epoch - 1
+    TrainingCurveDisplay.from_estimator(ranker)
+    persistence.save(ranker.set_params(callbacks=None), tmp_path / "ranker")
+    loaded = persistence.load(tmp_path / "ranker")
+    np.testing.assert_array_equal(
+        loaded.predict(X, groups=groups), ranker.predict(X, groups=groups)
+    )
+    assert loaded.partial_fit(X, y, groups=groups).n_iter_ == epoch
+
+
+def test_print_log_prints_where_the_ranker_is_verbose(lists, capsys):
+    from skorch.callbacks import PrintLog
+
+    X, y, groups = lists
+    for verbose in (0, 1):
+        ranker = rankformer(callbacks=[PrintLog()], verbose=verbose)
+        ranker.fit(X, y, groups=groups)
+        assert ("valid_ndcg" in capsys.readouterr().out) == bool(verbose)
+
+
+@both
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_schedulers_that_would_change_nothing_are_refused(make, method, lists):
+    from skorch.callbacks import LRScheduler
+
+    X, y, groups = lists
+    ranker = make(callbacks=[LRScheduler("StepLR", step_size=1)])
+    with pytest.raises(ValueError, match="callbacks holds a LRScheduler"):
+        getattr(ranker, method)(X, y, groups=groups)
+
+
+def test_callbacks_that_would_replace_the_weights_kept_are_refused(lists):
+    from skorch.callbacks import EarlyStopping
+
+    X, y, groups = lists
+    options = {"monitor": "valid_ndcg", "lower_is_better": False, "patience": 1}
+    ranker = rankformer(callbacks=[EarlyStopping(**options, load_best=True)])
+    with pytest.raises(ValueError, match="EarlyStopping with load_best=True"):
+        ranker.fit(X, y, groups=groups)
+    ranker.set_params(callbacks=[EarlyStopping(**options)], max_epochs=50)
+    held = {"X_val": X, "y_val": y, "groups_val": groups}
+    with pytest.warns(UserWarning, match="interrupted in epoch"):
+        ranker.fit(X, y, groups=groups, **held)
+    assert ranker.kept_score_ == pytest.approx(ranker.score(X, y, groups=groups))
+
+
+def test_what_callbacks_may_monitor_is_said(lists):
+    from skorch.callbacks import Checkpoint, EarlyStopping
+
+    X, y, groups = lists
+    for callback in (EarlyStopping(), Checkpoint()):
+        ranker = rankformer(callbacks=[callback])
+        with pytest.raises(Exception, match="not found in history") as raised:
+            ranker.fit(X, y, groups=groups)
+        assert "EarlyStopping(monitor='valid_ndcg'" in raised.value.__notes__[0]
+
+
+def test_callbacks_that_call_themselves_otherwise_end_their_own_fit_alone(lists):
+    from skorch.callbacks import Callback
+
+    class Interrupt(Callback):
+        def on_epoch_end(this, net, **kwargs):
+            raise KeyboardInterrupt
+
+    X, y, groups = lists
+    with pytest.warns(UserWarning, match="interrupted in epoch 1"):
+        rankformer(callbacks=[Interrupt()]).fit(X, y, groups=groups)
 
 
 def test_diverged_training_raises_with_advice(lists):

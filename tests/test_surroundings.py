@@ -187,6 +187,7 @@ SETTINGS = {
     "deterministic algorithms": deterministic,
     "inference mode": torch.inference_mode,
     "no gradients": torch.no_grad,
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
     "floating-point errors": lambda: np.errstate(all="raise"),
     "pandas output": lambda: config_context(transform_output="pandas"),
     "polars output": lambda: config_context(transform_output="polars"),
