@@ -640,8 +640,8 @@ def _check_callbacks(callbacks) -> tuple[Callback, ...]:
         if getattr(callback, "load_best", False):
             raise ValueError(
                 f"callbacks holds a {type(callback).__name__} with load_best=True, "
-                f"which would replace the weights that the ranker has chosen behind "
-                f"its back. Set load_best=False: where training is stopped early, the "
-                f"ranker keeps those of the best epoch."
+                f"which would replace the weights that the ranker has chosen. Set "
+                f"load_best=False: where training is stopped early, the ranker keeps "
+                f"those of the best epoch."
             )
     return tuple(callbacks or ())
