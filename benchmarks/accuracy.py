@@ -17,7 +17,6 @@ best tuned GBDT with list features are averaged; models are ranked over sets wit
 """
 
 import time
-from functools import cache
 from itertools import product
 
 import numpy as np
@@ -58,7 +57,6 @@ ABLATION = {
 }
 
 
-@cache
 def data_set(name, data_dir, quick):
     """X, y, groups and folds of one data set."""
     if name == "synthetic":

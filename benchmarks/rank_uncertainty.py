@@ -22,7 +22,7 @@ from _compare import log_loss_of
 from _report import markdown_table, write_results
 from _rivals import gbdt
 from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
-from scipy.special import ndtr
+from scipy import special  # a bare ndtr cannot go to another process
 
 from sklearn_rankformer import RankerAdapter, RankFormerRanker
 from sklearn_rankformer.datasets import make_ranking
@@ -116,7 +116,7 @@ def of_list(kinds, fitted, X, y, utility, seed):
     leads = scores[:, above] - scores[:, below]
     pairs["RankFormer, votes"] = (leads > 0).mean(0)
     spread = np.maximum(leads.std(0, ddof=1), 1e-12) if len(leads) > 1 else 1.0
-    pairs[NORMAL] = ndtr(leads.mean(0) / spread)
+    pairs[NORMAL] = special.ndtr(leads.mean(0) / spread)
     return pairs, ranks
 
 
