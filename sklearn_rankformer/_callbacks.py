@@ -37,7 +37,7 @@ class SeedEpoch(callbacks.Callback):
         net.generator.manual_seed(seed % 2**32)
 
 
-class SumLosses(callbacks.Callback):
+class MeanLoss(callbacks.Callback):
     """Records the mean loss of all lists, of all processes that train together.
 
     skorch weighs the batches by their lists, which the loss of a batch does already.

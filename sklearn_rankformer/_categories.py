@@ -14,7 +14,6 @@ from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from functools import cached_property
 from itertools import compress
 from numbers import Integral
@@ -24,7 +23,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array
 
-from ._tables import is_missing, plain_decimal, refuse_times
+from ._tables import is_missing, refuse_times, without_decimal
 from ._warnings import warn_user
 
 # How the names of the dtypes of categories begin, in pandas, polars and Arrow.
@@ -453,8 +452,7 @@ def _plain(value: Any) -> Any:
         value = value.item()
     if is_missing(value):
         return value
-    if isinstance(value, Decimal) and value.is_finite():
-        value = plain_decimal(value)
+    value = without_decimal(value)
     if isinstance(value, float):
         if math.isinf(value):
             return str(value)

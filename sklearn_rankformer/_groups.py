@@ -1,7 +1,6 @@
 """List ids, one per row: checked, found in whichever way they came, taken out of X."""
 
 from collections.abc import Callable
-from decimal import Decimal
 from difflib import get_close_matches
 from functools import wraps
 from inspect import signature
@@ -14,9 +13,9 @@ from ._checks import plain_array
 from ._tables import (
     as_table,
     is_missing,
-    plain_decimal,
     rows_to_array,
     two_dimensional,
+    without_decimal,
 )
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -108,9 +107,7 @@ def _from_objects(ids: np.ndarray, name: str, entry: str) -> np.ndarray:
 def _plain_id(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
-    # As databases give integers of many digits.
-    whole = isinstance(value, Decimal) and value.is_finite()
-    return plain_decimal(value) if whole else value
+    return without_decimal(value)  # as databases give integers of many digits
 
 
 def _refuse_missing(

@@ -240,10 +240,12 @@ def is_missing(value: Any) -> bool:
     return isinstance(value, Number | np.generic) and bool(value != value)
 
 
-def plain_decimal(number: Decimal) -> int | float:
-    """A finite decimal number as an integer if it is whole, else as a float."""
-    whole = int(number)
-    return whole if whole == number else float(number)
+def without_decimal(value: Any) -> Any:
+    """A finite decimal number as an integer if whole, else a float; others as is."""
+    if not isinstance(value, Decimal) or not value.is_finite():
+        return value
+    whole = int(value)
+    return whole if whole == value else float(value)
 
 
 def _filled(X: np.ma.MaskedArray) -> np.ndarray:

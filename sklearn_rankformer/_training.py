@@ -20,10 +20,10 @@ from ._batching import BatchIterator, ListDataset, ordered_batches
 from ._callbacks import (
     ClipGradients,
     HoldOut,
+    MeanLoss,
     SeedEpoch,
     StopDiverged,
     SumGradients,
-    SumLosses,
 )
 from ._inference import PREDICT_ITEMS, run_network
 from ._layers import drawing_from
@@ -301,7 +301,7 @@ def make_net(module: nn.Module, config: TrainingConfig) -> Net:
         train_split=None,
         callbacks=[
             SeedEpoch(),
-            SumLosses(),
+            MeanLoss(),
             StopDiverged(),
             SumGradients(),
             ClipGradients(CLIP_NORM / math.sqrt(n_members)),
