@@ -129,8 +129,8 @@ class RankFormerRanker(NeuralRanker):
         only products of matrices in training, and rarely pays: on CPUs with AMX, for
         wide rows, with one thread.
     random_state : int, RandomState instance or None, default=None
-        Seed of everything random. The same seed gives the same bits on a CPU with the
-        same number of threads. torch's global generator is left untouched.
+        Seed of everything random. The same seed gives the same bits on one kind of CPU
+        with the same number of threads. torch's global generator is left untouched.
     verbose : int, default=0
         1 shows a progress bar with the held-out NDCG.
 
