@@ -50,7 +50,13 @@ def test_every_benchmark_answers_help(name, capsys):
             ["--seeds", "1", "--sets", "synthetic labels"],
             {".json", ".md", ".png"},
         ),
-        ("rank_uncertainty", ["--seeds", "1"], {".json", ".md"}),
+        # What a script hands to other processes must be able to go there.
+        ("rank_uncertainty", ["--seeds", "1", "--jobs", "2"], {".json", ".md"}),
+        (
+            "accuracy",
+            ["--folds", "0", "--models", "LightGBM:default", "--jobs", "2"],
+            {".json", ".md"},
+        ),
         ("off_policy", [], {".json", ".md"}),
         ("speed", ["--only", "padding"], {".json", ".md"}),
     ],
