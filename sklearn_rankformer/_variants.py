@@ -6,6 +6,7 @@ scored many at a time, each as a list of its own.
 """
 
 from collections.abc import Iterator
+from decimal import Decimal
 from numbers import Integral, Real
 
 import numpy as np
@@ -192,7 +193,8 @@ def _column(X, j) -> np.ndarray:
     if column.dtype.kind != "O":
         return column
     missing = np.array([is_missing(value) for value in column], dtype=bool)
-    if all(isinstance(value, Real) for value in column[~missing]):
+    # Decimals are numbers, too, which Python keeps apart from the real ones.
+    if all(isinstance(value, Real | Decimal) for value in column[~missing]):
         return np.where(missing, np.nan, column).astype(np.float64)
     return column.astype(str)  # missing values do not compare with texts
 
@@ -203,9 +205,15 @@ def sort_keys(X, j) -> np.ndarray:
 
 
 def middle_row(X, j) -> int:
-    """Row of a column's middle value, or of its most common one if it holds texts."""
+    """Row of a column's middle value, or of its most common one if it has no middle."""
     column = _column(X, j)
     _, keys, count = np.unique(column, return_inverse=True, return_counts=True)
-    in_order = np.sort(keys)
-    middle = in_order[len(keys) // 2] if column.dtype.kind in "biuf" else count.argmax()
+    # Of categories that are called by numbers there is none either.
+    has_middle = column.dtype.kind in "biuf" and not _is_category(X, j)
+    middle = np.sort(keys)[len(keys) // 2] if has_middle else count.argmax()
     return int((keys == middle).argmax())
+
+
+def _is_category(X, j) -> bool:
+    # As pandas calls them; those of polars are texts.
+    return hasattr(X, "columns") and str(list(X.dtypes)[j]) == "category"

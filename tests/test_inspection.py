@@ -1,6 +1,7 @@
 """Explanations point at what was planted, and displays show what was computed."""
 
 import builtins
+from decimal import Decimal
 from threading import Thread
 
 import numpy as np
@@ -254,17 +255,20 @@ def test_a_column_of_ids_that_transformers_moved_is_refused():
 
 
 @pytest.mark.parametrize("how", ["within", "between"])
-def test_numbers_among_objects_are_numbers(how):
+@pytest.mark.parametrize(
+    "as_objects", [np.frompyfunc(f, 1, 1) for f in (float, Decimal)]
+)
+def test_numbers_among_objects_are_numbers(how, as_objects):
     X, y, groups = world()
     X = X.round(1) * 10
     model = LinearRegression().fit(X, y)
     plain, objects = (
         list_permutation_importance(model, table, y, groups, how=how, random_state=0)
-        for table in (X, X.astype(object))
+        for table in (X, as_objects(X))
     )
     assert_array_equal(plain.importances, objects.importances)
     plain, objects = (
-        explain_list(model, table, groups, 0) for table in (X, X.astype(object))
+        explain_list(model, table, groups, 0) for table in (X, as_objects(X))
     )
     assert_array_equal(plain.contributions, objects.contributions)
 
@@ -829,6 +833,49 @@ def test_answers_are_drawn_with_the_threshold_that_was_picked(axes):
     with pytest.warns(UserWarning, match="No threshold promises"):
         none = AnswerCurveDisplay.from_predictions(good, chance, precision=0.99)
     assert "nowhere 0.99 promised" in none.ax_.get_legend().get_texts()[-1].get_text()
+
+
+def outcomes_and_chances():
+    chance = np.random.default_rng(0).uniform(size=100).round(3)
+    return np.random.default_rng(1).uniform(size=100) < chance, chance
+
+
+@pytest.mark.parametrize(
+    "kind", [ListValueDisplay, ItemValueDisplay, AnswerCurveDisplay]
+)
+@pytest.mark.parametrize("form", ["objects", "texts", "column"])
+def test_outcomes_and_chances_of_any_form_are_drawn(kind, form, axes):
+    good, chance = outcomes_and_chances()
+    change = {
+        "objects": lambda x: x.astype(object),
+        "texts": lambda x: x.astype(float).astype(str),
+        "column": lambda x: x[:, None],
+    }[form]
+    kind.from_predictions(change(good), change(chance), ax=axes)
+    plain = kind.from_predictions(good, chance)
+    for found, expected in zip(axes.lines, plain.ax_.lines, strict=True):
+        assert_array_equal(found.get_xydata(), expected.get_xydata())
+
+
+@pytest.mark.parametrize(
+    "kind", [ListValueDisplay, ItemValueDisplay, AnswerCurveDisplay]
+)
+def test_displays_call_their_arguments_by_their_own_names(kind):
+    good, chance = outcomes_and_chances()
+    for pair, message in (
+        ((good.reshape(50, 2), chance), "is_good must be 1-D"),
+        ((np.where(good, 1, np.nan), chance), "is_good contains NaN"),
+        ((good, np.where(good, chance, np.nan)), "proba contains NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            kind.from_predictions(*pair)
+
+
+def test_confidence_between_two_percents_is_shown_as_it_is(axes):
+    AnswerCurveDisplay.from_predictions(
+        *outcomes_and_chances(), confidence=0.995, ax=axes
+    )
+    assert "its 99.5% lower" in axes.get_legend().get_texts()[1].get_text()
 
 
 def test_importance_display_shows_the_most_important_last(axes):
