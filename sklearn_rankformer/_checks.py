@@ -12,7 +12,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_scalar
 
 from ._lists import Lists
-from ._tables import is_tensor, reading, tensor_to_array
+from ._tables import is_missing, is_tensor, reading, tensor_to_array
 from ._warnings import warn_user
 
 
@@ -105,6 +105,10 @@ def check_numbers(values: Any, name: str, *, hint: str = "") -> np.ndarray:
         or not a real number.
     """
     column = plain_column(values, name)
+    if column.dtype.kind == "O":
+        # pandas.NA would be refused for its type, and not for what it says.
+        missing = np.fromiter(map(is_missing, column), dtype=bool, count=len(column))
+        column = np.where(missing, np.nan, column)
     try:
         # numpy would make numbers of these: half of a complex one, ticks of a time.
         if column.dtype.kind in "cmM":
@@ -408,6 +412,34 @@ def check_real(
     if not np.isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {value}.")
     return float(value)
+
+
+def check_share(value: Any, name: str) -> float:
+    """Return a number between 0 and 1, neither of which makes sense.
+
+    Parameters
+    ----------
+    value : float
+        What the caller gave.
+    name : str
+        How error messages call it.
+
+    Returns
+    -------
+    share : float
+        The same.
+
+    Raises
+    ------
+    TypeError
+        If `value` is no real number.
+    ValueError
+        If it is not above 0 and below 1.
+    """
+    share = check_real(value, name, 0, 1)
+    if share in (0, 1):
+        raise ValueError(f"{name} must lie between 0 and 1, got {share:g}.")
+    return share
 
 
 def check_option(name: str, value: Any, allowed: tuple[str, ...]) -> None:
