@@ -93,7 +93,8 @@ def brier_by_segment(y_true, y_prob, segment=None):
     chance = inside
     names, codes = segment_codes(segment, len(hit))
     count = np.bincount(codes)
-    error = (chance - hit) ** 2
+    with np.errstate(under="ignore"):  # the square of a tiny error is none
+        error = (chance - hit) ** 2
     rate = np.bincount(codes, hit) / count
     base = rate * (1 - rate)
     return Bunch(

@@ -321,6 +321,11 @@ def test_promises_lie_between_0_and_1(name, value):
         pick_threshold([0, 1], [0.1, 0.9], **{"precision": 0.5, name: value})
 
 
+def test_errors_too_small_for_a_float_are_none_whatever_numpy_is_set_to_raise():
+    with np.errstate(all="raise"):
+        assert brier_by_segment([0, 0], [1e-200, 0]).total_brier == 0
+
+
 def test_chances_summed_over_classes_may_pass_1_by_rounding():
     classes = np.exp(3 * np.random.default_rng(0).normal(size=(2000, 5)))
     classes = (classes / classes.sum(axis=1, keepdims=True)).astype(np.float32)

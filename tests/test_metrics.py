@@ -429,5 +429,15 @@ def test_no_numpy_warning_leaks_from_extreme_scores():
             METRICS[name]([1, 0, 2], [1.7e308, -1.7e308, 5e-324], [0, 0, 0])
 
 
+@pytest.mark.parametrize("name", ["err", "mrr", "dcg", "ndcg"])
+def test_chances_too_small_for_a_float_are_zero_whatever_numpy_is_set_to_raise(name):
+    labels, scores = np.tile([4, 0], 1500), np.zeros(3000)
+    tiny, far_apart = 1e-310 * labels, np.where(labels > 3, 900, 1)
+    for one in (labels, far_apart, *([tiny] if name != "mrr" else [])):
+        expected = METRICS[name](one, scores, np.zeros(3000))
+        with np.errstate(all="raise"):
+            assert METRICS[name](one, scores, np.zeros(3000)) == expected
+
+
 def test_every_metric_is_public():
     assert sorted(f.__name__ for f in METRICS.values()) == metrics.__all__
