@@ -289,6 +289,12 @@ def test_equal_values_have_equal_keys_in_order():
     assert_array_equal(keys, [1, 2, 1, 0, 2])
 
 
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_a_missing_value_differs_from_the_text_of_its_name(missing):
+    column = np.array([str(missing), missing, str(missing)], dtype=object)
+    assert_array_equal(sort_keys(column[:, None], 0), [1, 0, 1])
+
+
 def test_inputs_stay_as_they_are(fitted):
     ranker, X, y, groups = fitted
     before = X.copy()
