@@ -15,6 +15,9 @@ from ._lists import Lists
 from ._tables import is_missing, is_tensor, reading, tensor_to_array
 from ._warnings import warn_user
 
+# How far, at most, a number moves that becomes float32: a share of itself.
+FLOAT32_ROUNDING = 2.0**-24
+
 
 def check_labels(y: Any, name: str = "y", *, negative: bool = False) -> np.ndarray:
     """Return labels as numbers: 0 for not relevant, higher for better.
@@ -304,12 +307,36 @@ def check_max_label(max_label: Any, labels: np.ndarray, name: str) -> float:
     if max_label is None:
         return highest
     top = check_real(max_label, "max_label")
-    if top < highest:
+    if top * (1 + FLOAT32_ROUNDING) < highest:
         raise ValueError(
             f"max_label is {max_label!r}, but {name} goes up to {highest:g}. Give the "
             f"top of the label scale."
         )
-    return top
+    return max(top, highest)
+
+
+def check_min_label(min_label: Any) -> float:
+    """Return the lowest label that counts, as labels in float32 may have it.
+
+    Parameters
+    ----------
+    min_label : float
+        What the caller gave.
+
+    Returns
+    -------
+    min_label : float
+        A hair below: 0.7 in float32 is less than 0.7.
+
+    Raises
+    ------
+    TypeError
+        If `min_label` is no real number.
+    ValueError
+        If it is not finite.
+    """
+    least = check_real(min_label, "min_label", None)
+    return least - abs(least) * FLOAT32_ROUNDING
 
 
 def check_k(k: Any) -> int | None:

@@ -32,9 +32,9 @@ from ._checks import (
     check_count,
     check_labels,
     check_length,
+    check_min_label,
     check_numbers,
     check_option,
-    check_real,
 )
 from ._explanations import (
     attention_maps,
@@ -595,7 +595,7 @@ class ItemValueDisplay(_ReliabilityDisplay):  # numpydoc ignore=PR02
         display : ItemValueDisplay
             The display, drawn.
         """
-        min_label = check_real(min_label, "min_label", None)
+        min_label = check_min_label(min_label)
         value = ranker.predict_item_value(X, groups=groups)
         y = check_labels(y)
         check_length(y, "y", _num_samples(X))
@@ -899,7 +899,7 @@ class ListExplanationDisplay:
 
 def _list_outcomes(ranker, X, y, groups, min_label):
     """Whether each list is good, the predicted chance of that, and the lists."""
-    min_label = check_real(min_label, "min_label", None)
+    min_label = check_min_label(min_label)
     value = ranker.predict_list_value(X, groups=groups)
     y = check_labels(y)
     check_length(y, "y", _num_samples(X))

@@ -35,9 +35,9 @@ from ._checks import (
     check_length,
     check_list_weights,
     check_max_label,
+    check_min_label,
     check_numbers,
     check_option,
-    check_real,
     refuse_empty,
     refuse_negative,
 )
@@ -552,12 +552,13 @@ def _exponential(labels: np.ndarray) -> np.ndarray:
 
 
 def _relevant(labels: np.ndarray, min_label) -> np.ndarray:
-    if not check_real(min_label, "min_label", None) > 0:
+    least = check_min_label(min_label)
+    if not least > 0:
         raise ValueError(
             f"min_label must be above 0, got {min_label!r}: the label 0 means 'not "
             f"relevant'."
         )
-    return (labels >= min_label).astype(np.float64)
+    return (labels >= least).astype(np.float64)
 
 
 @np.errstate(under="ignore")

@@ -759,6 +759,18 @@ def test_items_are_judged_by_their_own_labels(fitted, axes):
     assert "items" in axes.get_ylabel()
 
 
+def test_labels_in_float32_are_judged_like_those_in_float64(fitted):
+    ranker, X, y, groups = fitted
+    ranker = rankformer(**TINY).fit(X, (0.7 * y).astype(np.float32), groups=groups)
+    single, double = (
+        module._list_outcomes(ranker, X, 0.7 * y.astype(kind), groups, 0.7)
+        for kind in (np.float32, np.float64)
+    )
+    assert 0 < single[0].sum() < len(single[0])
+    assert_array_equal(single[0], double[0])
+    assert_allclose(single[1], 1 - ranker.predict_list_value(X, groups).proba[:, 0])
+
+
 @given(st.integers(0, 99))
 def test_no_order_of_the_rows_changes_what_is_shown(fitted, seed):
     ranker, X, y, groups = fitted
