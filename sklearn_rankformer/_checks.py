@@ -12,8 +12,11 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_scalar
 
 from ._lists import Lists
-from ._tables import is_tensor, reading, tensor_to_array
+from ._tables import is_missing, is_tensor, reading, tensor_to_array
 from ._warnings import warn_user
+
+# How far, at most, a number moves that becomes float32: a share of itself.
+FLOAT32_ROUNDING = 2.0**-24
 
 
 def check_labels(y: Any, name: str = "y", *, negative: bool = False) -> np.ndarray:
@@ -105,6 +108,10 @@ def check_numbers(values: Any, name: str, *, hint: str = "") -> np.ndarray:
         or not a real number.
     """
     column = plain_column(values, name)
+    if column.dtype.kind == "O":
+        # pandas.NA would be refused for its type, and not for what it says.
+        missing = np.fromiter(map(is_missing, column), dtype=bool, count=len(column))
+        column = np.where(missing, np.nan, column)
     try:
         # numpy would make numbers of these: half of a complex one, ticks of a time.
         if column.dtype.kind in "cmM":
@@ -300,12 +307,36 @@ def check_max_label(max_label: Any, labels: np.ndarray, name: str) -> float:
     if max_label is None:
         return highest
     top = check_real(max_label, "max_label")
-    if top < highest:
+    if top * (1 + FLOAT32_ROUNDING) < highest:
         raise ValueError(
             f"max_label is {max_label!r}, but {name} goes up to {highest:g}. Give the "
             f"top of the label scale."
         )
-    return top
+    return max(top, highest)
+
+
+def check_min_label(min_label: Any) -> float:
+    """Return the lowest label that counts, as labels in float32 may have it.
+
+    Parameters
+    ----------
+    min_label : float
+        What the caller gave.
+
+    Returns
+    -------
+    min_label : float
+        A hair below: 0.7 in float32 is less than 0.7.
+
+    Raises
+    ------
+    TypeError
+        If `min_label` is no real number.
+    ValueError
+        If it is not finite.
+    """
+    least = check_real(min_label, "min_label", None)
+    return least - abs(least) * FLOAT32_ROUNDING
 
 
 def check_k(k: Any) -> int | None:
@@ -408,6 +439,34 @@ def check_real(
     if not np.isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {value}.")
     return float(value)
+
+
+def check_share(value: Any, name: str) -> float:
+    """Return a number between 0 and 1, neither of which makes sense.
+
+    Parameters
+    ----------
+    value : float
+        What the caller gave.
+    name : str
+        How error messages call it.
+
+    Returns
+    -------
+    share : float
+        The same.
+
+    Raises
+    ------
+    TypeError
+        If `value` is no real number.
+    ValueError
+        If it is not above 0 and below 1.
+    """
+    share = check_real(value, name, 0, 1)
+    if share in (0, 1):
+        raise ValueError(f"{name} must lie between 0 and 1, got {share:g}.")
+    return share
 
 
 def check_option(name: str, value: Any, allowed: tuple[str, ...]) -> None:

@@ -127,6 +127,8 @@ def rank_uncertainty(
     ([1, 1, 1, 1, 2], [4, 4, 5, 5, 5])
     """
     rankers = list(ranker) if isinstance(ranker, list | tuple) else [ranker]
+    if not rankers:
+        raise ValueError("ranker is an empty list. Give at least one fitted ranker.")
     coverage = check_real(coverage, "coverage", largest=1)
     X = sliceable(X)
     rows = rows_of_list(groups, X.shape[0], list_id)

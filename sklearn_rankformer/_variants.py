@@ -6,6 +6,7 @@ scored many at a time, each as a list of its own.
 """
 
 from collections.abc import Iterator
+from decimal import Decimal
 from numbers import Integral, Real
 
 import numpy as np
@@ -181,31 +182,42 @@ def _with_ids(X, j, ids):
 
 
 def _column(X, j) -> np.ndarray:
-    """Values of a column, as texts where they are objects and not all numbers."""
+    """Values of a column."""
     if hasattr(X, "tocsr"):
-        column = X[:, [j]].toarray()[:, 0]
-    elif hasattr(X, "columns"):
-        series = X.iloc[:, j] if hasattr(X, "iloc") else X.to_series(j)
-        column = series.to_numpy()
-    else:
-        column = X[:, j]
+        return X[:, [j]].toarray()[:, 0]
+    if hasattr(X, "columns"):
+        return (X.iloc[:, j] if hasattr(X, "iloc") else X.to_series(j)).to_numpy()
+    return X[:, j]
+
+
+def _sortable(X, j) -> np.ndarray:
+    """Values of a column, as texts where they are objects and not all numbers."""
+    column = _column(X, j)
     if column.dtype.kind != "O":
         return column
     missing = np.array([is_missing(value) for value in column], dtype=bool)
-    if all(isinstance(value, Real) for value in column[~missing]):
+    # Decimals are numbers, too, which Python keeps apart from the real ones.
+    if all(isinstance(value, Real | Decimal) for value in column[~missing]):
         return np.where(missing, np.nan, column).astype(np.float64)
-    return column.astype(str)  # missing values do not compare with texts
+    # Missing values do not compare with texts, and may be called as one of them.
+    return np.where(missing, "", np.char.add("=", column.astype(str)))
 
 
 def sort_keys(X, j) -> np.ndarray:
     """Integers in the order of a column's values, equal where these are equal."""
-    return np.unique(_column(X, j), return_inverse=True)[1]
+    return np.unique(_sortable(X, j), return_inverse=True)[1]
 
 
 def middle_row(X, j) -> int:
-    """Row of a column's middle value, or of its most common one if it holds texts."""
-    column = _column(X, j)
+    """Row of a column's middle value, or of its most common one if it has no middle."""
+    column = _sortable(X, j)
     _, keys, count = np.unique(column, return_inverse=True, return_counts=True)
-    in_order = np.sort(keys)
-    middle = in_order[len(keys) // 2] if column.dtype.kind in "biuf" else count.argmax()
+    # Of categories that are called by numbers there is none either.
+    has_middle = column.dtype.kind in "biuf" and not _is_category(X, j)
+    middle = np.sort(keys)[len(keys) // 2] if has_middle else count.argmax()
     return int((keys == middle).argmax())
+
+
+def _is_category(X, j) -> bool:
+    # As pandas calls them; those of polars are texts.
+    return hasattr(X, "columns") and str(list(X.dtypes)[j]) == "category"

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import beta, binom
 from sklearn.utils import Bunch
 
-from ._checks import check_numbers, check_real, plain_array
+from ._checks import check_numbers, check_share, plain_array
 from ._warnings import warn_user
 
 __all__ = ["answer_curve", "brier_by_segment", "pick_threshold"]
@@ -20,6 +20,8 @@ N_STEPS = 50
 # Shares of the lists at which the sequence starts again. Where the precision of the
 # best lists is hardly above the wanted one, only many of them prove it.
 STARTS = (0.0, 0.1, 0.4)
+# Chances that were summed over classes, in float32 perhaps, may pass 1 by as much.
+ROUNDING = 1e-6
 
 
 def brier_by_segment(y_true, y_prob, segment=None):
@@ -82,14 +84,17 @@ def brier_by_segment(y_true, y_prob, segment=None):
     0.1875
     """
     hit, chance = _check_pairs(y_true, y_prob, "y_prob")
-    if chance.min() < 0 or chance.max() > 1:
+    inside = np.clip(chance, 0, 1)
+    if np.abs(chance - inside).max() > ROUNDING:
         raise ValueError(
-            f"y_prob must hold chances from 0 to 1, got {chance.min():g} to "
-            f"{chance.max():g}. Calibrate scores first."
+            f"y_prob must hold chances from 0 to 1, got {chance.min():.8g} to "
+            f"{chance.max():.8g}. Calibrate scores first."
         )
+    chance = inside
     names, codes = segment_codes(segment, len(hit))
     count = np.bincount(codes)
-    error = (chance - hit) ** 2
+    with np.errstate(under="ignore"):  # the square of a tiny error is none
+        error = (chance - hit) ** 2
     rate = np.bincount(codes, hit) / count
     base = rate * (1 - rate)
     return Bunch(
@@ -160,7 +165,7 @@ def answer_curve(y_true, y_score, *, confidence=0.95):
     >>> curve.precision.round(2)
     array([1.  , 0.67, 0.75, 0.6 ])
     """
-    confidence = _check_share(confidence, "confidence")
+    confidence = check_share(confidence, "confidence")
     return _points(*_count(y_true, y_score), slice(None), confidence)
 
 
@@ -246,8 +251,8 @@ def pick_threshold(y_true, y_score, *, precision, confidence=0.95):
     >>> picked.share, round(picked.precision, 3), round(picked.low, 3)
     (0.36, 0.832, 0.807)
     """
-    wanted = _check_share(precision, "precision")
-    confidence = _check_share(confidence, "confidence")
+    wanted = check_share(precision, "precision")
+    confidence = check_share(confidence, "confidence")
     _, answered, hits = counts = _count(y_true, y_score)
     steps = np.ceil(np.arange(1, N_STEPS + 1) * answered[-1] / N_STEPS)
     tested = np.unique(np.searchsorted(answered, steps))
@@ -424,11 +429,3 @@ def _check_pairs(y_true, y_score, name):
             f"with the least that is good: y >= 1."
         )
     return hit.astype(bool), score
-
-
-def _check_share(value, name):
-    """A number between 0 and 1, neither of which can be promised or is worth it."""
-    value = check_real(value, name, 0, 1)
-    if value in (0, 1):
-        raise ValueError(f"{name} must lie between 0 and 1, got {value:g}.")
-    return value

@@ -31,7 +31,7 @@ from sklearn.utils.validation import _num_samples
 from ._checks import (
     check_count,
     check_numbers,
-    check_real,
+    check_share,
     check_weights,
     plain_array,
     plain_column,
@@ -121,12 +121,7 @@ def paired_interval(a, b, *, level=0.95, n_resamples=9999, random_state=None):
     >>> round(found.difference, 2), found.low > 0, found.p_value < 0.05
     (0.03, True, True)
     """
-    level = check_real(level, "level", 0, 1)
-    if level in (0, 1):
-        raise ValueError(f"level must lie between 0 and 1, got {level:g}.")
-    # Fewer have no quantile so far out.
-    fewest = int(np.ceil(1 / (1 - level) * (1 - _ROUNDING)) - 1)
-    n_resamples = check_count(n_resamples, "n_resamples", max(fewest, 1))
+    level, n_resamples = _check_draws(level, n_resamples)
     gap = _gaps(a, b)
     rng = check_random_state(random_state)
     means = _means_of_halves(gap, n_resamples, rng)
@@ -144,6 +139,14 @@ def paired_interval(a, b, *, level=0.95, n_resamples=9999, random_state=None):
         n_lists=gap.shape[1],
         n_runs=gap.shape[0],
     )
+
+
+def _check_draws(level, n_resamples):
+    """Coverage, and as many draws as it takes."""
+    level = check_share(level, "level")
+    # Fewer have no quantile so far out.
+    fewest = int(np.ceil(1 / (1 - level) * (1 - _ROUNDING)) - 1)
+    return level, check_count(n_resamples, "n_resamples", max(fewest, 1))
 
 
 def _gaps(a, b):
@@ -304,6 +307,10 @@ def compare_rankers(
     _check_rankers(rankers)
     reference = _check_reference(reference, rankers)
     scorers = _check_metrics(metrics)
+    # Of use only when all is fitted, and then it would be too late to say so.
+    level, n_resamples = _check_draws(level, n_resamples)
+    if validation_fraction is not None:
+        check_share(validation_fraction, "validation_fraction")
     X, y, groups = indexable(as_table(X), y, groups)
     groups = check_groups(groups, _num_samples(X))
     lists = split_lists(groups)
@@ -469,14 +476,16 @@ def _fit_and_score(ranker, split, *, data, scorers):
     fitted = time.perf_counter()
     scores = predict_scores(ranker, X_test, groups_test)
     end = time.perf_counter()
-    codes = data.lists.codes[split.test]
     values = {}
     for name, scorer in scorers.items():
-        found = scorer.metric(y_test, scores, codes, reduction="none", **scorer.kwargs)
-        if not (hasattr(found, "groups") and hasattr(found, "value")):
+        found = scorer.metric(
+            y_test, scores, groups_test, reduction="none", **scorer.kwargs
+        )
+        is_by_list = hasattr(found, "groups") and hasattr(found, "value")
+        if not (is_by_list and np.isin(found.groups, groups_test).all()):
             raise TypeError(_no_metric_of_lists(scorer))
         values[name] = np.full(data.lists.n_lists, np.nan)
-        values[name][found.groups] = found.value
+        values[name][np.searchsorted(data.lists.ids, found.groups)] = found.value
     return Bunch(per_list=values, seconds=(fitted - start, end - fitted))
 
 
@@ -666,7 +675,7 @@ class RankerComparison:  # numpydoc ignore=PR02
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         head = (
             f"{metric} of {rows[0].n_lists} lists; differences to {self.reference} "
-            f"with {self.level:.0%} intervals"
+            f"with {100 * self.level:g}% intervals"
         )
         return "\n".join([head, *(_line(one, widths) for one in lines)])
 
@@ -773,6 +782,6 @@ class ComparisonDisplay:
         ax.set_yticks(np.arange(len(rows)), names)
         ax.invert_yaxis()
         ax.set_xlabel(
-            f"{metric} above that of {found.reference}, {found.level:.0%} interval"
+            f"{metric} above that of {found.reference}, {100 * found.level:g}% interval"
         )
         return self

@@ -32,8 +32,9 @@ from ._checks import (
     check_count,
     check_labels,
     check_length,
+    check_min_label,
+    check_numbers,
     check_option,
-    check_real,
 )
 from ._explanations import (
     attention_maps,
@@ -380,11 +381,12 @@ class _ReliabilityDisplay:
     _COUNTED = ""
 
     def __init__(self, is_good, proba, *, segment=None, n_bins=10):
-        self.is_good = np.asarray(is_good)
-        self.proba = np.asarray(proba)
+        is_good = check_numbers(is_good, "is_good")
+        self.proba = check_numbers(proba, "proba")
         self.segment = segment
         self.n_bins = check_count(n_bins, "n_bins")
-        self.by_segment = brier_by_segment(is_good, proba, segment)
+        self.by_segment = brier_by_segment(is_good, self.proba, segment)
+        self.is_good = is_good.astype(bool)  # now that it is known to be 0 or 1
         self.brier_score = self.by_segment.total_brier
 
     @classmethod
@@ -593,7 +595,7 @@ class ItemValueDisplay(_ReliabilityDisplay):  # numpydoc ignore=PR02
         display : ItemValueDisplay
             The display, drawn.
         """
-        min_label = check_real(min_label, "min_label", None)
+        min_label = check_min_label(min_label)
         value = ranker.predict_item_value(X, groups=groups)
         y = check_labels(y)
         check_length(y, "y", _num_samples(X))
@@ -629,6 +631,8 @@ class AnswerCurveDisplay:
     def __init__(self, is_good, proba, *, precision=None, confidence=0.95):
         self.precision = precision
         self.confidence = confidence
+        is_good = check_numbers(is_good, "is_good")
+        proba = check_numbers(proba, "proba")
         self.curve = answer_curve(is_good, proba, confidence=confidence)
         self.picked = (
             None
@@ -719,7 +723,7 @@ class AnswerCurveDisplay:
             curve.low,
             curve.precision,
             alpha=0.2,
-            label=f"down to its {self.confidence:.0%} lower bound",
+            label=f"down to its {100 * self.confidence:g}% lower bound",
         )
         if picked is not None:
             ax.axhline(self.precision, color="grey", linestyle=":")
@@ -895,7 +899,7 @@ class ListExplanationDisplay:
 
 def _list_outcomes(ranker, X, y, groups, min_label):
     """Whether each list is good, the predicted chance of that, and the lists."""
-    min_label = check_real(min_label, "min_label", None)
+    min_label = check_min_label(min_label)
     value = ranker.predict_list_value(X, groups=groups)
     y = check_labels(y)
     check_length(y, "y", _num_samples(X))

@@ -195,7 +195,8 @@ def _check_teams(teams) -> np.ndarray:
     """Which rows are team a's."""
     teams = plain_column(teams, "teams")
     refuse_empty(teams, "teams")
-    of_a, of_b = teams == "a", teams == "b"
+    names = teams.astype(str)  # a missing value may refuse to be compared
+    of_a, of_b = names == "a", names == "b"
     wrong = np.flatnonzero(~(of_a | of_b))
     if len(wrong):
         raise ValueError(

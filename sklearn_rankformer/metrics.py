@@ -35,9 +35,9 @@ from ._checks import (
     check_length,
     check_list_weights,
     check_max_label,
+    check_min_label,
     check_numbers,
     check_option,
-    check_real,
     refuse_empty,
     refuse_negative,
 )
@@ -428,6 +428,9 @@ METRICS = {
     "recall": recall_at_k,
 }
 
+# Far down a list the chance that anybody reads on underflows to 0, which is what it is.
+# Each function that meets such numbers says so to NumPy, whatever the caller has set.
+
 
 @dataclass(frozen=True)
 class _Case:
@@ -544,19 +547,21 @@ def label_gains(labels: np.ndarray, gain) -> np.ndarray:
 
 def _exponential(labels: np.ndarray) -> np.ndarray:
     # expm1 keeps the digits of small labels, exp2 is exact for whole ones.
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         return np.where(labels < 1, np.expm1(labels * np.log(2)), np.exp2(labels) - 1)
 
 
 def _relevant(labels: np.ndarray, min_label) -> np.ndarray:
-    if not check_real(min_label, "min_label", None) > 0:
+    least = check_min_label(min_label)
+    if not least > 0:
         raise ValueError(
             f"min_label must be above 0, got {min_label!r}: the label 0 means 'not "
             f"relevant'."
         )
-    return (labels >= min_label).astype(np.float64)
+    return (labels >= least).astype(np.float64)
 
 
+@np.errstate(under="ignore")
 def _stop_chances(labels: np.ndarray, max_label, gain) -> np.ndarray:
     check_option("gain", gain, ("exp", "linear"))
     top = check_max_label(max_label, labels, "y_true")
@@ -638,6 +643,7 @@ def _rank(values: np.ndarray, scores: np.ndarray, lists: Lists, ties) -> _Ranked
     return _Ranked(values[order], starts, first)
 
 
+@np.errstate(under="ignore")
 def _dcg(ranked: _Ranked, k: int | None) -> np.ndarray:
     gains = ranked.per_tie(ranked.values) / ranked.n_tied
     return ranked.per_list(gains / np.log2(ranked.position + 1), k)
@@ -658,6 +664,7 @@ def _hits_above(ranked: _Ranked, n_relevant: np.ndarray) -> np.ndarray:
     return np.repeat(seen[ranked.first], ranked.n_tied[ranked.first].astype(int))
 
 
+@np.errstate(under="ignore")
 def _cascade(ranked: _Ranked, read_on: np.ndarray, k: int | None) -> np.ndarray:
     """Mean of 1 / position where the reader stops.
 
@@ -674,6 +681,7 @@ def _cascade(ranked: _Ranked, read_on: np.ndarray, k: int | None) -> np.ndarray:
     return ranked.per_list(came * (1 - read_on) / position, k)
 
 
+@np.errstate(under="ignore")
 def _read_on(ranked: _Ranked, k: int | None) -> np.ndarray:
     """Chance to read on past each row, over random orders of tied rows.
 

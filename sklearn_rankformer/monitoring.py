@@ -88,9 +88,11 @@ def drift_report(
     lists are drawn again with replacement, and the largest distance of any feature,
     each divided by its mean, stays below its `level` quantile. Rows of a list are thus
     not taken for independent. That training has drawn lists, too, widens it by the
-    root of ``1 + n_lists / n_training_lists``. Where new lists vary less than those of
-    training, it is widened likewise. Beyond the limit there is a drift, which need not
-    matter: of very many lists, one too small to matter is beyond it, too.
+    root of ``1 + n_lists / n_training_lists``. Fewer than about ten lists, drawn again,
+    show too little of what chance does: limits are then too narrow. Where new lists
+    vary less than those of training, they are widened likewise. Beyond the limit there
+    is a drift, which need not matter: of very many lists, one too small to matter is
+    beyond it, too.
 
     What the ranker does not keep cannot be compared: how often each category and each
     missing value came, the lengths and values of lists. Of these the report has what

@@ -51,6 +51,9 @@ from ._lists import Lists, places, rank_rows, split_lists
 
 SEEN, CLICK, PURCHASE = 0, 1, 2
 
+# No list is as long.
+LAST_POSITION = 2**32 - 1
+
 
 def simulate_implicit_feedback(
     y,
@@ -684,11 +687,14 @@ def _some_labels(labels, name: str) -> np.ndarray:
 
 def _check_positions(positions) -> np.ndarray:
     positions = check_numbers(positions, "positions")
-    wrong = positions[(positions != np.rint(positions)) | (positions < 1)]
+    # The largest integers of a type often stand for items that were not shown, and
+    # would come out negative.
+    outside = (positions < 1) | (positions > LAST_POSITION)
+    wrong = positions[(positions != np.rint(positions)) | outside]
     if len(wrong):
         raise ValueError(
-            f"positions must be whole numbers from 1, best shown first, got "
-            f"{wrong[0]:g}."
+            f"positions must be whole numbers from 1, best shown first, up to "
+            f"{LAST_POSITION}, got {wrong[0]:g}. Leave out items that were not shown."
         )
     return positions.astype(np.int64)
 

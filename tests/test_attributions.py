@@ -298,6 +298,13 @@ def test_middle_is_the_median_of_numbers_and_the_mode_of_texts(column, expected)
     assert middle_row(np.array(column, dtype=dtype)[:, None], 0) == expected
 
 
+def test_categories_called_by_numbers_have_no_middle_but_a_most_common_one():
+    pandas = pytest.importorskip("pandas")
+    column = pandas.Categorical([10, 10, 20, 30, 40])
+    frame = pandas.DataFrame({"number": np.array(column), "category": column})
+    assert [middle_row(frame, j) for j in (0, 1)] == [2, 0]
+
+
 @pytest.mark.parametrize("kind", ["array", "sparse", "pandas", "polars"])
 def test_mixed_rows_have_each_cell_from_its_row(kind):
     x = np.arange(12.0).reshape(3, 4)

@@ -321,11 +321,26 @@ def test_promises_lie_between_0_and_1(name, value):
         pick_threshold([0, 1], [0.1, 0.9], **{"precision": 0.5, name: value})
 
 
+def test_errors_too_small_for_a_float_are_none_whatever_numpy_is_set_to_raise():
+    with np.errstate(all="raise"):
+        assert brier_by_segment([0, 0], [1e-200, 0]).total_brier == 0
+
+
+def test_chances_summed_over_classes_may_pass_1_by_rounding():
+    classes = np.exp(3 * np.random.default_rng(0).normal(size=(2000, 5)))
+    classes = (classes / classes.sum(axis=1, keepdims=True)).astype(np.float32)
+    chance = classes.sum(axis=1)
+    assert chance.max() > 1
+    assert brier_by_segment(np.ones(2000), chance).total_brier < 1e-12
+
+
 def test_scores_are_no_chances():
     with pytest.raises(
         ValueError, match="y_prob must hold chances from 0 to 1, got -3"
     ):
         brier_by_segment([0, 1], [-3.0, 2.0])
+    with pytest.raises(ValueError, match=r"from 0 to 1, got 0\.1 to 1\.00001\. Calib"):
+        brier_by_segment([0, 1], [0.1, 1.00001])
 
 
 def test_bad_segments_are_refused():

@@ -69,6 +69,14 @@ def test_nullable_columns_are_labels_until_one_is_missing(library):
         check_labels(series([0, None], **kind))
 
 
+def test_a_missing_value_of_pandas_is_one_whatever_the_type_of_the_column():
+    pandas = pytest.importorskip("pandas")
+    columns = ([0, pandas.NA], pandas.Series([False, None], dtype="boolean"))
+    for column in columns:
+        with pytest.raises(ValueError, match="y contains NaN"):
+            check_labels(column)
+
+
 @pytest.mark.parametrize(
     ("y", "message"),
     [

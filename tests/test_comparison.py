@@ -1,5 +1,6 @@
 """Rankers compared list by list: the same folds, honest intervals, nothing lost."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -455,6 +456,33 @@ def test_metric_of_the_users_counts_if_it_gives_one_value_per_list(lists):
     np.testing.assert_array_equal(unnamed["a"], ours["a"])
 
 
+def of_numbered_lists(y_true, y_score, groups, *, reduction="mean"):
+    found = of_lists(y_true, y_score, groups, reduction=reduction)
+    found.groups = np.arange(len(found.groups))
+    return found
+
+
+def test_metrics_are_given_the_ids_that_the_caller_gave(lists):
+    X, y, groups = lists
+    names = np.char.add("search ", groups.astype(str))
+    seen = []
+
+    def noting(y_true, y_score, groups, *, reduction="mean"):
+        seen.append(groups)
+        return of_lists(y_true, y_score, groups, reduction=reduction)
+
+    rankers = {"a": Ridge(), "b": DummyRegressor()}
+    metrics, cv = make_ranking_scorer(noting), list(CV.split(X, y, groups))
+    result = compare_rankers(rankers, X, y, names, cv=cv, metrics=metrics)
+    assert set(np.concatenate(seen)) == set(names)
+    by_number = compare_rankers(rankers, X, y, groups, cv=cv, metrics="ndcg@2")
+    # In the order of np.unique, which is another of texts than of numbers.
+    order = np.argsort(np.char.add("search ", by_number.groups.astype(str)))
+    np.testing.assert_array_equal(
+        result.values["noting"]["a"], by_number.values["ndcg@2"]["a"][order]
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -479,6 +507,11 @@ def test_metric_of_the_users_counts_if_it_gives_one_value_per_list(lists):
             "metric takes_anything does not support: .* return a Bunch",
         ),
         (
+            {"metrics": make_ranking_scorer(of_numbered_lists)},
+            TypeError,
+            "metric of_numbered_lists does not support: .* return a Bunch",
+        ),
+        (
             {"rankers": {1: Ridge(), "b": Ridge()}},
             TypeError,
             "must be named by text, got the name 1",
@@ -489,6 +522,27 @@ def test_wrong_arguments_are_named(options, error, message, lists):
     given = {"rankers": {"a": Ridge(), "b": DummyRegressor()}, **options}
     with pytest.raises(error, match=message):
         compare_rankers(given.pop("rankers"), *lists, **given)
+
+
+class Unfittable(Ridge):
+    def fit(self, X, y):
+        raise AssertionError("fitted before the arguments were checked")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"level": 95}, "level == 95, must be <= 1"),
+        ({"level": 1.0}, "level must lie between 0 and 1, got 1"),
+        ({"n_resamples": 18}, "n_resamples must be an integer of 19 or more, got 18"),
+        ({"validation_fraction": 1.5}, "validation_fraction == 1.5, must be <= 1"),
+        ({"validation_fraction": 1}, "validation_fraction must lie between 0 and 1"),
+    ],
+)
+def test_numbers_of_use_after_the_fits_are_checked_before(options, message, lists):
+    rankers = {"a": Unfittable(), "b": Unfittable()}
+    with pytest.raises(ValueError, match=message):
+        compare_rankers(rankers, *lists, **options)
 
 
 # -- what comes of it -----------------------------------------------------------------
@@ -551,6 +605,17 @@ def test_text_has_a_line_per_ranker_and_the_interval(result):
     assert "38/0/0" in lines[2]
     assert len({len(line) for line in (columns, *lines)}) == 1
     assert repr(result) == str(result)
+
+
+def test_levels_between_two_percents_are_shown_as_they_are(result):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("Agg")
+    for level, shown in ((0.975, "97.5%"), (0.999, "99.9%"), (0.57, "57%")):
+        other = replace(result, level=level)
+        assert f"with {shown} intervals" in str(other)
+        label = ComparisonDisplay.from_comparison(other).ax_.get_xlabel()
+        assert f", {shown} interval" in label
+    plt.close("all")
 
 
 def test_frame_holds_the_rows(result):

@@ -1,6 +1,7 @@
 """Explanations point at what was planted, and displays show what was computed."""
 
 import builtins
+from decimal import Decimal
 from threading import Thread
 
 import numpy as np
@@ -254,17 +255,20 @@ def test_a_column_of_ids_that_transformers_moved_is_refused():
 
 
 @pytest.mark.parametrize("how", ["within", "between"])
-def test_numbers_among_objects_are_numbers(how):
+@pytest.mark.parametrize(
+    "as_objects", [np.frompyfunc(f, 1, 1) for f in (float, Decimal)]
+)
+def test_numbers_among_objects_are_numbers(how, as_objects):
     X, y, groups = world()
     X = X.round(1) * 10
     model = LinearRegression().fit(X, y)
     plain, objects = (
         list_permutation_importance(model, table, y, groups, how=how, random_state=0)
-        for table in (X, X.astype(object))
+        for table in (X, as_objects(X))
     )
     assert_array_equal(plain.importances, objects.importances)
     plain, objects = (
-        explain_list(model, table, groups, 0) for table in (X, X.astype(object))
+        explain_list(model, table, groups, 0) for table in (X, as_objects(X))
     )
     assert_array_equal(plain.contributions, objects.contributions)
 
@@ -283,6 +287,12 @@ def test_rows_in_lists_are_explained_as_in_arrays():
 def test_equal_values_have_equal_keys_in_order():
     keys = sort_keys(np.array([[2.0], [np.nan], [2.0], [-1.0], [np.nan]]), 0)
     assert_array_equal(keys, [1, 2, 1, 0, 2])
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_a_missing_value_differs_from_the_text_of_its_name(missing):
+    column = np.array([str(missing), missing, str(missing)], dtype=object)
+    assert_array_equal(sort_keys(column[:, None], 0), [1, 0, 1])
 
 
 def test_inputs_stay_as_they_are(fitted):
@@ -749,6 +759,18 @@ def test_items_are_judged_by_their_own_labels(fitted, axes):
     assert "items" in axes.get_ylabel()
 
 
+def test_labels_in_float32_are_judged_like_those_in_float64(fitted):
+    ranker, X, y, groups = fitted
+    ranker = rankformer(**TINY).fit(X, (0.7 * y).astype(np.float32), groups=groups)
+    single, double = (
+        module._list_outcomes(ranker, X, 0.7 * y.astype(kind), groups, 0.7)
+        for kind in (np.float32, np.float64)
+    )
+    assert 0 < single[0].sum() < len(single[0])
+    assert_array_equal(single[0], double[0])
+    assert_allclose(single[1], 1 - ranker.predict_list_value(X, groups).proba[:, 0])
+
+
 @given(st.integers(0, 99))
 def test_no_order_of_the_rows_changes_what_is_shown(fitted, seed):
     ranker, X, y, groups = fitted
@@ -829,6 +851,49 @@ def test_answers_are_drawn_with_the_threshold_that_was_picked(axes):
     with pytest.warns(UserWarning, match="No threshold promises"):
         none = AnswerCurveDisplay.from_predictions(good, chance, precision=0.99)
     assert "nowhere 0.99 promised" in none.ax_.get_legend().get_texts()[-1].get_text()
+
+
+def outcomes_and_chances():
+    chance = np.random.default_rng(0).uniform(size=100).round(3)
+    return np.random.default_rng(1).uniform(size=100) < chance, chance
+
+
+@pytest.mark.parametrize(
+    "kind", [ListValueDisplay, ItemValueDisplay, AnswerCurveDisplay]
+)
+@pytest.mark.parametrize("form", ["objects", "texts", "column"])
+def test_outcomes_and_chances_of_any_form_are_drawn(kind, form, axes):
+    good, chance = outcomes_and_chances()
+    change = {
+        "objects": lambda x: x.astype(object),
+        "texts": lambda x: x.astype(float).astype(str),
+        "column": lambda x: x[:, None],
+    }[form]
+    kind.from_predictions(change(good), change(chance), ax=axes)
+    plain = kind.from_predictions(good, chance)
+    for found, expected in zip(axes.lines, plain.ax_.lines, strict=True):
+        assert_array_equal(found.get_xydata(), expected.get_xydata())
+
+
+@pytest.mark.parametrize(
+    "kind", [ListValueDisplay, ItemValueDisplay, AnswerCurveDisplay]
+)
+def test_displays_call_their_arguments_by_their_own_names(kind):
+    good, chance = outcomes_and_chances()
+    for pair, message in (
+        ((good.reshape(50, 2), chance), "is_good must be 1-D"),
+        ((np.where(good, 1, np.nan), chance), "is_good contains NaN"),
+        ((good, np.where(good, chance, np.nan)), "proba contains NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            kind.from_predictions(*pair)
+
+
+def test_confidence_between_two_percents_is_shown_as_it_is(axes):
+    AnswerCurveDisplay.from_predictions(
+        *outcomes_and_chances(), confidence=0.995, ax=axes
+    )
+    assert "its 99.5% lower" in axes.get_legend().get_texts()[1].get_text()
 
 
 def test_importance_display_shows_the_most_important_last(axes):

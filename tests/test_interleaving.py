@@ -164,6 +164,7 @@ def test_cut_offs_that_are_none_are_refused(k):
     [
         ((["a", "c"], [0, 1], [0, 0]), r"'a' and 'b', got .*'c'.* in row 1"),
         (([0, 1], [0, 1], [0, 0]), "teams must hold 'a' and 'b'"),
+        ((["a", None], [0, 1], [0, 0]), "'a' and 'b', got None in row 1"),
         ((["a", "b"], [0, -1], [0, 0]), "clicks must not be negative"),
         ((["a", "b"], [0], [0, 0]), "clicks has 1 entries for 2 rows of teams"),
         ((["a", "b"], [0, 1], [0]), "groups has 1 entries"),
@@ -173,3 +174,10 @@ def test_cut_offs_that_are_none_are_refused(k):
 def test_teams_and_clicks_that_are_none_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         interleaving_test(*arguments)
+
+
+def test_a_missing_team_is_named_that_cannot_be_compared():
+    pandas = pytest.importorskip("pandas")
+    teams = pandas.Series(["a", pandas.NA], dtype="string")
+    with pytest.raises(ValueError, match=r"'a' and 'b', got <NA> in row 1"):
+        interleaving_test(teams, [0, 1], [0, 0])

@@ -297,6 +297,18 @@ def test_max_label_sets_the_top_of_the_scale():
     assert METRICS["err"](y, s, groups, max_label=4, gain="linear") == 1 / 4
 
 
+@pytest.mark.parametrize("label", [0.1, 0.7, 1 / 3, 1e-3])
+def test_labels_in_float32_reach_the_same_number_in_float64(label):
+    y, s, groups = np.array([label, 0], np.float32), [1, 2], [0, 0]
+    assert METRICS["mrr"](y, s, groups, min_label=label) == 0.5
+    below = label - 1e-6
+    assert METRICS["mrr"]([label, below], s, groups, min_label=label) == 0.5
+    options = {"gain": "linear", "max_label": label}
+    assert METRICS["err"](y, s, groups, **options) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="max_label is"):
+        METRICS["err"](y, s, groups, max_label=below)
+
+
 def test_err_of_huge_labels_does_not_overflow():
     assert METRICS["err"]([5000, 0], [1, 0], [0, 0]) == pytest.approx(1)
 
@@ -427,6 +439,16 @@ def test_no_numpy_warning_leaks_from_extreme_scores():
         warnings.simplefilter("error")
         for name in METRICS:
             METRICS[name]([1, 0, 2], [1.7e308, -1.7e308, 5e-324], [0, 0, 0])
+
+
+@pytest.mark.parametrize("name", ["err", "mrr", "dcg", "ndcg"])
+def test_chances_too_small_for_a_float_are_zero_whatever_numpy_is_set_to_raise(name):
+    labels, scores = np.tile([4, 0], 1500), np.zeros(3000)
+    tiny, far_apart = 1e-310 * labels, np.where(labels > 3, 900, 1)
+    for one in (labels, far_apart, *([tiny] if name != "mrr" else [])):
+        expected = METRICS[name](one, scores, np.zeros(3000))
+        with np.errstate(all="raise"):
+            assert METRICS[name](one, scores, np.zeros(3000)) == expected
 
 
 def test_every_metric_is_public():

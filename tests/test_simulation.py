@@ -525,6 +525,10 @@ BAD = {
         lambda: examination_propensities([1.5]),
         "positions must be whole numbers from 1, .*got 1.5",
     ),
+    "position that stands for none": (
+        lambda: examination_propensities(np.array([1, 2**64 - 1], np.uint64)),
+        "positions must be .* up to 4294967295, got 1.84467e.* that were not shown",
+    ),
     "short table": (
         lambda: examination_propensities([3], table=[1, 0.5]),
         "table has 2 positions, but positions go up to 3",

@@ -279,6 +279,7 @@ def test_labels_of_a_frame_are_given_back():
         ({"coverage": 1.1}, "coverage"),
         ({"list_id": 7}, "No row of groups is of the list 7"),
         ({"groups": [0]}, "groups has 1 entries"),
+        ({"ranker": []}, "ranker is an empty list"),
         (
             {
                 "temperature": None,
@@ -305,4 +306,4 @@ def test_labels_of_a_frame_are_given_back():
 def test_what_cannot_be_judged_is_refused(params, message):
     call = {"X": np.ones((3, 1)), "groups": [0, 0, 1], "list_id": 0, "temperature": 1.0}
     with pytest.raises(ValueError, match=message):
-        rank_uncertainty(Column(), **(call | params))
+        rank_uncertainty(**({"ranker": Column()} | call | params))
