@@ -24,8 +24,8 @@ REFERENCE = Path(__file__).parent / "data" / "reference_scores.json"
 # Threads and instruction sets change the order in which float32 sums are taken, and
 # training carries the difference on. Measured with torch 2.13, scores spreading by 0.3:
 # nothing between one and two threads, at most 3e-6 between the vector instructions of
-# one x86-64 CPU. With a learning rate of 1e-2 and steps of importance that are 60 times as
-# long, two CPUs, one with matrix units, were 1e-2 apart. A GPU was not at hand.
+# one x86-64 CPU. At a learning rate of 1e-2 two CPUs, one with matrix units, were 1e-2
+# apart: steps of what a column counts are 60 times as long. A GPU was not at hand.
 THREADS_TOLERANCE = 1e-5
 REFERENCE_TOLERANCE = 1e-3
 GPU_TOLERANCE = 1e-3
