@@ -456,14 +456,14 @@ def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
     Returns
     -------
     X : ndarray, CSR matrix or frame of shape (n_rows, n_features)
-        Frames as they came: what is in them is checked by those who read them. Numbers
-        in the byte order of this machine.
+        Frames but for their byte order as they came: what is in them is checked by
+        those who read them. Numbers in the byte order of this machine.
     """
     with reading(name):
         if hasattr(X, "columns"):
             validate_data(owner, X, reset=reset, skip_check_array=True)
             refuse_empty_table(X, type(owner).__name__)
-            return X
+            return _in_native_order(X)
         X = two_dimensional(X, name)
         tags = get_tags(owner).input_tags
         X = validate_data(
@@ -475,8 +475,26 @@ def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
             ensure_all_finite=not tags.allow_nan,
         )
         refuse_times(X)
-        # XGBoost takes the bytes of an array for numbers in the order of this machine.
         return X.astype(X.dtype.newbyteorder("="), copy=False)
+
+
+def _in_native_order(frame: Any) -> Any:
+    """A frame whose numbers have the byte order of this machine; only pandas has others.
+
+    XGBoost takes the bytes of a column for numbers in this order, whatever theirs.
+    """
+    foreign = [
+        j
+        for j, kind in enumerate(frame.dtypes)
+        if isinstance(kind, np.dtype) and not kind.isnative
+    ]
+    if not foreign:
+        return frame
+    frame = frame.copy(deep=False)
+    for j in foreign:  # by place, as names may come twice
+        column = frame.iloc[:, j]
+        frame.isetitem(j, column.astype(column.dtype.newbyteorder("=")))
+    return frame
 
 
 def fresh(estimator: Any) -> Any:

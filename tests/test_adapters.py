@@ -819,6 +819,19 @@ def test_numbers_are_the_same_in_any_byte_order(library, kind, data):
     np.testing.assert_array_equal(adapter.predict(X), plain.predict(X))
 
 
+@pytest.mark.parametrize("library", EVERYONE)
+def test_columns_of_frames_are_the_same_in_any_byte_order(library, data):
+    pandas = pytest.importorskip("pandas")
+    X, y, groups = data
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    swapped = frame.assign(a=X[:, 0].astype(">f8"), b=X[:, 1].astype(">f8"))
+    plain = RankerAdapter(make(library)).fit(frame, y, groups)
+    np.testing.assert_array_equal(plain.predict(swapped), plain.predict(frame))
+    adapter = RankerAdapter(make(library)).fit(swapped, y, groups)
+    np.testing.assert_array_equal(adapter.predict(frame), plain.predict(frame))
+    assert swapped["a"].dtype == np.dtype(">f8")
+
+
 @pytest.mark.parametrize("library", ["lightgbm", "catboost", "ridge"])
 def test_polars_frames_stay_frames(library, data):
     polars = pytest.importorskip("polars")
