@@ -56,6 +56,25 @@ def library_of(estimator: Any) -> str | None:
     return next((library for library in RANKERS if library in origins), None)
 
 
+def libraries_inside(estimator: Any) -> set[str]:
+    """Return the libraries of an estimator and of all that lies inside it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any, frozen or not.
+
+    Returns
+    -------
+    libraries : set of {"lightgbm", "xgboost", "catboost"}
+        Empty if there is none of them.
+    """
+    model = unwrap(estimator)[1]
+    params = model.get_params().values() if hasattr(model, "get_params") else ()
+    libraries = {library_of(part) for part in (model, *params)}
+    return {library for library in libraries if library is not None}
+
+
 def ranking_objective(estimator: Any) -> str | None:
     """Return the objective of a library's estimator if it compares items of a list.
 
@@ -479,7 +498,7 @@ def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
 
 
 def _in_native_order(frame: Any) -> Any:
-    """A frame whose numbers have the byte order of this machine; only pandas has others.
+    """A frame whose numbers have this machine's byte order; only pandas has others.
 
     XGBoost takes the bytes of a column for numbers in this order, whatever theirs.
     """

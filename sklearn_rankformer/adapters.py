@@ -61,6 +61,7 @@ from ._models import (
     groups_for,
     is_library_ranker,
     learns_from_lists,
+    libraries_inside,
     library_of,
     predict_scores,
     refuse_hidden_ranker,
@@ -72,7 +73,7 @@ from ._warnings import warn_missing_groups
 
 # LightGBM 4.7 and CatBoost 1.2 end the process when they read other columns of polars
 # than these, such as categories and decimals.
-_READ_PANDAS = ("lightgbm", "catboost")
+_READ_PANDAS = {"lightgbm", "catboost"}
 _PLAIN_KINDS = re.compile("Boolean|U?Int(8|16|32|64)|Float(32|64)")
 
 
@@ -289,15 +290,15 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _check_X(self, X, *, reset=False, name="X"):
         X = check_features(self, X, reset=reset, name=name)
-        # Of frames scikit-learn makes numbers of them; LightGBM ends the process.
-        if not transforms_its_input(self.estimator):
-            refuse_times(X, name)
         if issparse(X):
             # LightGBM and CatBoost read no sparse arrays, CatBoost no 64-bit indices.
             return csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)
-        if library_of(self.estimator) in _READ_PANDAS and _holds_other_than_plain(X):
-            return X.to_pandas()
-        return X
+        if transforms_its_input(self.estimator):  # and reads what X itself holds
+            return X
+        # Of frames scikit-learn makes numbers of them; LightGBM ends the process.
+        refuse_times(X, name)
+        reads_pandas = _READ_PANDAS & libraries_inside(self.estimator)
+        return X.to_pandas() if reads_pandas and _holds_other_than_plain(X) else X
 
     def _validation_rows(self, X_val, y_val, groups_val):
         refuse_without_X(X_val, y_val, groups_val, "_val")

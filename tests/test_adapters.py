@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import sklearn
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor, VotingRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -861,6 +861,34 @@ def test_categories_of_polars_reach_the_library(kind, library, data):
     np.testing.assert_array_equal(adapter.predict(plain), scores)
     again = RankerAdapter(make(library, **params)).fit(plain, y, groups)
     np.testing.assert_array_equal(again.predict(plain), scores)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        FrozenEstimator,
+        TransformedTargetRegressor,
+        make_pipeline,
+        lambda model: GridSearchCV(model, {"num_leaves": [5]}, cv=2),
+        lambda model: VotingRegressor([("trees", model)]),
+    ],
+    ids=["frozen", "target", "pipeline", "search", "vote"],
+)
+def test_categories_of_polars_reach_a_library_inside_another_estimator(wrap, data):
+    polars = pytest.importorskip("polars")
+    pytest.importorskip("pandas")
+    lightgbm = pytest.importorskip("lightgbm")
+    X, y, groups = data
+    names = np.where(X[:, 0] > 0, "low", "high")
+    frame = polars.DataFrame(X, schema=list("abcd"))
+    frame = frame.with_columns(a=polars.Series(names, dtype=polars.Categorical))
+    plain = frame.to_pandas()
+    params = {"n_estimators": 5, "verbosity": -1, "n_jobs": 1}
+    model = lightgbm.LGBMRegressor(min_child_samples=2, **params).fit(plain, y)
+    # LightGBM ends the process when it reads such a frame itself.
+    scores = RankerAdapter(wrap(model)).fit(frame, y, groups).predict(frame)
+    again = RankerAdapter(wrap(model)).fit(plain, y, groups).predict(plain)
+    np.testing.assert_array_equal(scores, again)
 
 
 @pytest.mark.parametrize("library", ["lightgbm", "catboost"])
