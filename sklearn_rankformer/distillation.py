@@ -222,6 +222,8 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         X = check_features(self, X, reset=True)
         labelled = _Part(X, y, lists_of(groups, X.shape[0]))
         more = self._other_rows(X_unlabelled, None, groups_unlabelled, "_unlabelled")
+        if more is not None:
+            _refuse_other_kind(X, more.X)
         val = self._other_rows(X_val, y_val, groups_val, "_val")
         self.teacher_ = self._fit_teacher(labelled, val, sample_weight)
         self.student_ = self._fit_student(labelled, more, val)
@@ -394,18 +396,29 @@ def _soft_gains(scores: np.ndarray, lists: Lists, highest: int) -> np.ndarray:
     return np.log2(1 + (2**highest - 1) * relative)
 
 
+def _refuse_other_kind(X, more):
+    """Refuse unlabelled rows that cannot be joined to the labelled ones."""
+    if sparse.issparse(more) and not sparse.issparse(X) and not hasattr(X, "columns"):
+        raise TypeError(
+            "X_unlabelled is a sparse matrix, but X is not. Give both of one kind, "
+            "e.g. X_unlabelled.toarray()."
+        )
+    # Joined as they are, categories of unequal types would turn into text unnoticed.
+    if hasattr(X, "columns") and (
+        type(X) is not type(more) or list(X.dtypes) != list(more.dtypes)
+    ):
+        raise TypeError(
+            "X_unlabelled must be a frame with the same column types as X, categories "
+            "included. Convert it, e.g. X_unlabelled.astype(X.dtypes)."
+        )
+
+
 def _append_rows(X, more):
     """Rows of both, of the kind they are."""
     if sparse.issparse(X):
         return sparse.vstack([X, more], format="csr")
     if not hasattr(X, "columns"):
         return np.concatenate([X, more])
-    # Joined as they are, categories of unequal types would turn into text unnoticed.
-    if type(X) is not type(more) or list(X.dtypes) != list(more.dtypes):
-        raise TypeError(
-            "X_unlabelled must be a frame with the same column types as X, categories "
-            "included. Convert it, e.g. X_unlabelled.astype(X.dtypes)."
-        )
     if hasattr(X, "iloc"):
         import pandas as pd
 

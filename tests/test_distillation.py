@@ -281,6 +281,33 @@ def test_frames_of_other_types_are_refused(lists):
         )
 
 
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.parametrize(
+    ("kind", "more", "message"),
+    [
+        ("array", "sparse", r"X_unlabelled is a sparse matrix.*toarray"),
+        ("frame", "array", "X_unlabelled must be a frame"),
+        ("frame", "other types", "same column types as X"),
+    ],
+)
+def test_unlabelled_rows_of_another_kind_are_refused_before_the_teacher_learns(
+    kind, more, message, lists
+):
+    X, y, groups = lists
+    frame = pytest.importorskip("pandas").DataFrame(X, columns=list("abcd"))
+    kinds = {
+        "array": X,
+        "sparse": sp.csr_matrix(X),
+        "frame": frame,
+        "other types": frame.astype("float32"),
+    }
+    further = {"X_unlabelled": kinds[more], "groups_unlabelled": groups}
+    ranker = DistilledRanker(Ridge(), Ridge())
+    with pytest.raises(TypeError, match=message):
+        ranker.fit(kinds[kind], y, groups, **further)
+    assert not hasattr(ranker, "teacher_")
+
+
 def test_the_student_stops_on_what_the_teacher_says_of_the_validation_lists(lists):
     lightgbm = pytest.importorskip("lightgbm")
     X, y, groups = lists
