@@ -14,7 +14,7 @@ from scipy import sparse
 from ._frames import frame_library
 from ._groups import check_groups
 from ._models import group_column_of, predict_scores, unwrap
-from ._tables import as_table, is_missing, two_dimensional
+from ._tables import as_table, is_missing, two_dimensional, without_decimal
 
 # Rows scored in one call of predict; bounds the memory of many changed lists.
 ROWS_AT_ONCE = 2**16
@@ -191,6 +191,8 @@ def _column(X, j) -> np.ndarray:
         column = X[:, j]
     if column.dtype.kind != "O":
         return column
+    # Decimals are numbers here, as they are to the rankers.
+    column = np.array([*map(without_decimal, column)], dtype=object)
     missing = np.array([is_missing(value) for value in column], dtype=bool)
     if all(isinstance(value, Real) for value in column[~missing]):
         return np.where(missing, np.nan, column).astype(np.float64)

@@ -1,6 +1,7 @@
 """Explanations point at what was planted, and displays show what was computed."""
 
 import builtins
+from decimal import Decimal
 from threading import Thread
 
 import numpy as np
@@ -283,6 +284,12 @@ def test_rows_in_lists_are_explained_as_in_arrays():
 def test_equal_values_have_equal_keys_in_order():
     keys = sort_keys(np.array([[2.0], [np.nan], [2.0], [-1.0], [np.nan]]), 0)
     assert_array_equal(keys, [1, 2, 1, 0, 2])
+
+
+def test_decimals_have_keys_in_the_order_of_numbers_not_of_texts():
+    texts = ["10.5", "9.25", "-3", "-20", "9.25", "NaN"]
+    column = np.array([*map(Decimal, texts)], dtype=object)[:, None]
+    assert_array_equal(sort_keys(column, 0), [3, 2, 1, 0, 2, 4])
 
 
 def test_inputs_stay_as_they_are(fitted):
