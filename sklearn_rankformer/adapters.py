@@ -74,6 +74,8 @@ from ._warnings import warn_missing_groups
 # LightGBM 4.7 and CatBoost 1.2 end the process when they read other columns of polars
 # than these, such as categories and decimals.
 _READ_PANDAS = {"lightgbm", "catboost"}
+# By what names regressors take rows to validate on.
+_VALIDATION = ("X_val", "eval_X", "eval_set")
 _PLAIN_KINDS = re.compile("Boolean|U?Int(8|16|32|64)|Float(32|64)")
 
 
@@ -374,6 +376,28 @@ def stops_on_lists(ranker):
     return hasattr(ranker, "fit") and has_fit_parameter(ranker, "groups_val")
 
 
+def takes_validation_lists(ranker):
+    """Return whether `fit_on_all` can hand validation lists to a ranker.
+
+    Parameters
+    ----------
+    ranker : ranker
+        As `as_ranker` returns it.
+
+    Returns
+    -------
+    takes : bool
+        Whether it stops on them or only records how it does on them.
+    """
+    if isinstance(ranker, Pipeline):
+        return takes_validation_lists(ranker[-1])
+    if isinstance(ranker, RankerAdapter):
+        inner = ranker.estimator
+        named = any(has_fit_parameter(inner, name) for name in _VALIDATION)
+        return named or is_library_ranker(inner)
+    return _fit_takes(ranker, "X_val")
+
+
 def fit_ranker(ranker, X, y, groups, *, sample_weight=None, val=None):
     """Fit a ranker, and have it stop on further lists if it can.
 
@@ -426,13 +450,17 @@ def _weight_for(estimator, weight):
     """The weight as keyword argument of ``fit``, where that takes one."""
     if weight is None:
         return {}
-    # Searches take any keyword, and hand it on.
-    taken = signature(estimator.fit).parameters.values()
-    if not any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in taken):
+    if not _fit_takes(estimator, "sample_weight"):
         raise ValueError(
             f"{type(estimator).__name__} cannot use sample_weight. Leave it out."
         )
     return {"sample_weight": weight}
+
+
+def _fit_takes(estimator, name):
+    # Searches take any keyword, and hand it on.
+    taken = signature(estimator.fit).parameters.values()
+    return any(p.name == name or p.kind is p.VAR_KEYWORD for p in taken)
 
 
 def _fit_pipeline(pipeline, X, y, groups, weight, val):

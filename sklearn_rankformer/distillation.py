@@ -44,7 +44,7 @@ from ._models import (
     unwrap,
 )
 from ._warnings import warn_missing_groups
-from .adapters import RankerAdapter, as_ranker, fit_on_all
+from .adapters import RankerAdapter, as_ranker, fit_on_all, takes_validation_lists
 
 
 class DistilledRanker(RankerMixin, BaseEstimator):
@@ -214,6 +214,8 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         """
         # All that can be refused is refused before the teacher, which takes long.
         self._check_members(y, sample_weight)
+        if X_val is not None:
+            self._refuse_useless_validation()
         X, groups = resolve_groups(X, groups, qid, self.group_column)
         # Set before the other rows are read: they must come with ids if these do.
         self.fitted_with_groups_ = groups is not None
@@ -298,6 +300,15 @@ class DistilledRanker(RankerMixin, BaseEstimator):
                 f"{type(self).__name__} requires y to be passed, but the target y is "
                 f"None. Give labels, or a fitted teacher as FrozenEstimator(teacher)."
             )
+
+    def _refuse_useless_validation(self):
+        for role in ("teacher", "student"):
+            member = getattr(self, role)
+            if not _is_frozen(member) and not takes_validation_lists(as_ranker(member)):
+                raise ValueError(
+                    f"X_val was given, but the {role} {type(member).__name__} cannot "
+                    f"use it. Leave it out, or join it to X."
+                )
 
     def _other_rows(self, X, y, groups, suffix):
         """Rows besides the labelled ones, or None if there are none."""

@@ -321,6 +321,27 @@ def test_the_student_stops_on_what_the_teacher_says_of_the_validation_lists(list
     assert ranker.student_.estimator_.best_iteration_ > 0
 
 
+@pytest.mark.parametrize("role", ["teacher", "student"])
+@pytest.mark.parametrize(
+    "member",
+    [
+        Ridge(),
+        RankerAdapter(Ridge()),
+        make_pipeline(StandardScaler(), Ridge()),
+        make_pipeline(WithinListScaler(), Ridge()),
+    ],
+)
+def test_validation_lists_of_no_use_are_refused_before_the_teacher_learns(
+    role, member, lists, routing
+):
+    X, y, groups = lists
+    network = MLPRanker(max_epochs=1, random_state=0)
+    ranker = DistilledRanker(**{"teacher": network, "student": network, role: member})
+    with pytest.raises(ValueError, match=f"the {role} .* cannot use it"):
+        ranker.fit(X, y, groups, X_val=X, y_val=y, groups_val=groups)
+    assert not hasattr(ranker, "teacher_")
+
+
 def test_pipelines_transform_the_validation_lists_too(lists, routing):
     X, y, groups = lists
     val = {"y_val": y[:60], "groups_val": groups[:60]}
