@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from sklearn import get_config
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
@@ -536,3 +536,37 @@ def fresh(estimator: Any) -> Any:
     params = copy.deepcopy(estimator.get_params())
     in_one_dict = "params" in inspect.signature(type(estimator)).parameters
     return type(estimator)(params) if in_one_dict else type(estimator)(**params)
+
+
+def clone_with_parts(owner: BaseEstimator, *names: str) -> Any:
+    """Clone an estimator whose parameters hold others, each copied by `fresh`.
+
+    scikit-learn's own cloning would stumble over CatBoost's parameters.
+
+    Parameters
+    ----------
+    owner : estimator
+        What is cloned.
+    *names : str
+        Parameters that hold an estimator, or pairs of a name and an estimator.
+
+    Returns
+    -------
+    copied : estimator
+        Unfitted.
+    """
+    shell = copy.copy(owner)
+    for name in names:
+        setattr(shell, name, None)
+    copied = BaseEstimator.__sklearn_clone__(shell)
+    for name in names:
+        setattr(copied, name, _fresh_parts(getattr(owner, name)))
+    return copied
+
+
+def _fresh_parts(given: Any) -> Any:
+    if type(given) in (list, tuple):
+        return type(given)(map(_fresh_parts, given))
+    # What makes no sense is copied too, for fit to say so.
+    is_one = hasattr(given, "get_params") and not isinstance(given, type)
+    return fresh(given) if is_one else clone(given, safe=False)

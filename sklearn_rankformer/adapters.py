@@ -57,6 +57,7 @@ from ._mixin import RankerMixin
 from ._models import (
     check_estimator_given,
     check_features,
+    clone_with_parts,
     fresh,
     groups_for,
     is_library_ranker,
@@ -266,12 +267,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         return tags
 
     def __sklearn_clone__(self):
-        # scikit-learn's own cloning would stumble over CatBoost's parameters.
-        shell = copy.copy(self)
-        shell.estimator = None
-        copied = super(RankerAdapter, shell).__sklearn_clone__()
-        copied.estimator = fresh(self.estimator)
-        return copied
+        return clone_with_parts(self, "estimator")
 
     def _check_estimator(self):
         check_estimator_given(self.estimator, "estimator")

@@ -36,6 +36,7 @@ from ._mixin import RankerMixin
 from ._models import (
     check_estimator_given,
     check_features,
+    clone_with_parts,
     group_column_of,
     is_library_ranker,
     predict_scores,
@@ -270,6 +271,9 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         tags.target_tags.positive_only = teacher.target_tags.positive_only
         tags.non_deterministic = teacher.non_deterministic or student.non_deterministic
         return tags
+
+    def __sklearn_clone__(self):
+        return clone_with_parts(self, "teacher", "student")
 
     def _check_members(self, y, sample_weight):
         for role in ("teacher", "student"):

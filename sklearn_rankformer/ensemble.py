@@ -45,6 +45,7 @@ from ._mixin import RankerMixin
 from ._models import (
     check_estimator_given,
     check_features,
+    clone_with_parts,
     group_column_of,
     model_and_its_input,
     predict_scores,
@@ -84,6 +85,7 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
         "n_jobs": [Integral, None],
         "group_column": [str, Integral, None],
     }
+    _parts: tuple = ("estimators",)  # parameters that hold members
     __metadata_request__fit = {
         "qid": True,
         "X_val": True,
@@ -274,6 +276,9 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
         tags.input_tags.allow_nan = bool(members) and all(takes_nan)
         tags.non_deterministic = any(one.non_deterministic for one in members)
         return tags
+
+    def __sklearn_clone__(self):
+        return clone_with_parts(self, *self._parts)
 
     def _kept(self):
         """Members that are not dropped, by name."""
@@ -553,6 +558,7 @@ class StackingRanker(_RankerEnsemble):
         "cv": ["cv_object"],
         "passthrough": ["boolean"],
     }
+    _parts = (*_RankerEnsemble._parts, "final_estimator")
 
     def __init__(
         self,

@@ -512,6 +512,16 @@ def test_clone_and_pickle_keep_a_frozen_teacher(lists):
     np.testing.assert_array_equal(again.predict(X), ranker.predict(X))
 
 
+def test_clones_keep_what_sklearn_cannot_clone():
+    catboost = pytest.importorskip("catboost")
+    trees = catboost.CatBoostRanker(cat_features=["a"], verbose=0)
+    copied = clone(clone(DistilledRanker(trees, trees, temperature=2.0)))
+    for role in ("teacher", "student"):
+        assert getattr(copied, role) is not trees
+        assert copied.get_params()[f"{role}__cat_features"] == ["a"]
+    assert copied.temperature == 2.0
+
+
 def test_searches_reach_teacher_and_student_with_routing(lists, routing):
     X, y, groups = lists
     search = GridSearchCV(

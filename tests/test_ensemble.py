@@ -319,6 +319,25 @@ def test_same_scores_from_two_processes_and_after_a_pickle(kind, lists):
     np.testing.assert_array_equal(again.predict(X, groups=groups), scores)
 
 
+def test_clones_keep_members_that_sklearn_cannot_clone_and_requests(routing):
+    catboost = pytest.importorskip("catboost")
+    trees = catboost.CatBoostRanker(cat_features=["a"], verbose=0)
+    members = [("trees", trees), ("line", Ridge(alpha=3)), ("none", "drop")]
+    stack = StackingRanker(members, trees, passthrough=True, n_jobs=2)
+    stack.set_fit_request(sample_weight=True)
+    for ranker in (VotingRanker(members, weights=[1, 2, 0]), stack):
+        copied = clone(clone(ranker))
+        assert copied.get_params()["trees__cat_features"] == ["a"]
+        assert copied.get_params()["line__alpha"] == 3
+        assert copied.estimators[2] == ("none", "drop")
+        for (_, one), (_, other) in zip(members[:2], copied.estimators, strict=False):
+            assert one is not other
+    assert copied.final_estimator.get_params()["cat_features"] == ["a"]
+    assert copied.passthrough
+    assert copied.get_metadata_routing().fit.requests["sample_weight"] is True
+    assert clone(VotingRanker(3)).estimators == 3  # which fit refuses
+
+
 def test_frozen_members_stay_as_they_are(lists):
     X, y, groups = lists
     net = rankformer(**TINY).fit(X, y, groups=groups)
