@@ -473,10 +473,14 @@ class VotingRanker(_RankerEnsemble):
         """Weights of the members that are not dropped, None for equal ones."""
         if self.weights is None:
             return None
-        weights = check_numbers(self.weights, "weights")
-        check_length(weights, "weights", len(self.estimators), "estimators")
+        n_members = len(self.estimators)
+        if np.shape(self.weights) != (n_members,):
+            raise ValueError(
+                f"weights must hold one number for each of the {n_members} members, "
+                f"dropped ones included, got {self.weights!r}."
+            )
         kept = [name in self._kept() for name, _ in self.estimators]
-        weights = weights[kept]
+        weights = check_numbers(self.weights, "weights")[kept]
         if weights.min() < 0 or not weights.any():
             raise ValueError(
                 f"weights must not be negative, nor all 0, got {self.weights!r}."
