@@ -125,6 +125,9 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
     Without ``early_stopping_rounds``, LightGBM and XGBoost only record the validation
     metric, while CatBoost always keeps the best iteration.
 
+    XGBoost takes what a sparse matrix leaves out for missing, not for 0: give its
+    ``predict`` sparse rows if, and only if, ``fit`` was given such.
+
     Scores of library rankers and regressors do not depend on the other items of the
     list: ``predict`` checks ``groups`` and then ignores them.
 
