@@ -53,7 +53,7 @@ from ._checks import (
 from ._frames import frame_library
 from ._groups import refuse_foreign_names, resolve_groups, resolve_other_rows
 from ._lists import Lists, digest_lists, lists_of
-from ._mixin import RankerMixin
+from ._mixin import RankerMixin, unchanged_by_errors
 from ._models import (
     check_estimator_given,
     check_features,
@@ -212,14 +212,15 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         X, groups = resolve_groups(X, groups, qid, self.group_column)
         if groups is None and ranks:
             warn_missing_groups(self, "fit")
-        X = self._check_X(X, reset=True)
-        train = _bring_together(X, y, groups, sample_weight)
-        if ranks:
-            warn_no_order(train.y, train.lists)
-        val = self._validation_rows(X_val, y_val, groups_val)
-        self.estimator_ = _fit_estimator(
-            fresh(self.estimator), train, val, self.early_stopping_rounds
-        )
+        with unchanged_by_errors(self):
+            X = self._check_X(X, reset=True)
+            train = _bring_together(X, y, groups, sample_weight)
+            if ranks:
+                warn_no_order(train.y, train.lists)
+            val = self._validation_rows(X_val, y_val, groups_val)
+            self.estimator_ = _fit_estimator(
+                fresh(self.estimator), train, val, self.early_stopping_rounds
+            )
         self.trained_lists_ = None if groups is None else digest_lists(train.lists)
         return self
 

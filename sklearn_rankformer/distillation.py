@@ -32,7 +32,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._checks import refuse_without_X
 from ._groups import refuse_foreign_names, resolve_groups, resolve_other_rows
 from ._lists import Lists, digest_lists, lists_of, one_list
-from ._mixin import RankerMixin
+from ._mixin import RankerMixin, unchanged_by_errors
 from ._models import (
     check_estimator_given,
     check_features,
@@ -218,17 +218,22 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         if X_val is not None:
             self._refuse_useless_validation()
         X, groups = resolve_groups(X, groups, qid, self.group_column)
-        # Set before the other rows are read: they must come with ids if these do.
-        self.fitted_with_groups_ = groups is not None
         if groups is None:
             warn_missing_groups(self, "fit")
-        X = check_features(self, X, reset=True)
-        labelled = _Part(X, y, lists_of(groups, X.shape[0]))
-        more = self._other_rows(X_unlabelled, None, groups_unlabelled, "_unlabelled")
-        if more is not None:
-            _refuse_other_kind(X, more.X)
-        val = self._other_rows(X_val, y_val, groups_val, "_val")
-        self.teacher_ = self._fit_teacher(labelled, val, sample_weight)
+        with unchanged_by_errors(self):
+            # Before the other rows are read: they must come with ids if these do.
+            self.fitted_with_groups_ = groups is not None
+            X = check_features(self, X, reset=True)
+            labelled = _Part(X, y, lists_of(groups, X.shape[0]))
+            more = self._other_rows(
+                X_unlabelled, None, groups_unlabelled, "_unlabelled"
+            )
+            if more is not None:
+                _refuse_other_kind(X, more.X)
+            val = self._other_rows(X_val, y_val, groups_val, "_val")
+            teacher = self._fit_teacher(labelled, val, sample_weight)
+        # It is there to be looked at even if the student cannot learn from it.
+        self.teacher_ = teacher
         self.student_ = self._fit_student(labelled, more, val)
         # Of the others there are no labels, so none of them can be scored.
         self.trained_lists_ = None if groups is None else digest_lists(labelled.lists)

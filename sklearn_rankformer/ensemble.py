@@ -41,7 +41,7 @@ from ._checks import (
 )
 from ._groups import refuse_foreign_names, resolve_groups, resolve_other_rows
 from ._lists import digest_lists, lists_of, one_list, split_lists
-from ._mixin import RankerMixin
+from ._mixin import RankerMixin, unchanged_by_errors
 from ._models import (
     check_estimator_given,
     check_features,
@@ -178,19 +178,20 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
         """
         self._check_members()
         X, groups = resolve_groups(X, groups, qid, self.group_column)
-        # Set before the other rows are read: they must come with ids if these do.
-        self.fitted_with_groups_ = groups is not None
         if groups is None:
             self._go_without_groups()
-        X = check_features(self, X, reset=True)
-        y = check_labels(y, negative=True)
-        check_length(y, "y", X.shape[0])
-        lists = lists_of(groups, len(y))
-        weight = check_weights(sample_weight, lists)
-        val = self._validation_rows(X_val, y_val, groups_val)
-        # Members are given ids in whatever they are wrapped.
-        with config_context(enable_metadata_routing=True):
-            self._fit(X, y, _ids(groups, len(y)), weight, val)
+        with unchanged_by_errors(self):
+            # Before the other rows are read: they must come with ids if these do.
+            self.fitted_with_groups_ = groups is not None
+            X = check_features(self, X, reset=True)
+            y = check_labels(y, negative=True)
+            check_length(y, "y", X.shape[0])
+            lists = lists_of(groups, len(y))
+            weight = check_weights(sample_weight, lists)
+            val = self._validation_rows(X_val, y_val, groups_val)
+            # Members are given ids in whatever they are wrapped.
+            with config_context(enable_metadata_routing=True):
+                self._fit(X, y, _ids(groups, len(y)), weight, val)
         self.trained_lists_ = None if groups is None else digest_lists(lists)
         return self
 
