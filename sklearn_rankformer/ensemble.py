@@ -239,7 +239,7 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
             If two have other levels.
         """
         X, groups = self._check_new_rows(X, groups, qid, "predict_list_value")
-        levels, proba = self.levels_, []
+        levels, proba = self._common_levels(), []
         with config_context(enable_metadata_routing=True):
             for member in self._valuing():
                 model, inside = model_and_its_input(member, X, groups)
@@ -256,7 +256,21 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
         -------
         levels : ndarray of shape (n_levels,)
             See `RankFormerRanker`.
+
+        Raises
+        ------
+        AttributeError
+            If no member has a list value, or two have other levels.
         """
+        if not self._valuing():
+            raise AttributeError("levels_ needs a member that has a list value.")
+        # As what is not there, which dir and displays in notebooks step over.
+        try:
+            return self._common_levels()
+        except ValueError as error:
+            raise AttributeError(str(error)) from error
+
+    def _common_levels(self):
         first, *others = (unwrap(one)[1].levels_ for one in self._valuing())
         for other in others:
             if not np.array_equal(first, other):

@@ -19,6 +19,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
+from sklearn.utils import estimator_html_repr
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import _num_samples
 
@@ -633,6 +634,19 @@ def test_list_values_of_unequal_levels_are_not_averaged(lists):
     ranker.estimators_[1].fit(X, np.minimum(y, 1), groups=groups)
     with pytest.raises(ValueError, match="unequal levels"):
         ranker.predict_list_value(X, groups=groups)
+    with pytest.raises(AttributeError, match="unequal levels"):
+        ranker.levels_  # noqa: B018
+
+
+@pytest.mark.parametrize("kind", [VotingRanker, StackingRanker])
+@pytest.mark.parametrize("fitted", [True, False])
+def test_notebooks_show_ensembles_without_a_list_value(kind, fitted, lists):
+    ranker = kind(list(TWO))
+    if fitted:
+        ranker.fit(*lists)
+    assert not hasattr(ranker, "levels_")
+    assert "levels_" not in dir(ranker)
+    assert kind.__name__ in estimator_html_repr(ranker)
 
 
 # -- scikit-learn's contract ----------------------------------------------------------
