@@ -255,7 +255,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         scores : ndarray of shape (n_rows,)
             Higher is better within a list, in the order of the rows of X.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "student_")  # a teacher may be there alone
         X, groups = resolve_groups(X, groups, qid, self.group_column)
         X = check_features(self, X, reset=False)
         # A student that learned one list may be asked for one list again.

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
@@ -606,8 +607,12 @@ def test_a_teacher_that_scores_infinity_is_refused(lists):
         def predict(self, X, groups=None):
             return np.full(len(X), np.inf)
 
+    ranker = DistilledRanker(Lost(), Ridge())
     with pytest.raises(ValueError, match="scores NaN or infinity"):
-        DistilledRanker(Lost(), Ridge()).fit(X, y, groups)
+        ranker.fit(X, y, groups)
+    assert ranker.teacher_.seen_  # it can be looked at
+    with pytest.raises(NotFittedError):
+        ranker.predict(X)
 
 
 def test_importing_the_module_needs_no_torch():
