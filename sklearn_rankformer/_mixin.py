@@ -1,6 +1,7 @@
 """What every ranker can do, once it can fit and predict."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -198,6 +199,26 @@ class RankerMixin:
         tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.target_tags.required = True
         return tags
+
+
+@contextmanager
+def unchanged_by_errors(estimator: Any) -> Iterator[None]:
+    """Give an estimator its attributes back if what follows raises.
+
+    What it has been fitted to is else gone once scikit-learn has noted the features of
+    rows that are then refused.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted or not.
+    """
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__ = before
+        raise
 
 
 def check_scores(scores: Any, n_rows: int, owner: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from sklearn import get_config
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
@@ -54,6 +54,25 @@ def library_of(estimator: Any) -> str | None:
     """
     origins = {cls.__module__.partition(".")[0] for cls in type(estimator).__mro__}
     return next((library for library in RANKERS if library in origins), None)
+
+
+def libraries_inside(estimator: Any) -> set[str]:
+    """Return the libraries of an estimator and of all that lies inside it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any, frozen or not.
+
+    Returns
+    -------
+    libraries : set of {"lightgbm", "xgboost", "catboost"}
+        Empty if there is none of them.
+    """
+    model = unwrap(estimator)[1]
+    params = model.get_params().values() if hasattr(model, "get_params") else ()
+    libraries = {library_of(part) for part in (model, *params)}
+    return {library for library in libraries if library is not None}
 
 
 def ranking_objective(estimator: Any) -> str | None:
@@ -456,14 +475,14 @@ def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
     Returns
     -------
     X : ndarray, CSR matrix or frame of shape (n_rows, n_features)
-        Frames as they came: what is in them is checked by those who read them. Numbers
-        in the byte order of this machine.
+        Frames but for their byte order as they came: what is in them is checked by
+        those who read them. Numbers in the byte order of this machine.
     """
     with reading(name):
         if hasattr(X, "columns"):
             validate_data(owner, X, reset=reset, skip_check_array=True)
             refuse_empty_table(X, type(owner).__name__)
-            return X
+            return _in_native_order(X)
         X = two_dimensional(X, name)
         tags = get_tags(owner).input_tags
         X = validate_data(
@@ -475,8 +494,26 @@ def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
             ensure_all_finite=not tags.allow_nan,
         )
         refuse_times(X)
-        # XGBoost takes the bytes of an array for numbers in the order of this machine.
         return X.astype(X.dtype.newbyteorder("="), copy=False)
+
+
+def _in_native_order(frame: Any) -> Any:
+    """A frame whose numbers have this machine's byte order; only pandas has others.
+
+    XGBoost takes the bytes of a column for numbers in this order, whatever theirs.
+    """
+    foreign = [
+        j
+        for j, kind in enumerate(frame.dtypes)
+        if isinstance(kind, np.dtype) and not kind.isnative
+    ]
+    if not foreign:
+        return frame
+    frame = frame.copy(deep=False)
+    for j in foreign:  # by place, as names may come twice
+        column = frame.iloc[:, j]
+        frame.isetitem(j, column.astype(column.dtype.newbyteorder("=")))
+    return frame
 
 
 def fresh(estimator: Any) -> Any:
@@ -499,3 +536,37 @@ def fresh(estimator: Any) -> Any:
     params = copy.deepcopy(estimator.get_params())
     in_one_dict = "params" in inspect.signature(type(estimator)).parameters
     return type(estimator)(params) if in_one_dict else type(estimator)(**params)
+
+
+def clone_with_parts(owner: BaseEstimator, *names: str) -> Any:
+    """Clone an estimator whose parameters hold others, each copied by `fresh`.
+
+    scikit-learn's own cloning would stumble over CatBoost's parameters.
+
+    Parameters
+    ----------
+    owner : estimator
+        What is cloned.
+    *names : str
+        Parameters that hold an estimator, or pairs of a name and an estimator.
+
+    Returns
+    -------
+    copied : estimator
+        Unfitted.
+    """
+    shell = copy.copy(owner)
+    for name in names:
+        setattr(shell, name, None)
+    copied = BaseEstimator.__sklearn_clone__(shell)
+    for name in names:
+        setattr(copied, name, _fresh_parts(getattr(owner, name)))
+    return copied
+
+
+def _fresh_parts(given: Any) -> Any:
+    if type(given) in (list, tuple):
+        return type(given)(map(_fresh_parts, given))
+    # What makes no sense is copied too, for fit to say so.
+    is_one = hasattr(given, "get_params") and not isinstance(given, type)
+    return fresh(given) if is_one else clone(given, safe=False)

@@ -53,14 +53,16 @@ from ._checks import (
 from ._frames import frame_library
 from ._groups import refuse_foreign_names, resolve_groups, resolve_other_rows
 from ._lists import Lists, digest_lists, lists_of
-from ._mixin import RankerMixin
+from ._mixin import RankerMixin, unchanged_by_errors
 from ._models import (
     check_estimator_given,
     check_features,
+    clone_with_parts,
     fresh,
     groups_for,
     is_library_ranker,
     learns_from_lists,
+    libraries_inside,
     library_of,
     predict_scores,
     refuse_hidden_ranker,
@@ -72,7 +74,9 @@ from ._warnings import warn_missing_groups
 
 # LightGBM 4.7 and CatBoost 1.2 end the process when they read other columns of polars
 # than these, such as categories and decimals.
-_READ_PANDAS = ("lightgbm", "catboost")
+_READ_PANDAS = {"lightgbm", "catboost"}
+# By what names regressors take rows to validate on.
+_VALIDATION = ("X_val", "eval_X", "eval_set")
 _PLAIN_KINDS = re.compile("Boolean|U?Int(8|16|32|64)|Float(32|64)")
 
 
@@ -120,6 +124,9 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
     -----
     Without ``early_stopping_rounds``, LightGBM and XGBoost only record the validation
     metric, while CatBoost always keeps the best iteration.
+
+    XGBoost takes what a sparse matrix leaves out for missing, not for 0: give its
+    ``predict`` sparse rows if, and only if, ``fit`` was given such.
 
     Scores of library rankers and regressors do not depend on the other items of the
     list: ``predict`` checks ``groups`` and then ignores them.
@@ -205,14 +212,15 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         X, groups = resolve_groups(X, groups, qid, self.group_column)
         if groups is None and ranks:
             warn_missing_groups(self, "fit")
-        X = self._check_X(X, reset=True)
-        train = _bring_together(X, y, groups, sample_weight)
-        if ranks:
-            warn_no_order(train.y, train.lists)
-        val = self._validation_rows(X_val, y_val, groups_val)
-        self.estimator_ = _fit_estimator(
-            fresh(self.estimator), train, val, self.early_stopping_rounds
-        )
+        with unchanged_by_errors(self):
+            X = self._check_X(X, reset=True)
+            train = _bring_together(X, y, groups, sample_weight)
+            if ranks:
+                warn_no_order(train.y, train.lists)
+            val = self._validation_rows(X_val, y_val, groups_val)
+            self.estimator_ = _fit_estimator(
+                fresh(self.estimator), train, val, self.early_stopping_rounds
+            )
         self.trained_lists_ = None if groups is None else digest_lists(train.lists)
         return self
 
@@ -263,12 +271,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         return tags
 
     def __sklearn_clone__(self):
-        # scikit-learn's own cloning would stumble over CatBoost's parameters.
-        shell = copy.copy(self)
-        shell.estimator = None
-        copied = super(RankerAdapter, shell).__sklearn_clone__()
-        copied.estimator = fresh(self.estimator)
-        return copied
+        return clone_with_parts(self, "estimator")
 
     def _check_estimator(self):
         check_estimator_given(self.estimator, "estimator")
@@ -289,15 +292,15 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _check_X(self, X, *, reset=False, name="X"):
         X = check_features(self, X, reset=reset, name=name)
-        # Of frames scikit-learn makes numbers of them; LightGBM ends the process.
-        if not transforms_its_input(self.estimator):
-            refuse_times(X, name)
         if issparse(X):
             # LightGBM and CatBoost read no sparse arrays, CatBoost no 64-bit indices.
             return csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)
-        if library_of(self.estimator) in _READ_PANDAS and _holds_other_than_plain(X):
-            return X.to_pandas()
-        return X
+        if transforms_its_input(self.estimator):  # and reads what X itself holds
+            return X
+        # Of frames scikit-learn makes numbers of them; LightGBM ends the process.
+        refuse_times(X, name)
+        reads_pandas = _READ_PANDAS & libraries_inside(self.estimator)
+        return X.to_pandas() if reads_pandas and _holds_other_than_plain(X) else X
 
     def _validation_rows(self, X_val, y_val, groups_val):
         refuse_without_X(X_val, y_val, groups_val, "_val")
@@ -373,6 +376,28 @@ def stops_on_lists(ranker):
     return hasattr(ranker, "fit") and has_fit_parameter(ranker, "groups_val")
 
 
+def takes_validation_lists(ranker):
+    """Return whether `fit_on_all` can hand validation lists to a ranker.
+
+    Parameters
+    ----------
+    ranker : ranker
+        As `as_ranker` returns it.
+
+    Returns
+    -------
+    takes : bool
+        Whether it stops on them or only records how it does on them.
+    """
+    if isinstance(ranker, Pipeline):
+        return takes_validation_lists(ranker[-1])
+    if isinstance(ranker, RankerAdapter):
+        inner = ranker.estimator
+        named = any(has_fit_parameter(inner, name) for name in _VALIDATION)
+        return named or is_library_ranker(inner)
+    return _fit_takes(ranker, "X_val")
+
+
 def fit_ranker(ranker, X, y, groups, *, sample_weight=None, val=None):
     """Fit a ranker, and have it stop on further lists if it can.
 
@@ -425,13 +450,17 @@ def _weight_for(estimator, weight):
     """The weight as keyword argument of ``fit``, where that takes one."""
     if weight is None:
         return {}
-    # Searches take any keyword, and hand it on.
-    taken = signature(estimator.fit).parameters.values()
-    if not any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in taken):
+    if not _fit_takes(estimator, "sample_weight"):
         raise ValueError(
             f"{type(estimator).__name__} cannot use sample_weight. Leave it out."
         )
     return {"sample_weight": weight}
+
+
+def _fit_takes(estimator, name):
+    # Searches take any keyword, and hand it on.
+    taken = signature(estimator.fit).parameters.values()
+    return any(p.name == name or p.kind is p.VAR_KEYWORD for p in taken)
 
 
 def _fit_pipeline(pipeline, X, y, groups, weight, val):

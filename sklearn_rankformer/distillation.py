@@ -32,10 +32,11 @@ from sklearn.utils.validation import check_is_fitted
 from ._checks import refuse_without_X
 from ._groups import refuse_foreign_names, resolve_groups, resolve_other_rows
 from ._lists import Lists, digest_lists, lists_of, one_list
-from ._mixin import RankerMixin
+from ._mixin import RankerMixin, unchanged_by_errors
 from ._models import (
     check_estimator_given,
     check_features,
+    clone_with_parts,
     group_column_of,
     is_library_ranker,
     predict_scores,
@@ -44,7 +45,7 @@ from ._models import (
     unwrap,
 )
 from ._warnings import warn_missing_groups
-from .adapters import RankerAdapter, as_ranker, fit_on_all
+from .adapters import RankerAdapter, as_ranker, fit_on_all, takes_validation_lists
 
 
 class DistilledRanker(RankerMixin, BaseEstimator):
@@ -214,16 +215,25 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         """
         # All that can be refused is refused before the teacher, which takes long.
         self._check_members(y, sample_weight)
+        if X_val is not None:
+            self._refuse_useless_validation()
         X, groups = resolve_groups(X, groups, qid, self.group_column)
-        # Set before the other rows are read: they must come with ids if these do.
-        self.fitted_with_groups_ = groups is not None
         if groups is None:
             warn_missing_groups(self, "fit")
-        X = check_features(self, X, reset=True)
-        labelled = _Part(X, y, lists_of(groups, X.shape[0]))
-        more = self._other_rows(X_unlabelled, None, groups_unlabelled, "_unlabelled")
-        val = self._other_rows(X_val, y_val, groups_val, "_val")
-        self.teacher_ = self._fit_teacher(labelled, val, sample_weight)
+        with unchanged_by_errors(self):
+            # Before the other rows are read: they must come with ids if these do.
+            self.fitted_with_groups_ = groups is not None
+            X = check_features(self, X, reset=True)
+            labelled = _Part(X, y, lists_of(groups, X.shape[0]))
+            more = self._other_rows(
+                X_unlabelled, None, groups_unlabelled, "_unlabelled"
+            )
+            if more is not None:
+                _refuse_other_kind(X, more.X)
+            val = self._other_rows(X_val, y_val, groups_val, "_val")
+            teacher = self._fit_teacher(labelled, val, sample_weight)
+        # It is there to be looked at even if the student cannot learn from it.
+        self.teacher_ = teacher
         self.student_ = self._fit_student(labelled, more, val)
         # Of the others there are no labels, so none of them can be scored.
         self.trained_lists_ = None if groups is None else digest_lists(labelled.lists)
@@ -245,7 +255,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         scores : ndarray of shape (n_rows,)
             Higher is better within a list, in the order of the rows of X.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "student_")  # a teacher may be there alone
         X, groups = resolve_groups(X, groups, qid, self.group_column)
         X = check_features(self, X, reset=False)
         # A student that learned one list may be asked for one list again.
@@ -266,6 +276,9 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         tags.target_tags.positive_only = teacher.target_tags.positive_only
         tags.non_deterministic = teacher.non_deterministic or student.non_deterministic
         return tags
+
+    def __sklearn_clone__(self):
+        return clone_with_parts(self, "teacher", "student")
 
     def _check_members(self, y, sample_weight):
         for role in ("teacher", "student"):
@@ -296,6 +309,15 @@ class DistilledRanker(RankerMixin, BaseEstimator):
                 f"{type(self).__name__} requires y to be passed, but the target y is "
                 f"None. Give labels, or a fitted teacher as FrozenEstimator(teacher)."
             )
+
+    def _refuse_useless_validation(self):
+        for role in ("teacher", "student"):
+            member = getattr(self, role)
+            if not _is_frozen(member) and not takes_validation_lists(as_ranker(member)):
+                raise ValueError(
+                    f"X_val was given, but the {role} {type(member).__name__} cannot "
+                    f"use it. Leave it out, or join it to X."
+                )
 
     def _other_rows(self, X, y, groups, suffix):
         """Rows besides the labelled ones, or None if there are none."""
@@ -394,18 +416,29 @@ def _soft_gains(scores: np.ndarray, lists: Lists, highest: int) -> np.ndarray:
     return np.log2(1 + (2**highest - 1) * relative)
 
 
+def _refuse_other_kind(X, more):
+    """Refuse unlabelled rows that cannot be joined to the labelled ones."""
+    if sparse.issparse(more) and not sparse.issparse(X) and not hasattr(X, "columns"):
+        raise TypeError(
+            "X_unlabelled is a sparse matrix, but X is not. Give both of one kind, "
+            "e.g. X_unlabelled.toarray()."
+        )
+    # Joined as they are, categories of unequal types would turn into text unnoticed.
+    if hasattr(X, "columns") and (
+        type(X) is not type(more) or list(X.dtypes) != list(more.dtypes)
+    ):
+        raise TypeError(
+            "X_unlabelled must be a frame with the same column types as X, categories "
+            "included. Convert it, e.g. X_unlabelled.astype(X.dtypes)."
+        )
+
+
 def _append_rows(X, more):
     """Rows of both, of the kind they are."""
     if sparse.issparse(X):
         return sparse.vstack([X, more], format="csr")
     if not hasattr(X, "columns"):
         return np.concatenate([X, more])
-    # Joined as they are, categories of unequal types would turn into text unnoticed.
-    if type(X) is not type(more) or list(X.dtypes) != list(more.dtypes):
-        raise TypeError(
-            "X_unlabelled must be a frame with the same column types as X, categories "
-            "included. Convert it, e.g. X_unlabelled.astype(X.dtypes)."
-        )
     if hasattr(X, "iloc"):
         import pandas as pd
 

@@ -41,10 +41,11 @@ from ._checks import (
 )
 from ._groups import refuse_foreign_names, resolve_groups, resolve_other_rows
 from ._lists import digest_lists, lists_of, one_list, split_lists
-from ._mixin import RankerMixin
+from ._mixin import RankerMixin, unchanged_by_errors
 from ._models import (
     check_estimator_given,
     check_features,
+    clone_with_parts,
     group_column_of,
     model_and_its_input,
     predict_scores,
@@ -84,6 +85,7 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
         "n_jobs": [Integral, None],
         "group_column": [str, Integral, None],
     }
+    _parts: tuple = ("estimators",)  # parameters that hold members
     __metadata_request__fit = {
         "qid": True,
         "X_val": True,
@@ -176,19 +178,20 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
         """
         self._check_members()
         X, groups = resolve_groups(X, groups, qid, self.group_column)
-        # Set before the other rows are read: they must come with ids if these do.
-        self.fitted_with_groups_ = groups is not None
         if groups is None:
             self._go_without_groups()
-        X = check_features(self, X, reset=True)
-        y = check_labels(y, negative=True)
-        check_length(y, "y", X.shape[0])
-        lists = lists_of(groups, len(y))
-        weight = check_weights(sample_weight, lists)
-        val = self._validation_rows(X_val, y_val, groups_val)
-        # Members are given ids in whatever they are wrapped.
-        with config_context(enable_metadata_routing=True):
-            self._fit(X, y, _ids(groups, len(y)), weight, val)
+        with unchanged_by_errors(self):
+            # Before the other rows are read: they must come with ids if these do.
+            self.fitted_with_groups_ = groups is not None
+            X = check_features(self, X, reset=True)
+            y = check_labels(y, negative=True)
+            check_length(y, "y", X.shape[0])
+            lists = lists_of(groups, len(y))
+            weight = check_weights(sample_weight, lists)
+            val = self._validation_rows(X_val, y_val, groups_val)
+            # Members are given ids in whatever they are wrapped.
+            with config_context(enable_metadata_routing=True):
+                self._fit(X, y, _ids(groups, len(y)), weight, val)
         self.trained_lists_ = None if groups is None else digest_lists(lists)
         return self
 
@@ -236,7 +239,7 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
             If two have other levels.
         """
         X, groups = self._check_new_rows(X, groups, qid, "predict_list_value")
-        levels, proba = self.levels_, []
+        levels, proba = self._common_levels(), []
         with config_context(enable_metadata_routing=True):
             for member in self._valuing():
                 model, inside = model_and_its_input(member, X, groups)
@@ -253,7 +256,21 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
         -------
         levels : ndarray of shape (n_levels,)
             See `RankFormerRanker`.
+
+        Raises
+        ------
+        AttributeError
+            If no member has a list value, or two have other levels.
         """
+        if not self._valuing():
+            raise AttributeError("levels_ needs a member that has a list value.")
+        # As what is not there, which dir and displays in notebooks step over.
+        try:
+            return self._common_levels()
+        except ValueError as error:
+            raise AttributeError(str(error)) from error
+
+    def _common_levels(self):
         first, *others = (unwrap(one)[1].levels_ for one in self._valuing())
         for other in others:
             if not np.array_equal(first, other):
@@ -274,6 +291,9 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
         tags.input_tags.allow_nan = bool(members) and all(takes_nan)
         tags.non_deterministic = any(one.non_deterministic for one in members)
         return tags
+
+    def __sklearn_clone__(self):
+        return clone_with_parts(self, *self._parts)
 
     def _kept(self):
         """Members that are not dropped, by name."""
@@ -468,10 +488,14 @@ class VotingRanker(_RankerEnsemble):
         """Weights of the members that are not dropped, None for equal ones."""
         if self.weights is None:
             return None
-        weights = check_numbers(self.weights, "weights")
-        check_length(weights, "weights", len(self.estimators), "estimators")
+        n_members = len(self.estimators)
+        if np.shape(self.weights) != (n_members,):
+            raise ValueError(
+                f"weights must hold one number for each of the {n_members} members, "
+                f"dropped ones included, got {self.weights!r}."
+            )
         kept = [name in self._kept() for name, _ in self.estimators]
-        weights = weights[kept]
+        weights = check_numbers(self.weights, "weights")[kept]
         if weights.min() < 0 or not weights.any():
             raise ValueError(
                 f"weights must not be negative, nor all 0, got {self.weights!r}."
@@ -553,6 +577,7 @@ class StackingRanker(_RankerEnsemble):
         "cv": ["cv_object"],
         "passthrough": ["boolean"],
     }
+    _parts = (*_RankerEnsemble._parts, "final_estimator")
 
     def __init__(
         self,

@@ -216,7 +216,8 @@ def standardize_in_lists(X, lists):
     lowest = lists.reduce(np.minimum, np.where(there, X, np.inf))
     # From 0 to 1 first (in halves, whose range is finite): then neither large offsets
     # nor large units cost digits, and squares neither overflow nor vanish.
-    span = np.where(highest > lowest, highest / 2 - lowest / 2, 1.0)
+    half = highest / 2 - lowest / 2  # also 0 of the two smallest numbers there are
+    span = np.where(half > 0, half, 1.0)
     start = np.where(highest >= lowest, lowest, 0.0) / 2
     scaled = np.where(there, (X / 2 - start[lists.codes]) / span[lists.codes], 0.0)
     count = np.maximum(lists.reduce(np.add, there.astype(float)), 1.0)

@@ -22,9 +22,10 @@ from sklearn.utils.metaestimators import available_if
 
 from ._categories import Categories
 from ._checks import refuse_beyond_float32
+from ._frames import check_columns
 from ._groups import resolve_groups
 from ._lists import Lists, cut_batches, lists_of
-from ._tables import as_table, reading, rows_to_array
+from ._tables import as_table, reading, refuse_empty_table, rows_to_array
 
 __all__ = ["OnnxRanker"]
 
@@ -128,9 +129,9 @@ class OnnxRanker:
         Raises
         ------
         TypeError, ValueError
-            If X is sparse or has no rows; if a column is missing, or holds what it did
-            not in `fit`; if a number is missing or beyond float32 and the ranker was
-            fitted with ``input_transform=None``.
+            If X is sparse or has no rows; if a column is missing or there twice, or
+            holds what it did not in `fit`; if a number is missing or beyond float32 and
+            the ranker was fitted with ``input_transform=None``.
         """
         return self._encode(as_table(X))
 
@@ -206,11 +207,8 @@ class OnnxRanker:
     def _choose_columns(self, X: Any) -> Any:
         if hasattr(X, "columns") and self.feature_names_in_ is not None:
             names = self.feature_names_in_.tolist()
-            missing = [name for name in names if name not in list(X.columns)]
-            if missing:
-                raise ValueError(
-                    f"X lacks the columns {missing}. Give all columns that fit saw."
-                )
+            check_columns(names, list(X.columns), "X")
+            refuse_empty_table(X, type(self).__name__)
             return X[names]
         if issparse(X):
             raise TypeError("X is a sparse matrix. Give X.toarray().")

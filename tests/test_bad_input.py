@@ -30,6 +30,7 @@ from hypothesis.stateful import (
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 from sklearn.utils._param_validation import (
     InvalidParameterError,
@@ -37,12 +38,16 @@ from sklearn.utils._param_validation import (
 )
 
 from sklearn_rankformer import (
+    DistilledRanker,
+    RankerAdapter,
+    StackingRanker,
+    VotingRanker,
     WithinListScaler,
     persistence,
 )
 from sklearn_rankformer.datasets import load_letor
 from sklearn_rankformer.metrics import METRICS
-from sklearn_rankformer.model_selection import check_group_cv
+from sklearn_rankformer.model_selection import ListKFold, check_group_cv
 from sklearn_rankformer.scoring import get_scorer, make_ranking_scorer
 
 from .conftest import make_lists
@@ -730,6 +735,40 @@ def test_tools_refuse(case):
     _, call, error, message = case
     with pytest.raises(error, match=message):
         call()
+
+
+# Rankers around others ----------------------------------------------------------------
+
+AROUND = {
+    "adapter": lambda: RankerAdapter(Ridge()),
+    "vote": lambda: VotingRanker([("line", Ridge())]),
+    "stack": lambda: StackingRanker([("line", Ridge())], cv=ListKFold(3)),
+    "student": lambda: DistilledRanker(Ridge(), Ridge()),
+}
+REFUSED = {
+    "labels": (X[:, :1], Y - np.nan, GROUPS),
+    "fewer labels without ids": (X, Y[1:], None),
+    "a frame with fewer labels": ("frame", Y[1:], GROUPS),
+    "held-out features": (X[:, :1], Y, GROUPS, X),
+}
+
+
+@pytest.mark.parametrize("fitted", [True, False])
+@pytest.mark.parametrize("kind", AROUND)
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.filterwarnings("ignore::sklearn_rankformer.MissingGroupsWarning")
+def test_a_refused_fit_leaves_rankers_around_others_as_they_were(case, kind, fitted):
+    ranker = AROUND[kind]()
+    if fitted:
+        ranker.fit(X, Y, groups=GROUPS)
+    before = dict(vars(ranker))
+    rows, labels, ids, *held_out = REFUSED[case]
+    if isinstance(rows, str):
+        rows = pytest.importorskip("pandas").DataFrame(X).add_prefix("x")
+    val = {"X_val": held_out[0], "y_val": Y, "groups_val": GROUPS} if held_out else {}
+    with pytest.raises(BOTH_ERRORS):
+        ranker.fit(rows, labels, groups=ids, **val)
+    assert vars(ranker) == before
 
 
 # Damaged LETOR files ------------------------------------------------------------------

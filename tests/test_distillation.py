@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
@@ -281,6 +282,33 @@ def test_frames_of_other_types_are_refused(lists):
         )
 
 
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.parametrize(
+    ("kind", "more", "message"),
+    [
+        ("array", "sparse", r"X_unlabelled is a sparse matrix.*toarray"),
+        ("frame", "array", "X_unlabelled must be a frame"),
+        ("frame", "other types", "same column types as X"),
+    ],
+)
+def test_unlabelled_rows_of_another_kind_are_refused_before_the_teacher_learns(
+    kind, more, message, lists
+):
+    X, y, groups = lists
+    frame = pytest.importorskip("pandas").DataFrame(X, columns=list("abcd"))
+    kinds = {
+        "array": X,
+        "sparse": sp.csr_matrix(X),
+        "frame": frame,
+        "other types": frame.astype("float32"),
+    }
+    further = {"X_unlabelled": kinds[more], "groups_unlabelled": groups}
+    ranker = DistilledRanker(Ridge(), Ridge())
+    with pytest.raises(TypeError, match=message):
+        ranker.fit(kinds[kind], y, groups, **further)
+    assert not hasattr(ranker, "teacher_")
+
+
 def test_the_student_stops_on_what_the_teacher_says_of_the_validation_lists(lists):
     lightgbm = pytest.importorskip("lightgbm")
     X, y, groups = lists
@@ -292,6 +320,27 @@ def test_the_student_stops_on_what_the_teacher_says_of_the_validation_lists(list
     ranker = DistilledRanker(teacher, student, temperature=0.1)
     ranker.fit(X, y, groups, X_val=X, y_val=y, groups_val=groups)
     assert ranker.student_.estimator_.best_iteration_ > 0
+
+
+@pytest.mark.parametrize("role", ["teacher", "student"])
+@pytest.mark.parametrize(
+    "member",
+    [
+        Ridge(),
+        RankerAdapter(Ridge()),
+        make_pipeline(StandardScaler(), Ridge()),
+        make_pipeline(WithinListScaler(), Ridge()),
+    ],
+)
+def test_validation_lists_of_no_use_are_refused_before_the_teacher_learns(
+    role, member, lists, routing
+):
+    X, y, groups = lists
+    network = MLPRanker(max_epochs=1, random_state=0)
+    ranker = DistilledRanker(**{"teacher": network, "student": network, role: member})
+    with pytest.raises(ValueError, match=f"the {role} .* cannot use it"):
+        ranker.fit(X, y, groups, X_val=X, y_val=y, groups_val=groups)
+    assert not hasattr(ranker, "teacher_")
 
 
 def test_pipelines_transform_the_validation_lists_too(lists, routing):
@@ -464,6 +513,16 @@ def test_clone_and_pickle_keep_a_frozen_teacher(lists):
     np.testing.assert_array_equal(again.predict(X), ranker.predict(X))
 
 
+def test_clones_keep_what_sklearn_cannot_clone():
+    catboost = pytest.importorskip("catboost")
+    trees = catboost.CatBoostRanker(cat_features=["a"], verbose=0)
+    copied = clone(clone(DistilledRanker(trees, trees, temperature=2.0)))
+    for role in ("teacher", "student"):
+        assert getattr(copied, role) is not trees
+        assert copied.get_params()[f"{role}__cat_features"] == ["a"]
+    assert copied.temperature == 2.0
+
+
 def test_searches_reach_teacher_and_student_with_routing(lists, routing):
     X, y, groups = lists
     search = GridSearchCV(
@@ -548,8 +607,12 @@ def test_a_teacher_that_scores_infinity_is_refused(lists):
         def predict(self, X, groups=None):
             return np.full(len(X), np.inf)
 
+    ranker = DistilledRanker(Lost(), Ridge())
     with pytest.raises(ValueError, match="scores NaN or infinity"):
-        DistilledRanker(Lost(), Ridge()).fit(X, y, groups)
+        ranker.fit(X, y, groups)
+    assert ranker.teacher_.seen_  # it can be looked at
+    with pytest.raises(NotFittedError):
+        ranker.predict(X)
 
 
 def test_importing_the_module_needs_no_torch():

@@ -19,6 +19,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
+from sklearn.utils import estimator_html_repr
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import _num_samples
 
@@ -319,6 +320,25 @@ def test_same_scores_from_two_processes_and_after_a_pickle(kind, lists):
     np.testing.assert_array_equal(again.predict(X, groups=groups), scores)
 
 
+def test_clones_keep_members_that_sklearn_cannot_clone_and_requests(routing):
+    catboost = pytest.importorskip("catboost")
+    trees = catboost.CatBoostRanker(cat_features=["a"], verbose=0)
+    members = [("trees", trees), ("line", Ridge(alpha=3)), ("none", "drop")]
+    stack = StackingRanker(members, trees, passthrough=True, n_jobs=2)
+    stack.set_fit_request(sample_weight=True)
+    for ranker in (VotingRanker(members, weights=[1, 2, 0]), stack):
+        copied = clone(clone(ranker))
+        assert copied.get_params()["trees__cat_features"] == ["a"]
+        assert copied.get_params()["line__alpha"] == 3
+        assert copied.estimators[2] == ("none", "drop")
+        for (_, one), (_, other) in zip(members[:2], copied.estimators, strict=False):
+            assert one is not other
+    assert copied.final_estimator.get_params()["cat_features"] == ["a"]
+    assert copied.passthrough
+    assert copied.get_metadata_routing().fit.requests["sample_weight"] is True
+    assert clone(VotingRanker(3)).estimators == 3  # which fit refuses
+
+
 def test_frozen_members_stay_as_they_are(lists):
     X, y, groups = lists
     net = rankformer(**TINY).fit(X, y, groups=groups)
@@ -614,6 +634,19 @@ def test_list_values_of_unequal_levels_are_not_averaged(lists):
     ranker.estimators_[1].fit(X, np.minimum(y, 1), groups=groups)
     with pytest.raises(ValueError, match="unequal levels"):
         ranker.predict_list_value(X, groups=groups)
+    with pytest.raises(AttributeError, match="unequal levels"):
+        ranker.levels_  # noqa: B018
+
+
+@pytest.mark.parametrize("kind", [VotingRanker, StackingRanker])
+@pytest.mark.parametrize("fitted", [True, False])
+def test_notebooks_show_ensembles_without_a_list_value(kind, fitted, lists):
+    ranker = kind(list(TWO))
+    if fitted:
+        ranker.fit(*lists)
+    assert not hasattr(ranker, "levels_")
+    assert "levels_" not in dir(ranker)
+    assert kind.__name__ in estimator_html_repr(ranker)
 
 
 # -- scikit-learn's contract ----------------------------------------------------------
@@ -686,7 +719,8 @@ def test_pipeline_hands_ids_and_weights_on(kind, lists, routing):
         (VotingRanker([("a", "drop")]), ValueError, "All members are dropped"),
         (VotingRanker([("a", "drip")]), ValueError, "member 'a' is 'drip'"),
         (VotingRanker([("a", mlp(group_column=0))]), ValueError, "never sees that"),
-        (VotingRanker(TWO, weights=[1]), ValueError, "weights has 1 entries"),
+        (VotingRanker(TWO, weights=[1]), ValueError, "each of the 2 members"),
+        (VotingRanker(TWO, weights={"a": 1, "b": 2}), ValueError, "of the 2 members"),
         (VotingRanker(TWO, weights=[1, -1]), ValueError, "must not be negative"),
         (VotingRanker(TWO, weights=[0, 0]), ValueError, "nor all 0"),
         (VotingRanker(TWO, scale="z"), ValueError, "'scale' parameter"),

@@ -295,6 +295,12 @@ def test_a_missing_value_differs_from_the_text_of_its_name(missing):
     assert_array_equal(sort_keys(column[:, None], 0), [1, 0, 1])
 
 
+def test_decimals_have_keys_in_the_order_of_numbers_not_of_texts():
+    texts = ["10.5", "9.25", "-3", "-20", "9.25", "NaN"]
+    column = np.array([*map(Decimal, texts)], dtype=object)[:, None]
+    assert_array_equal(sort_keys(column, 0), [3, 2, 1, 0, 2, 4])
+
+
 def test_inputs_stay_as_they_are(fitted):
     ranker, X, y, groups = fitted
     before = X.copy()

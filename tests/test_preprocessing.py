@@ -104,6 +104,14 @@ def test_the_unit_of_a_column_does_not_matter(unit):
     np.testing.assert_allclose(scaler.transform(unit * X, groups=groups), expected)
 
 
+@pytest.mark.parametrize("values", [[0.0, 5e-324], [1.5e-323, 2e-323], [-5e-324, 0.0]])
+def test_numbers_whose_halves_are_equal_give_zero_not_nan(values):
+    X = np.array(values)[:, None]
+    scaler = WithinListScaler(output="replace")
+    relative = scaler.fit_transform(X, groups=[0, 0])
+    np.testing.assert_array_equal(relative, [[0.0, 0.0], [0.0, 1.0]])
+
+
 def test_within_list_features_leave_their_input_alone():
     X = np.array([[1.0], [NAN], [3.0]])
     out = WithinListScaler().fit_transform(X, groups=[1, 0, 1])

@@ -189,12 +189,30 @@ def test_numbers_beyond_float32_are_refused_where_the_ranker_refuses_them(tmp_pa
 def test_bad_requests_are_refused_by_name(both):
     X, _, _ = float32_lists()
     frame, (_, runs) = frame_of(X), both
-    with pytest.raises(ValueError, match=r"lacks the columns \['kind', 'age'\]"):
+    with pytest.raises(ValueError, match="X has no column 'kind', 'age'"):
         runs.predict(frame[["price", "size"]])
     with pytest.raises(ValueError, match="must have 4 columns"):
         runs.predict(X[:, :3])
     with pytest.raises(ValueError, match="could not convert string to float"):
         runs.predict(frame.assign(price="cheap"))
+
+
+def test_a_column_that_is_there_twice_is_refused_by_name(both):
+    frame, (_, runs) = frame_of(float32_lists()[0]), both
+    frame = frame.assign(other=0)
+    runs.encode(frame)  # columns that fit did not see may be there
+    twice = frame.rename(columns={"other": "price"})
+    with pytest.raises(ValueError, match="X has more than one column 'price'"):
+        runs.encode(twice)
+
+
+@pytest.mark.parametrize("columns", [["kind"], ["kind", "price"]])
+def test_a_frame_without_rows_is_refused_whatever_its_columns_hold(columns, tmp_path):
+    X, y, groups = float32_lists()
+    frame = frame_of(X)[columns]
+    to_onnx(mlp().fit(frame, y, groups=groups), tmp_path / "ranker.onnx")
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        OnnxRanker(tmp_path / "ranker.onnx").predict(frame[:0], groups[:0])
 
 
 def test_lists_of_numbers_beside_text_are_read_as_the_ranker_reads_them(tmp_path):
