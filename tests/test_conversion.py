@@ -242,6 +242,43 @@ def test_text_ids_become_numbers_in_the_order_of_the_lists(frame, tmp_path):
     )
 
 
+@pytest.mark.parametrize("kind", [pa.uint8(), pa.uint64()])
+@pytest.mark.parametrize("qid", [[7, 7, 9], [7, 9, 7]], ids=["together", "apart"])
+def test_unsigned_list_ids_come_back_as_they_are(kind, qid, tmp_path):
+    if qid != sorted(qid):
+        pytest.importorskip("duckdb")
+    columns = {"qid": pa.array(qid, kind), "a": [1.5, 2.5, 3.5], "clicks": [0, 1, 1]}
+    parquet.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    where = convert(tmp_path / "rows.parquet", tmp_path / "arrays", **ROLES)
+    groups = load_converted(where)[2]
+    assert groups.dtype == np.int64
+    assert groups.tolist() == sorted(qid)
+
+
+def test_list_ids_beyond_int64_become_numbers_in_the_order_of_the_lists(tmp_path):
+    qid = pa.array([2**64 - 1, 2**64 - 1, 7], pa.uint64())
+    columns = {"qid": qid, "a": [1.5, 2.5, 3.5], "clicks": [0, 1, 1]}
+    parquet.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    where = convert(tmp_path / "rows.parquet", tmp_path / "arrays", **ROLES)
+    assert load_converted(where)[2].tolist() == [0, 0, 1]
+
+
+def test_nothing_is_written_through_a_mapping_which_a_full_disk_would_end_by_a_signal(
+    frame, tmp_path, monkeypatch
+):
+    def refuse(array, at, values):
+        raise AssertionError("SIGBUS, if the disk were full")
+
+    monkeypatch.setattr(_categories, "IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr(np.memmap, "__setitem__", refuse, raising=False)
+    convert(written(frame, tmp_path / "rows.parquet"), tmp_path / "arrays", **ROLES)
+    X, _, _ = load_converted(tmp_path / "arrays")
+    check_same(X, frame)
+    categories = _categories.find_categories(X, "from_dtype")
+    codes = categories.encode(X, allow_nan=True, owner="a ranker")[:, 1]
+    assert_array_equal(codes == 0, frame["colour"].isna())
+
+
 def test_list_ids_of_csv_with_leading_zeros_stay_apart(frame, tmp_path):
     frame["qid"] = [f"{one % 2 * '0'}{one // 2}" for one in frame["qid"]]
     assert set(frame["qid"]) > {"50", "050"}
