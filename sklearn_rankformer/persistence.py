@@ -83,7 +83,8 @@ def save(ranker, path, *, optimizer=False):
         The fitted ranker. A `random_state` that is a generator is saved as None.
     path : str or path-like
         File to write, such as ``ranker.safetensors``. It is replaced in one step:
-        whoever reads it meanwhile gets the old one or the new one.
+        whoever reads it meanwhile gets the old one or the new one. Of a symbolic link,
+        the file that it points to is replaced.
     optimizer : bool, default=False
         Whether to keep the state of the optimiser, without which `partial_fit` begins
         with a fresh one. It makes the file about three times as large.

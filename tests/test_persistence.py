@@ -192,6 +192,32 @@ def test_saving_replaces_the_file_and_leaves_nothing_else(fitted, path):
     assert os.listdir(path.parent) == [path.name]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_saving_onto_a_link_writes_the_file_that_it_points_to(there, fitted, path):
+    (path.parent / "of the day").mkdir()
+    file = path.parent / "of the day" / "ranker"  # the ending is the link's
+    if there:
+        file.write_bytes(b"what was here before")
+    path.symlink_to("of the day/ranker")
+    through_file(fitted, path)
+    assert path.is_symlink()
+    assert persistence.load(file).n_iter_ == fitted.n_iter_
+    assert os.listdir(file.parent) == [file.name]
+    path.unlink()
+    path.symlink_to("none/ranker")
+    with pytest.raises(FileNotFoundError, match=r"The folder of .*none/ranker "):
+        persistence.save(fitted, path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such permissions")
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o444])
+def test_a_file_that_is_replaced_keeps_its_permissions(mode, fitted, path):
+    path.write_bytes(b"what was here before")
+    path.chmod(mode)
+    through_file(fitted, path)
+    assert path.stat().st_mode & 0o777 == mode
+
+
 def test_a_place_that_no_file_can_be_written_to_is_named(fitted, tmp_path):
     missing = tmp_path / "none" / "ranker.safetensors"
     with pytest.raises(FileNotFoundError, match=rf"The folder of {missing} does not"):
