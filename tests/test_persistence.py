@@ -19,7 +19,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping
 
 from sklearn_rankformer import (
     RankFormerRanker,
@@ -1053,6 +1053,14 @@ def test_checkpoint_refuses_partial_fit(lists, tmp_path):
         ranker.partial_fit(X, y, groups)
 
 
+def test_a_callback_that_a_resumed_fit_would_make_forget_is_refused(lists, tmp_path):
+    X, y, groups = lists
+    stops = EarlyStopping(monitor="valid_ndcg", lower_is_better=False)
+    ranker = rankformer(callbacks=[persistence.Checkpoint(tmp_path), stops])
+    with pytest.raises(ValueError, match=r"Stopping beside .* n_iter_no_change"):
+        ranker.fit(X, y, groups=groups)
+
+
 def test_damaged_checkpoint_is_refused(fitted, lists, tmp_path):
     file = tmp_path / persistence.Checkpoint.FILE
     file.write_bytes(b"damaged")
@@ -1122,7 +1130,7 @@ KILLED_AND_RESUMED = """
 import os, signal, sys
 import torch
 import torch._dynamo  # optimisers import it late: here once, not in each process
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping
 from sklearn_rankformer import RankFormerRanker, persistence
 from sklearn_rankformer._files import read_file
 from sklearn_rankformer.datasets import make_ranking
