@@ -215,6 +215,27 @@ def test_list_ids_that_are_text_in_one_file_and_numbers_in_another_are_refused(
         mlp().fit(ParquetLists(tmp_path, **ROLES))
 
 
+@pytest.mark.parametrize("kind", ["category", "int64", "str"])
+def test_training_goes_on_with_the_categories_it_knows_whatever_files_say(
+    kind, tmp_path
+):
+    rows = features_only(make_rows())
+    rows["colour"] = 2**24 + np.arange(len(rows)) % 5
+    if kind == "str":
+        rows["colour"] = "c" + rows["colour"].astype(str)
+    y, groups = np.arange(len(rows)) % 3, np.arange(len(rows)) // 9
+    frame = rows.astype({"colour": "category"})
+    ranker, expected = (
+        rankformer(warm_start=True).fit(frame, y, groups=groups) for _ in "ab"
+    )
+    rows.astype({"colour": kind}).assign(qid=groups, clicks=y).to_parquet(
+        tmp_path / "rows.parquet"
+    )
+    ranker.fit(lists_in(tmp_path))
+    expected.fit(frame, y, groups=groups)
+    assert_array_equal(ranker.predict(frame, groups), expected.predict(frame, groups))
+
+
 def test_nothing_is_left_in_the_temporary_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     folder = write_shards(make_rows(), tmp_path / "rows", (0.5,))
