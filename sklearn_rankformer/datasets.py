@@ -414,7 +414,7 @@ def convert(
     ValueError
         If a column is missing, there twice or given for two purposes, a feature is
         neither a number nor a category, a number is infinite or too large for float32,
-        or a label or a list id is missing.
+        a label or a list id is missing, or a file is given twice.
 
     See Also
     --------
@@ -533,8 +533,9 @@ class ParquetLists:  # numpydoc ignore=PR02
         text in one file and numbers in another.
     ValueError
         If one column is given for two purposes. By `fit`: if a column is missing, a
-        list lies in two files, there are fewer files than processes, or the files of a
-        process hold no rows; in all processes, if anything is wrong in one.
+        list lies in two files, a file is given twice, there are fewer files than
+        processes, or the files of a process hold no rows; in all processes, if anything
+        is wrong in one.
 
     See Also
     --------

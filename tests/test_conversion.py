@@ -474,6 +474,16 @@ def test_columns_that_are_not_there_are_refused_by_name(frame, tmp_path):
         convert(empty, tmp_path / "arrays", **ROLES)
 
 
+def test_a_file_that_is_given_twice_does_not_double_its_rows(frame, tmp_path):
+    (tmp_path / "rows").mkdir()
+    path = written(frame, tmp_path / "rows" / "0.parquet")
+    (tmp_path / "link.parquet").symlink_to(path)
+    for other in (tmp_path / "rows", tmp_path / "link.parquet"):
+        with pytest.raises(ValueError, match=r"0\.parquet is given twice\. Give each"):
+            convert([path, other], tmp_path / "arrays", **ROLES)
+    assert not (tmp_path / "arrays").exists()
+
+
 def test_what_was_converted_is_never_overwritten(frame, tmp_path):
     path = written(frame, tmp_path / "rows.parquet")
     convert(path, tmp_path / "arrays", **ROLES)
