@@ -32,7 +32,7 @@ from ._letor import typed_labels
 from ._lists import id_keys
 from ._streams import Piece, ReturningListError, kind_of_ids, whole_lists
 from ._tablefiles import TableFiles
-from ._tables import is_missing, without_numbers
+from ._tables import is_missing, without_decimal, without_numbers
 
 COLUMNS = "columns.json"
 WEIGHT = "weight.npy"
@@ -484,6 +484,7 @@ def _codes(column: Any, known: dict, name: str) -> np.ndarray:
 def _code(value: Any, known: dict, name: str) -> int:
     if is_missing(value):
         return -1
+    value = without_decimal(value)  # as in memory
     if type(value) not in (bool, int, float, str):
         raise ValueError(
             f"{name!r} holds a category of type {type(value).__name__}. Turn "

@@ -153,6 +153,19 @@ def test_numbers_of_every_kind_become_float32(frame, tmp_path):
         assert_array_equal(X[name], np.array(expected, np.float32))
 
 
+@pytest.mark.parametrize("numbers", [["7", "8"], ["7", "7.5"], ["7", str(2**60)]])
+def test_decimals_are_the_categories_that_they_are_in_memory(numbers, frame, tmp_path):
+    frame["colour"] = [decimal.Decimal(numbers[row % 2]) for row in range(len(frame))]
+    path = written(frame, tmp_path / "rows.parquet")
+    options = ROLES | {"categorical_features": ["colour"]}
+    X, _, _ = load_converted(convert(path, tmp_path / "arrays", **options))
+    features = frame.drop(columns=["qid", "clicks"])
+    known, expected = (
+        _categories.find_categories(table, ["colour"]).known for table in (X, features)
+    )
+    assert known == expected
+
+
 @pytest.mark.parametrize("as_text", [False, True])
 def test_rows_of_a_list_that_lie_apart_are_brought_together_in_their_order(
     as_text, frame, tmp_path
