@@ -107,12 +107,13 @@ class Categories:
             self._warn_of_types(X, encoded)
             return encoded
         # Such a frame may itself lie on disk, and memory not suffice for its numbers.
-        with tempfile.TemporaryFile() as file:
-            encoded = np.memmap(file, dtype, "w+", shape=X.shape)
         step = max(1, IN_MEMORY_BYTES // 16 // (8 * X.shape[1]))
-        for start in range(0, X.shape[0], step):
-            rows = X.iloc[start : start + step]
-            encoded[start : start + step] = self._encode_rows(rows, allow_nan, owner)
+        with tempfile.TemporaryFile() as file:
+            # Not mapped: a page that finds no room on the disk would end the process.
+            for start in range(0, X.shape[0], step):
+                part = self._encode_rows(X.iloc[start : start + step], allow_nan, owner)
+                file.write(np.ascontiguousarray(part, dtype).data)
+            encoded = np.memmap(file, dtype, "r+", shape=X.shape)
         self._warn_of_types(X.iloc[:step], encoded[:step])
         return encoded
 

@@ -30,9 +30,9 @@ from ._frames import check_columns
 from ._groups import check_groups
 from ._letor import typed_labels
 from ._lists import id_keys
-from ._streams import Piece, ReturningListError, whole_lists
+from ._streams import Piece, ReturningListError, kind_of_ids, whole_lists
 from ._tablefiles import TableFiles
-from ._tables import is_missing, without_numbers
+from ._tables import is_missing, without_decimal, without_numbers
 
 COLUMNS = "columns.json"
 WEIGHT = "weight.npy"
@@ -180,7 +180,7 @@ def _categories_in(schema: Any) -> set[str]:
     return noted | {field.name for field in schema if _is_dictionary(field.type)}
 
 
-def write_tables(sources: list, folder: Path, layout: Layout) -> None:
+def write_tables(sources: list, folder: Path, layout: Layout) -> dict[str, str]:
     """Convert files to arrays in a folder.
 
     Parameters
@@ -193,6 +193,11 @@ def write_tables(sources: list, folder: Path, layout: Layout) -> None:
     layout : Layout
         As found in the files.
 
+    Returns
+    -------
+    kinds : dict of str
+        What the list ids are, as `kind_of_ids` says, each with the first source of it.
+
     Raises
     ------
     ImportError
@@ -201,18 +206,20 @@ def write_tables(sources: list, folder: Path, layout: Layout) -> None:
         If a label or a list id is missing, or a number does not fit into float32.
     """
     try:
-        _write(sources, _batches, folder, layout)
+        return _write(sources, _batches, folder, layout)
     except ReturningListError as error:
         for path in folder.iterdir():
             path.unlink()
-        _write(sources, partial(_sorted_batches, folder, error), folder, layout)
+        return _write(sources, partial(_sorted_batches, folder, error), folder, layout)
 
 
-def _write(sources: list, read: Callable, folder: Path, layout: Layout) -> None:
+def _write(
+    sources: list, read: Callable, folder: Path, layout: Layout
+) -> dict[str, str]:
     gathered = _Gathered(layout, folder)
     with open(folder / "X.npy", "wb") as file:
         # Before the number of rows is known: NumPy leaves room for its digits.
-        write_header(file, 0, len(layout.numeric))
+        write_header(file, (0, len(layout.numeric)))
         for source in sources:
             gathered.begin(source)
             batches = read(source, layout)
@@ -220,8 +227,9 @@ def _write(sources: list, read: Callable, folder: Path, layout: Layout) -> None:
                 _numbers(piece.frame, layout.numeric).tofile(file)
                 gathered.add(piece)
         file.seek(0)
-        write_header(file, gathered.n_rows, len(layout.numeric))
+        write_header(file, (gathered.n_rows, len(layout.numeric)))
     gathered.save()
+    return gathered.kinds
 
 
 def _batches(source: Any, layout: Layout) -> Iterator:
@@ -239,6 +247,7 @@ class _Gathered:
         self.weights: list[np.ndarray] = []
         self.ids: list[np.ndarray] = []
         self.lengths: list[np.ndarray] = []
+        self.kinds: dict[str, str] = {}
         self.codes: dict[str, dict] = {
             name: {} for name in layout.features if name in layout.categorical
         }
@@ -258,6 +267,8 @@ class _Gathered:
             self.weights.append(self._finite(rows, layout.weight, "weight"))
         ids = rows[layout.group].to_numpy()[starts]
         self.ids.append(check_groups(ids, len(ids)))
+        if len(ids):
+            self.kinds.setdefault(kind_of_ids(self.ids[-1]), str(self.source))
         self.lengths.append(piece.lengths)
         for name, known in self.codes.items():
             with open(self._raw(name), "ab") as file:
@@ -308,8 +319,8 @@ class _Gathered:
             return np.repeat(keys.view(np.int64), lengths)
         if self.layout.guessed:
             parts = [_integers(ids) for ids in parts]
-        if all(ids.dtype.kind == "i" for ids in parts):
-            ids = np.concatenate(parts).astype(np.int64)
+        if all(_fit_into_64_bits(ids) for ids in parts):
+            ids = np.concatenate([ids.astype(np.int64) for ids in parts])
         else:  # texts, row by row, would take more memory than all else
             ids = np.arange(len(lengths))
         return np.repeat(ids, lengths)
@@ -325,10 +336,12 @@ class _Gathered:
         raw = np.memmap(self._raw(name), np.int32, "r")
         dtype = np.min_scalar_type(-max(len(places), 1))
         path = self.folder / codes_file(self.layout.features.index(name))
-        codes = np.lib.format.open_memmap(path, "w+", dtype, raw.shape)
-        for start in range(0, len(raw), 2**20):
-            codes[start : start + 2**20] = table[raw[start : start + 2**20]]
-        codes.flush()
+        # Not mapped: a page that finds no room on the disk would end the process.
+        with open(path, "wb") as file:
+            write_header(file, raw.shape, dtype)
+            for start in range(0, len(raw), 2**20):
+                part = table[raw[start : start + 2**20]]
+                part.astype(dtype).tofile(file)
         del raw
         self._raw(name).unlink()
         return list(places)
@@ -345,6 +358,12 @@ def _integers(ids: np.ndarray) -> np.ndarray:
         return ids
     # Of "7" and "007" one number would be made, and of two lists one.
     return numbers if np.array_equal(numbers.astype(str), ids.astype(str)) else ids
+
+
+def _fit_into_64_bits(ids: np.ndarray) -> bool:
+    """Whether all are integers that int64 holds; unsigned ones may be larger."""
+    most = np.iinfo(np.int64).max
+    return ids.dtype.kind in "iu" and bool((ids <= most).all())
 
 
 def plain_numbers(texts: list) -> dict | None:
@@ -399,10 +418,12 @@ def codes_file(index: int) -> str:
     return f"codes-{index}.npy"
 
 
-def write_header(file: Any, n_rows: int, n_columns: int) -> None:
-    """Write the header of a .npy file of float32 rows, which are written after it."""
-    header = np.lib.format.header_data_from_array_1_0(np.empty((0, 0), np.float32))
-    header["shape"] = n_rows, n_columns
+def write_header(
+    file: Any, shape: tuple[int, ...], dtype: np.typing.DTypeLike = np.float32
+) -> None:
+    """Write the header of a .npy file, whose rows are written after it."""
+    header = np.lib.format.header_data_from_array_1_0(np.empty(0, dtype))
+    header["shape"] = shape
     np.lib.format.write_array_header_1_0(file, header)
 
 
@@ -463,6 +484,7 @@ def _codes(column: Any, known: dict, name: str) -> np.ndarray:
 def _code(value: Any, known: dict, name: str) -> int:
     if is_missing(value):
         return -1
+    value = without_decimal(value)  # as in memory
     if type(value) not in (bool, int, float, str):
         raise ValueError(
             f"{name!r} holds a category of type {type(value).__name__}. Turn "

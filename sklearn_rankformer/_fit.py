@@ -44,6 +44,7 @@ from ._training import (
     set_optimizer_state,
     train,
 )
+from ._warnings import warn_user
 from .metrics import ndcg_score
 
 # Fewer lists than this are all trained on: a hold-out would be noise.
@@ -178,6 +179,12 @@ def train_model(
     with ordinary_torch():
         model = _for_training(model, config)
         part, watched = _split(model, rows, held, config)
+        if watched is None and config.n_iter_no_change is not None:
+            warn_user(
+                f"n_iter_no_change={config.n_iter_no_change} stops nothing, as no list "
+                f"is held out to measure on. Give X_val, or set validation_fraction "
+                f"and train on {MIN_LISTS_TO_HOLD_OUT} lists or more."
+            )
         origin = Origin(config.parameters, rows, held)
         result = _train(model, part, watched, origin, config)
         # Of the weights that were kept, hence not before training has ended.

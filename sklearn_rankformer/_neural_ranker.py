@@ -186,7 +186,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             return self._fit_given(Given(X, **beside), *validation)
         refuse_beside(beside, self.group_column)
         with joined(pick_device(self.device)):
-            given = read_shard(X, self.categorical_features, everyone())
+            given = read_shard(X, self._categories_in_files(), everyone())
             return self._fit_given(given, *validation)
 
     def _fit_given(self, given, X_val, y_val, groups_val):
@@ -367,6 +367,17 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         if again and self._model.has_list_value:
             _warn_of_new_values(self._model.levels, rows.list_values)
         return _Checked(rows, categories, positions, digest)
+
+    def _categories_in_files(self):
+        """What says which columns of files hold categories.
+
+        Where training goes on, those are known: a file that does not say so would have
+        its long integers rounded to numbers of float32.
+        """
+        names = getattr(self, "feature_names_in_", None)
+        if names is None or not (self.warm_start and hasattr(self, "_model")):
+            return self.categorical_features
+        return names[self._model.columns.categories.mask].tolist()
 
     def _refuse_another_network(self, X):
         """Refuse parameters that the network to be trained on was not made with."""

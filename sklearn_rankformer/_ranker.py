@@ -114,7 +114,8 @@ class RankFormerRanker(NeuralRanker):
         Stop after this many epochs without a better one, and keep the weights of the
         best. None goes on to the planned end, which is mostly better: the learning rate
         falls to zero only there, and with few held-out lists the best epoch of a
-        training that was cut short is often the luckiest.
+        training that was cut short is often the luckiest. Where no list is held out, it
+        does nothing but warn.
     warm_start : bool, default=False
         Whether a further call of `fit` goes on from the weights reached. Parameters
         that the network is made of, `input_transform` among them, must be as before.

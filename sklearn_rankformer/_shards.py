@@ -119,8 +119,8 @@ def read_shard(lists: ParquetLists, categorical_features: Any, peers: Peers) -> 
     ------
     ImportError, OSError, TypeError, ValueError
         In all processes, if one of them cannot read its files, a file lacks a column,
-        a list lies in two files, or a category is text in one file and a number in
-        another.
+        a list lies in two files, or a category or a list id is text in one file and a
+        number in another.
     """
     with peers.all_or_none():
         first = peers.rank == 0
@@ -129,6 +129,7 @@ def read_shard(lists: ParquetLists, categorical_features: Any, peers: Peers) -> 
     files = dealt[peers.rank]
     with peers.all_or_none():
         read = _read(files, layout)
+    _refuse_two_kinds(read.kinds, lists.group, peers)
     _refuse_split_lists(read.keys, files, lists.group, peers)
     X, weight = read.X, read.weight
     known = {name: _merged(peers.gather(v), name) for name, v in read.values.items()}
@@ -223,6 +224,8 @@ class _Read(NamedTuple):
     weight : ndarray of shape (n_rows,), or None
     keys : ndarray of shape (n_lists,), uint64
         Of the lists, in the order found.
+    kinds : dict of str
+        What the list ids are, each with a file of it.
     values : dict of list
         Those of each column of codes that rows of weight hold.
     """
@@ -232,6 +235,7 @@ class _Read(NamedTuple):
     groups: np.ndarray
     weight: np.ndarray | None
     keys: np.ndarray
+    kinds: dict[str, str]
     values: dict[str, list]
 
 
@@ -243,7 +247,7 @@ def _read(files: list[str], layout: Layout) -> _Read:
     ) as folder:
         place = Path(folder)
         # What texts stand for, those of all processes decide.
-        write_tables(files, place, replace(layout, guessed=False))
+        kinds = write_tables(files, place, replace(layout, guessed=False))
         X, y, groups = load_converted(place)
         columns = read_columns(place / COLUMNS)
         weight = None if layout.weight is None else np.load(place / WEIGHT)
@@ -254,7 +258,7 @@ def _read(files: list[str], layout: Layout) -> _Read:
         for name, values in columns
         if values is not None
     }
-    return _Read(X, y, groups, weight, keys, found)
+    return _Read(X, y, groups, weight, keys, kinds, found)
 
 
 def _values_in(column: Any, values: list, counted: np.ndarray) -> list:
@@ -274,6 +278,17 @@ def _merged(parts: list[list], name: str) -> list:
             f"in all of them."
         )
     return merged
+
+
+def _refuse_two_kinds(kinds: dict[str, str], group: str, peers: Peers) -> None:
+    """Raise TypeError in all processes if list ids are text here and numbers there."""
+    found = {k: path for part in peers.gather(kinds) for k, path in part.items()}
+    if len(found) > 1:
+        shown = ", ".join(f"{kind} in {path}" for kind, path in sorted(found.items()))
+        raise TypeError(
+            f"The list ids of group={group!r} are {shown}: the rows of one list would "
+            f"be those of two. Give the column one type in all files."
+        )
 
 
 def _alone(text: str) -> Any:

@@ -217,7 +217,7 @@ class _Stream:
 
         Readers that guess types batch by batch, as pandas does, change it midway.
         """
-        kind = _kind_of(ids) if len(ids) else self.kind_of_ids
+        kind = kind_of_ids(ids) if len(ids) else self.kind_of_ids
         if self.kind_of_ids and kind != self.kind_of_ids:
             raise TypeError(
                 f"group_column={self.group_column!r} holds {self.kind_of_ids} before "
@@ -236,8 +236,19 @@ class _Stream:
         )
 
 
-def _kind_of(ids: np.ndarray) -> str:
-    """What `check_groups` made of ids; only ids of one kind can be equal."""
+def kind_of_ids(ids: np.ndarray) -> str:
+    """Name what `check_groups` made of list ids.
+
+    Parameters
+    ----------
+    ids : ndarray of shape (n_lists,)
+        Ids as `check_groups` returns them.
+
+    Returns
+    -------
+    kind : str
+        Such as "integers" or "text"; only ids of one kind can be equal.
+    """
     kind = ids.dtype.kind
     if kind in "Mm":  # counts of a unit, which may differ from frame to frame
         return str(ids.dtype)

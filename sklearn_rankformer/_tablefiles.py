@@ -74,7 +74,8 @@ class TableFiles:
     FileNotFoundError
         If there is no such file, or no table in a folder.
     ValueError
-        If no file is given, or the ending of one is of no known format.
+        If no file is given, one is given twice, or the ending of one is of no known
+        format.
     """
 
     def __init__(self, source: Any):
@@ -85,6 +86,11 @@ class TableFiles:
             raise ValueError("No file was given. Give at least one.")
         for path in self.paths:
             format_of(path)
+        files = [Path(path).resolve() for path in self.paths]
+        if len({*files}) < len(files):
+            # Such as a folder and a file in it: all rows of its lists would be doubled.
+            twice = next(path for path in files if files.count(path) > 1)
+            raise ValueError(f"{twice} is given twice. Give each file once.")
 
     @cached_property
     def schema(self) -> Any:

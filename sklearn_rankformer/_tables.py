@@ -263,10 +263,28 @@ def _filled(X: np.ma.MaskedArray) -> np.ndarray:
 
 def _arrow_to_pandas(X: Any, name: str) -> Any:
     try:
-        import pandas  # noqa: F401, what to_pandas needs
+        import pandas as pd  # what to_pandas needs
     except ImportError as error:
         raise ImportError(
             f"{name} is an Arrow table, and reading it needs pandas: pip install "
             f"pandas. Or give polars.from_arrow({name})."
         ) from error
-    return X.to_pandas()
+    if not any(map(_loses_digits, getattr(X, "columns", [X]))):
+        return X.to_pandas()
+    import pyarrow as pa
+
+    whole = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}
+    return X.to_pandas(types_mapper=whole.get)
+
+
+def _loses_digits(column: Any) -> bool:
+    """Whether an Arrow column holds integers that pandas would round.
+
+    Where a value is missing, pandas makes floats of integers.
+    """
+    from pyarrow import compute, types
+
+    if not column.null_count or not types.is_integer(column.type):
+        return False
+    ends = [end for end in compute.min_max(column).as_py().values() if end is not None]
+    return any(abs(end) > 2**53 for end in ends)

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +20,9 @@ def check_place(path: Path) -> None:
     """
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder. Give the name of a file.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder of {path} does not exist. Make it first.")
+    file = _behind_link(path)
+    if not file.parent.is_dir():
+        raise FileNotFoundError(f"The folder of {file} does not exist. Make it first.")
 
 
 @contextmanager
@@ -30,7 +32,9 @@ def replacing(path: Path) -> Iterator[Path]:
     Parameters
     ----------
     path : Path
-        File to write, or to replace.
+        File to write, or to replace. Of a symbolic link the file that it points to is
+        replaced, and a file that is there leaves its permissions to the new one: as if
+        it had been opened and written.
 
     Yields
     ------
@@ -44,22 +48,35 @@ def replacing(path: Path) -> Iterator[Path]:
         As `check_place`.
     """
     check_place(path)
+    file = _behind_link(path)
     # In the same folder, so that one step replaces. By a name of its own, as others may
     # write the same file: threads, and processes that have one id in two containers.
-    unfinished = path.with_name(_unfinished(path, secrets.token_hex(8)))
+    unfinished = file.parent / _unfinished(path, secrets.token_hex(8))
     try:
         yield unfinished
-        with open(unfinished, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        with open(unfinished, "rb+") as written:
+            os.fsync(written.fileno())
+        _take_permissions(file, unfinished)
+        os.replace(unfinished, file)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
 def remove_unfinished(path: Path) -> None:
     """Remove what processes left that were killed while they wrote a file."""
-    for unfinished in path.parent.glob(_unfinished(path, "*")):
+    for unfinished in _behind_link(path).parent.glob(_unfinished(path, "*")):
         unfinished.unlink(missing_ok=True)
+
+
+def _take_permissions(file: Path, unfinished: Path) -> None:
+    # Only if they differ: where no file has its own, they cannot be set either.
+    if file.exists() and file.stat().st_mode != unfinished.stat().st_mode:
+        shutil.copymode(file, unfinished)
+
+
+def _behind_link(path: Path) -> Path:
+    """The file that a symbolic link points to, whether it is there or not."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _unfinished(path: Path, name: str) -> str:

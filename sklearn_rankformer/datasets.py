@@ -414,7 +414,7 @@ def convert(
     ValueError
         If a column is missing, there twice or given for two purposes, a feature is
         neither a number nor a category, a number is infinite or too large for float32,
-        or a label or a list id is missing.
+        a label or a list id is missing, or a file is given twice.
 
     See Also
     --------
@@ -469,8 +469,8 @@ def load_converted(directory):
     y : ndarray of shape (n_rows,), int64 or float64
         Labels.
     groups : ndarray of shape (n_rows,), int64 or str
-        List ids. `convert` numbers those that are no integers from 0, in the order of
-        the lists: of each row, a text would take more memory than all else.
+        List ids. `convert` numbers those that are no integers of 64 bits from 0, in the
+        order of the lists: of each row, a text would take more memory than all else.
 
     Raises
     ------
@@ -529,11 +529,13 @@ class ParquetLists:  # numpydoc ignore=PR02
     Raises
     ------
     TypeError
-        If ``features`` is one text.
+        If ``features`` is one text. By `fit`: if list ids, positions or categories are
+        text in one file and numbers in another.
     ValueError
         If one column is given for two purposes. By `fit`: if a column is missing, a
-        list lies in two files, there are fewer files than processes, or the files of a
-        process hold no rows; in all processes, if anything is wrong in one.
+        list lies in two files, a file is given twice, there are fewer files than
+        processes, or the files of a process hold no rows; in all processes, if anything
+        is wrong in one.
 
     See Also
     --------
@@ -684,7 +686,7 @@ def _write_arrays(sources: list, directory: Path, reader: Reader, again: Reader)
     n_rows, same = 0, True
     # The header needs the shape, which only a first reading of the text can give.
     with open(directory / "X.npy", "wb") as file:
-        write_header(file, len(labels), width)
+        write_header(file, (len(labels), width))
         for block in (block for path in sources for block in again.read(path)):
             to_layout(block.X, first, width).tofile(file)
             # Of a file that changes meanwhile, X would get the labels of other rows.

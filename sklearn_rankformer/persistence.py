@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping
 
 from . import __version__
 from ._device import check_device
@@ -83,7 +83,8 @@ def save(ranker, path, *, optimizer=False):
         The fitted ranker. A `random_state` that is a generator is saved as None.
     path : str or path-like
         File to write, such as ``ranker.safetensors``. It is replaced in one step:
-        whoever reads it meanwhile gets the old one or the new one.
+        whoever reads it meanwhile gets the old one or the new one. Of a symbolic link,
+        the file that it points to is replaced.
     optimizer : bool, default=False
         Whether to keep the state of the optimiser, without which `partial_fit` begins
         with a fresh one. It makes the file about three times as large.
@@ -205,8 +206,9 @@ class Checkpoint(Callback):
     ValueError
         By `fit`: if the directory holds another fit (the message says what differs), or
         a damaged file, or if `random_state` is not an integer, without which no two
-        fits are the same, or if `loss` is an object other than a function. By
-        `partial_fit`: always.
+        fits are the same, if `loss` is an object other than a function, or if skorch's
+        `EarlyStopping` stands beside it: set `n_iter_no_change`. By `partial_fit`:
+        always.
 
     Notes
     -----
@@ -214,6 +216,9 @@ class Checkpoint(Callback):
     must the rows, labels, groups and weights, and the version of this package. Of
     processes that train together the first reads and writes, and their number must be
     the same.
+
+    What other callbacks have counted or gathered is not written: where a fit is
+    resumed, they begin anew.
 
     A `loss` of your own is recognised by its code, and by the values and functions of
     the same module that it reads: if one of these has changed, it is another loss. Of
@@ -244,6 +249,13 @@ class Checkpoint(Callback):
                 "Checkpoint resumes fit, and partial_fit has nothing to resume: save "
                 "the ranker with persistence.save between the calls, and "
                 "set_params(callbacks=None)."
+            )
+        # It counts, and would count anew in a fit that is resumed.
+        if any(isinstance(one, EarlyStopping) for one in net.plan.user_callbacks):
+            raise ValueError(
+                "callbacks holds EarlyStopping beside Checkpoint: a resumed fit would "
+                "stop at another epoch, and one that it has ended would go on. Set "
+                "n_iter_no_change instead, which resumes where it was."
             )
         self.path_ = Path(self.directory) / self.FILE
         # Before anything is resumed: the weights to start from are part of it.

@@ -153,6 +153,19 @@ def test_numbers_of_every_kind_become_float32(frame, tmp_path):
         assert_array_equal(X[name], np.array(expected, np.float32))
 
 
+@pytest.mark.parametrize("numbers", [["7", "8"], ["7", "7.5"], ["7", str(2**60)]])
+def test_decimals_are_the_categories_that_they_are_in_memory(numbers, frame, tmp_path):
+    frame["colour"] = [decimal.Decimal(numbers[row % 2]) for row in range(len(frame))]
+    path = written(frame, tmp_path / "rows.parquet")
+    options = ROLES | {"categorical_features": ["colour"]}
+    X, _, _ = load_converted(convert(path, tmp_path / "arrays", **options))
+    features = frame.drop(columns=["qid", "clicks"])
+    known, expected = (
+        _categories.find_categories(table, ["colour"]).known for table in (X, features)
+    )
+    assert known == expected
+
+
 @pytest.mark.parametrize("as_text", [False, True])
 def test_rows_of_a_list_that_lie_apart_are_brought_together_in_their_order(
     as_text, frame, tmp_path
@@ -240,6 +253,43 @@ def test_text_ids_become_numbers_in_the_order_of_the_lists(frame, tmp_path):
     assert_array_equal(
         load_converted(tmp_path / "arrays")[2], pd.factorize(frame["qid"])[0]
     )
+
+
+@pytest.mark.parametrize("kind", [pa.uint8(), pa.uint64()])
+@pytest.mark.parametrize("qid", [[7, 7, 9], [7, 9, 7]], ids=["together", "apart"])
+def test_unsigned_list_ids_come_back_as_they_are(kind, qid, tmp_path):
+    if qid != sorted(qid):
+        pytest.importorskip("duckdb")
+    columns = {"qid": pa.array(qid, kind), "a": [1.5, 2.5, 3.5], "clicks": [0, 1, 1]}
+    parquet.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    where = convert(tmp_path / "rows.parquet", tmp_path / "arrays", **ROLES)
+    groups = load_converted(where)[2]
+    assert groups.dtype == np.int64
+    assert groups.tolist() == sorted(qid)
+
+
+def test_list_ids_beyond_int64_become_numbers_in_the_order_of_the_lists(tmp_path):
+    qid = pa.array([2**64 - 1, 2**64 - 1, 7], pa.uint64())
+    columns = {"qid": qid, "a": [1.5, 2.5, 3.5], "clicks": [0, 1, 1]}
+    parquet.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    where = convert(tmp_path / "rows.parquet", tmp_path / "arrays", **ROLES)
+    assert load_converted(where)[2].tolist() == [0, 0, 1]
+
+
+def test_nothing_is_written_through_a_mapping_which_a_full_disk_would_end_by_a_signal(
+    frame, tmp_path, monkeypatch
+):
+    def refuse(array, at, values):
+        raise AssertionError("SIGBUS, if the disk were full")
+
+    monkeypatch.setattr(_categories, "IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr(np.memmap, "__setitem__", refuse, raising=False)
+    convert(written(frame, tmp_path / "rows.parquet"), tmp_path / "arrays", **ROLES)
+    X, _, _ = load_converted(tmp_path / "arrays")
+    check_same(X, frame)
+    categories = _categories.find_categories(X, "from_dtype")
+    codes = categories.encode(X, allow_nan=True, owner="a ranker")[:, 1]
+    assert_array_equal(codes == 0, frame["colour"].isna())
 
 
 def test_list_ids_of_csv_with_leading_zeros_stay_apart(frame, tmp_path):
@@ -435,6 +485,16 @@ def test_columns_that_are_not_there_are_refused_by_name(frame, tmp_path):
     empty = written(frame[:0], tmp_path / "empty.parquet")
     with pytest.raises(ValueError, match="hold no rows"):
         convert(empty, tmp_path / "arrays", **ROLES)
+
+
+def test_a_file_that_is_given_twice_does_not_double_its_rows(frame, tmp_path):
+    (tmp_path / "rows").mkdir()
+    path = written(frame, tmp_path / "rows" / "0.parquet")
+    (tmp_path / "link.parquet").symlink_to(path)
+    for other in (tmp_path / "rows", tmp_path / "link.parquet"):
+        with pytest.raises(ValueError, match=r"0\.parquet is given twice\. Give each"):
+            convert([path, other], tmp_path / "arrays", **ROLES)
+    assert not (tmp_path / "arrays").exists()
 
 
 def test_what_was_converted_is_never_overwritten(frame, tmp_path):

@@ -336,7 +336,11 @@ def test_other_encodings_are_named(tmp_path, name, encoding, order):
         load_letor(write(tmp_path / name, bare))
 
 
-@pytest.mark.parametrize("mark", [b"\x1f\x8b\x08", b"PK\x03\x04", b"BZh9", b"\xfd7zXZ"])
+@pytest.mark.parametrize(
+    "mark",
+    [b"\x1f\x8b\x08", b"PK\x03\x04", b"BZh9", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"],
+    ids=["gzip", "zip", "bzip2", "xz", "zstd"],
+)
 def test_packed_files_are_named(tmp_path, mark):
     with pytest.raises(ValueError, match="line 1: this is a packed file"):
         load_letor(write(tmp_path / "data.txt", mark + b"\n..."))

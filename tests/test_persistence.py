@@ -19,7 +19,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping
 
 from sklearn_rankformer import (
     RankFormerRanker,
@@ -190,6 +190,32 @@ def test_saving_replaces_the_file_and_leaves_nothing_else(fitted, path):
     path.write_bytes(b"what was here before")
     through_file(fitted, path)
     assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_saving_onto_a_link_writes_the_file_that_it_points_to(there, fitted, path):
+    (path.parent / "of the day").mkdir()
+    file = path.parent / "of the day" / "ranker"  # the ending is the link's
+    if there:
+        file.write_bytes(b"what was here before")
+    path.symlink_to("of the day/ranker")
+    through_file(fitted, path)
+    assert path.is_symlink()
+    assert persistence.load(file).n_iter_ == fitted.n_iter_
+    assert os.listdir(file.parent) == [file.name]
+    path.unlink()
+    path.symlink_to("none/ranker")
+    with pytest.raises(FileNotFoundError, match=r"The folder of .*none/ranker "):
+        persistence.save(fitted, path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such permissions")
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o444])
+def test_a_file_that_is_replaced_keeps_its_permissions(mode, fitted, path):
+    path.write_bytes(b"what was here before")
+    path.chmod(mode)
+    through_file(fitted, path)
+    assert path.stat().st_mode & 0o777 == mode
 
 
 def test_a_place_that_no_file_can_be_written_to_is_named(fitted, tmp_path):
@@ -1027,6 +1053,14 @@ def test_checkpoint_refuses_partial_fit(lists, tmp_path):
         ranker.partial_fit(X, y, groups)
 
 
+def test_a_callback_that_a_resumed_fit_would_make_forget_is_refused(lists, tmp_path):
+    X, y, groups = lists
+    stops = EarlyStopping(monitor="valid_ndcg", lower_is_better=False)
+    ranker = rankformer(callbacks=[persistence.Checkpoint(tmp_path), stops])
+    with pytest.raises(ValueError, match=r"Stopping beside .* n_iter_no_change"):
+        ranker.fit(X, y, groups=groups)
+
+
 def test_damaged_checkpoint_is_refused(fitted, lists, tmp_path):
     file = tmp_path / persistence.Checkpoint.FILE
     file.write_bytes(b"damaged")
@@ -1096,7 +1130,7 @@ KILLED_AND_RESUMED = """
 import os, signal, sys
 import torch
 import torch._dynamo  # optimisers import it late: here once, not in each process
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping
 from sklearn_rankformer import RankFormerRanker, persistence
 from sklearn_rankformer._files import read_file
 from sklearn_rankformer.datasets import make_ranking

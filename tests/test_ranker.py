@@ -751,6 +751,21 @@ def test_schedulers_that_would_change_nothing_are_refused(make, method, lists):
         getattr(ranker, method)(X, y, groups=groups)
 
 
+@both
+@pytest.mark.parametrize("why", ["none", "few"])
+def test_a_stop_that_cannot_come_warns(make, why, lists):
+    X, y, groups = lists
+    few = groups < 9 if why == "few" else np.ones(len(y), bool)
+    ranker = make(validation_fraction=None if why == "none" else 0.1)
+    expected = clone(ranker).fit(X[few], y[few], groups=groups[few])
+    ranker.set_params(n_iter_no_change=1)
+    with pytest.warns(UserWarning, match="n_iter_no_change=1 stops nothing"):
+        ranker.fit(X[few], y[few], groups=groups[few])
+    np.testing.assert_array_equal(
+        ranker.predict(X, groups), expected.predict(X, groups)
+    )
+
+
 def test_callbacks_that_would_replace_the_weights_kept_are_refused(lists):
     from skorch.callbacks import EarlyStopping
 

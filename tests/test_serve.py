@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from threading import Thread
 
@@ -196,11 +197,42 @@ def test_health_may_be_asked_without_its_body(server, path):
         assert app(asked, lambda status, headers: None) == []
 
 
+def small_bodies_of_large_frames():
+    """A name of its own for each item; many rows of nulls, which take no bytes."""
+    pa = pytest.importorskip("pyarrow")
+    yield 413, json.dumps({"items": [{f"k{i}": 1} for i in range(3000)]}).encode(), ""
+    few = [{f"k{i}-{j}": 1 for j in range(20)} for i in range(1000)]
+    yield 422, json.dumps({"items": few}).encode(), ""
+    columns = {name: {f"{name}{i}": 1 for i in range(3000)} for name in ("age", "size")}
+    yield 400, json.dumps({"columns": columns}).encode(), ""
+    schema = pa.schema([("price", pa.null()), ("kind", pa.null())])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(pa.record_batch([pa.nulls(10**7)] * 2, schema=schema))
+    yield 413, sink.getvalue().to_pybytes(), ARROW
+
+
+def test_a_small_body_takes_little_memory_whatever_frame_it_would_be(path):
+    app = runpy.run_path(str(SERVER))["create_app"](path)
+    for expected, body, kind in small_bodies_of_large_frames():
+        asked = {"REQUEST_METHOD": "POST", "PATH_INFO": "/rank", "CONTENT_TYPE": kind}
+        asked |= {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+        statuses = []
+        tracemalloc.start()
+        app(asked, lambda status, headers, to=statuses: to.append(status))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert [status[:3] for status in statuses] == [str(expected)]
+        assert peak < 2**24
+
+
 def test_unknown_routes_are_refused(server):
     assert server.ask(path="/nowhere")[0] == 404
 
 
-@pytest.mark.parametrize(("length", "status"), [(2**30, 413), (-1, 400), ("x", 400)])
+@pytest.mark.parametrize(
+    ("length", "status"), [(2**30, 413), ("9" * 5000, 413), (-1, 400), ("x", 400)]
+)
 def test_bodies_of_no_sensible_length_are_refused(server, length, status):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.putrequest("POST", "/rank")

@@ -200,6 +200,42 @@ def test_a_category_that_is_text_in_one_file_and_a_number_in_another_is_refused(
         mlp(categorical_features=["colour"]).fit(lists_in(tmp_path))
 
 
+@pytest.mark.parametrize("endings", [("parquet", "parquet"), ("parquet", "csv")])
+def test_list_ids_that_are_text_in_one_file_and_numbers_in_another_are_refused(
+    endings, tmp_path
+):
+    rows = features_only(make_rows()).drop(columns="colour")
+    rows = rows.assign(qid=np.arange(len(rows)) // 9, clicks=np.arange(len(rows)) % 2)
+    for ending, kind in zip(endings, (int, str), strict=True):
+        path, part = tmp_path / f"{kind.__name__}.{ending}", rows.astype({"qid": kind})
+        part.to_csv(path) if ending == "csv" else part.to_parquet(path)
+    with pytest.raises(
+        TypeError, match=r"^The list ids of group='qid' are integers in .*text in .*str"
+    ):
+        mlp().fit(ParquetLists(tmp_path, **ROLES))
+
+
+@pytest.mark.parametrize("kind", ["category", "int64", "str"])
+def test_training_goes_on_with_the_categories_it_knows_whatever_files_say(
+    kind, tmp_path
+):
+    rows = features_only(make_rows())
+    rows["colour"] = 2**24 + np.arange(len(rows)) % 5
+    if kind == "str":
+        rows["colour"] = "c" + rows["colour"].astype(str)
+    y, groups = np.arange(len(rows)) % 3, np.arange(len(rows)) // 9
+    frame = rows.astype({"colour": "category"})
+    ranker, expected = (
+        rankformer(warm_start=True).fit(frame, y, groups=groups) for _ in "ab"
+    )
+    rows.astype({"colour": kind}).assign(qid=groups, clicks=y).to_parquet(
+        tmp_path / "rows.parquet"
+    )
+    ranker.fit(lists_in(tmp_path))
+    expected.fit(frame, y, groups=groups)
+    assert_array_equal(ranker.predict(frame, groups), expected.predict(frame, groups))
+
+
 def test_nothing_is_left_in_the_temporary_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     folder = write_shards(make_rows(), tmp_path / "rows", (0.5,))

@@ -233,6 +233,22 @@ def test_what_is_no_table_is_refused_by_name(kind, make):
         make().fit(UNREADABLE[kind](X), y, groups=groups)
 
 
+@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64()])
+@pytest.mark.parametrize("as_batch", [False, True])
+def test_long_integers_of_arrow_are_categories_beside_gaps(kind, as_batch):
+    X, y, groups = make_lists()
+    names = 2**53 + np.arange(len(y)) % 3
+    frame = pd.DataFrame({"a": X[:, 0], "c": names}).astype({"c": "category"})
+    ranker = rankformer().fit(frame, y, groups=groups)
+    gaps = np.arange(len(y)) % 4 == 0
+    columns = [pa.array(X[:, 0]), pa.array(names, kind, mask=gaps)]
+    make = pa.record_batch if as_batch else pa.table
+    np.testing.assert_array_equal(
+        ranker.predict(make(columns, names=["a", "c"]), groups),
+        ranker.predict(frame.assign(c=frame["c"].mask(gaps)), groups),
+    )
+
+
 @pytest.mark.parametrize("make", [rankformer, mlp, adapter])
 @pytest.mark.parametrize("kind", [*UNREADABLE, "complex", "words", "narrow", "huge"])
 def test_held_out_features_are_refused_by_their_own_name(kind, make):

@@ -91,7 +91,8 @@ class App:
             return {"status": "ok", "features": self.names, "pid": os.getpid()}
         if route != ("POST", "/rank"):
             raise Refused("404 Not Found", "There are POST /rank and GET /health.")
-        frame = read_frame(read_body(environ), environ.get("CONTENT_TYPE", ""))
+        kind = environ.get("CONTENT_TYPE", "")
+        frame = read_frame(read_body(environ), kind, self.names)
         self.check(frame)
         try:
             return self.rank(frame)
@@ -102,9 +103,7 @@ class App:
         """Refuse a request of no or many items, or of other names or types."""
         if not len(frame):
             raise Refused("422 Unprocessable Content", "No items.")
-        if len(frame) > MOST_ITEMS:
-            message = f"At most {MOST_ITEMS} items, got {len(frame)}."
-            raise Refused("413 Content Too Large", message)
+        refuse_many(len(frame))
         missing = [name for name in self.names if name not in frame.columns]
         if missing:
             raise Refused("422 Unprocessable Content", f"Features missing: {missing}.")
@@ -157,25 +156,20 @@ def read_body(environ):
         raise Refused("411 Length Required", message)
     if not length.isdecimal():
         raise Refused("400 Bad Request", f"Content-Length is {length!r}.")
-    size = int(length)
-    if size > MOST_BYTES:
+    # Of thousands of digits Python makes no number.
+    if len(length) > 20 or int(length) > MOST_BYTES:
         raise Refused("413 Content Too Large", f"At most {MOST_BYTES} bytes.")
-    return environ["wsgi.input"].read(size)
+    return environ["wsgi.input"].read(int(length))
 
 
-def read_frame(body, kind):
-    """The items of a request as a frame."""
+def read_frame(body, kind, names):
+    """The items of a request as a frame with the features of these names."""
     try:
         if kind.partition(";")[0].strip().lower() == ARROW:
-            import pyarrow as pa
-
-            table = pa.ipc.open_stream(body).read_all()
-            # Arrow trusts what it reads: a wrong offset would end the process.
-            table.validate(full=True)
-            return table.to_pandas()
-        request = json.loads(body)
-        given = request["columns"] if "columns" in request else request["items"]
-        return pd.DataFrame(given)
+            return read_arrow(body, names)
+        return read_json(body, names)
+    except Refused:
+        raise
     # What parsers of foreign bytes raise is of many kinds.
     except Exception as error:
         message = (
@@ -183,6 +177,44 @@ def read_frame(body, kind):
             f"stream of type {ARROW}: {error}"
         )
         raise Refused("400 Bad Request", message) from error
+
+
+# A few bytes can be a large frame: names that differ from item to item, of which each
+# is a column, and columns of nulls. So items are counted, and names chosen, before.
+
+
+def read_arrow(body, names):
+    """The items of an Arrow stream."""
+    import pyarrow as pa
+
+    table = pa.ipc.open_stream(body).read_all()
+    refuse_many(table.num_rows)
+    # Arrow trusts what it reads: a wrong offset would end the process.
+    table.validate(full=True)
+    wanted = [i for i, name in enumerate(table.schema.names) if name in names]
+    return table.select(wanted).to_pandas(ignore_metadata=True)
+
+
+def read_json(body, names):
+    """The items of a JSON body."""
+    request = json.loads(body)
+    if "columns" in request:
+        columns = request["columns"]
+        if not all(isinstance(column, list) for column in columns.values()):
+            raise ValueError("each column must be a list.")
+        return pd.DataFrame(columns)
+    items = request["items"]
+    refuse_many(len(items))
+    return pd.DataFrame(
+        [{name: item[name] for name in names if name in item} for item in items]
+    )
+
+
+def refuse_many(n_items):
+    """Refuse more items than attention has memory for."""
+    if n_items > MOST_ITEMS:
+        message = f"At most {MOST_ITEMS} items, got {n_items}."
+        raise Refused("413 Content Too Large", message)
 
 
 # The standard library's server, for trying out; production has gunicorn. -------------
