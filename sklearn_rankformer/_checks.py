@@ -12,7 +12,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_scalar
 
 from ._lists import Lists
-from ._tables import is_missing, is_tensor, reading, tensor_to_array
+from ._tables import are_missing, is_tensor, reading, tensor_to_array
 from ._warnings import warn_user
 
 # How far, at most, a number moves that becomes float32: a share of itself.
@@ -110,8 +110,7 @@ def check_numbers(values: Any, name: str, *, hint: str = "") -> np.ndarray:
     column = plain_column(values, name)
     if column.dtype.kind == "O":
         # pandas.NA would be refused for its type, and not for what it says.
-        missing = np.fromiter(map(is_missing, column), dtype=bool, count=len(column))
-        column = np.where(missing, np.nan, column)
+        column = np.where(are_missing(column), np.nan, column)
     try:
         # numpy would make numbers of these: half of a complex one, ticks of a time.
         if column.dtype.kind in "cmM":

@@ -11,8 +11,8 @@ import numpy as np
 
 from ._checks import plain_array
 from ._tables import (
+    are_missing,
     as_table,
-    is_missing,
     rows_to_array,
     two_dimensional,
     without_decimal,
@@ -98,8 +98,7 @@ def _from_objects(ids: np.ndarray, name: str, entry: str) -> np.ndarray:
         return np.array(values, dtype=np.float64)
     if len(kinds) == 1 and kinds <= {str, bytes}:
         return ids.astype(kinds.pop())
-    missing = np.array([is_missing(value) for value in values])
-    _refuse_missing(missing, ids, name, entry)
+    _refuse_missing(are_missing(values), ids, name, entry)
     names = ", ".join(sorted(kind.__name__ for kind in kinds))
     raise TypeError(f"{name} mixes or holds values of type {names}. {_fix(entry)}")
 

@@ -240,6 +240,11 @@ def is_missing(value: Any) -> bool:
     return isinstance(value, Number | np.generic) and bool(value != value)
 
 
+def are_missing(values: Any) -> np.ndarray:
+    """Return which of many Python objects stand for missing values, as bool."""
+    return np.array([is_missing(value) for value in values], dtype=bool)
+
+
 def without_decimal(value: Any) -> Any:
     """A finite decimal number as an integer if whole, else a float; others as is."""
     if not isinstance(value, Decimal) or not value.is_finite():

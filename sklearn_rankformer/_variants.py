@@ -15,7 +15,7 @@ from scipy import sparse
 from ._frames import frame_library
 from ._groups import check_groups
 from ._models import group_column_of, predict_scores, unwrap
-from ._tables import as_table, is_missing, two_dimensional
+from ._tables import are_missing, as_table, two_dimensional
 
 # Rows scored in one call of predict; bounds the memory of many changed lists.
 ROWS_AT_ONCE = 2**16
@@ -195,7 +195,7 @@ def _sortable(X, j) -> np.ndarray:
     column = _column(X, j)
     if column.dtype.kind != "O":
         return column
-    missing = np.array([is_missing(value) for value in column], dtype=bool)
+    missing = are_missing(column)
     # Decimals are numbers, too, which Python keeps apart from the real ones.
     if all(isinstance(value, Real | Decimal) for value in column[~missing]):
         return np.where(missing, np.nan, column).astype(np.float64)

@@ -299,8 +299,11 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
             return X
         # Of frames scikit-learn makes numbers of them; LightGBM ends the process.
         refuse_times(X, name)
+        if not _holds_other_than_plain(X):
+            return X
+        # Asked last: to look at all parts takes longer than to score a short list.
         reads_pandas = _READ_PANDAS & libraries_inside(self.estimator)
-        return X.to_pandas() if reads_pandas and _holds_other_than_plain(X) else X
+        return X.to_pandas() if reads_pandas else X
 
     def _validation_rows(self, X_val, y_val, groups_val):
         refuse_without_X(X_val, y_val, groups_val, "_val")
@@ -393,8 +396,7 @@ def takes_validation_lists(ranker):
         return takes_validation_lists(ranker[-1])
     if isinstance(ranker, RankerAdapter):
         inner = ranker.estimator
-        named = any(has_fit_parameter(inner, name) for name in _VALIDATION)
-        return named or is_library_ranker(inner)
+        return is_library_ranker(inner) or _validation_name(inner) is not None
     return _fit_takes(ranker, "X_val")
 
 
@@ -645,14 +647,20 @@ def _fit_other(estimator, train, val):
     return estimator.fit(X, y, **options, **_validation_options(estimator, val))
 
 
+def _validation_name(estimator):
+    """By what name ``fit`` of a regressor takes rows to validate on, or None."""
+    return next((n for n in _VALIDATION if has_fit_parameter(estimator, n)), None)
+
+
 def _validation_options(estimator, val):
-    if has_fit_parameter(estimator, "X_val"):
+    name = _validation_name(estimator)
+    if name == "X_val":
         by_list = has_fit_parameter(estimator, "groups_val")
         ids = {"groups_val": val.qid} if by_list else {}
         return {"X_val": val.X, "y_val": val.y, **ids}
-    if has_fit_parameter(estimator, "eval_X"):
+    if name == "eval_X":
         return {"eval_X": val.X, "eval_y": val.y}
-    if has_fit_parameter(estimator, "eval_set"):
+    if name == "eval_set":
         return {"eval_set": [(val.X, val.y)]}
     raise ValueError(
         f"{type(estimator).__name__} cannot use X_val. Leave it out, or join it to X."
