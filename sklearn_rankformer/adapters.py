@@ -301,7 +301,7 @@ class RankerAdapter(RankerMixin, MetaEstimatorMixin, BaseEstimator):
         refuse_times(X, name)
         if not _holds_other_than_plain(X):
             return X
-        # Asked last: to look at all parts takes longer than to score a short list.
+        # Asked last: it looks at every parameter, and few predictions need to know.
         reads_pandas = _READ_PANDAS & libraries_inside(self.estimator)
         return X.to_pandas() if reads_pandas else X
 
