@@ -47,7 +47,8 @@ def main(path):
     rank, out = os.environ.get("RANK", "0"), Path(task["out"])
     torch.set_num_threads(1)
     # By which the process can be killed.
-    (out / f"pid-{rank}").write_text(str(os.getpid()), encoding="utf-8")
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    (out / f"pid-{rank}").write_text(f"{attempt} {os.getpid()}", encoding="utf-8")
     note_opened_files()
     callbacks = [Checkpoint(out / "checkpoint")] if task["checkpoint"] else None
     ranker = RankFormerRanker(

@@ -82,11 +82,11 @@ def page(rows):
     }
     lowest = crossing(rows)
     result = (
-        f"From context strength {lowest:g} on, RankFormer is above LightGBM with list "
-        f"features beyond the interval.\n"
+        f"From context strength {lowest:g} on, RankFormer is significantly better than "
+        f"LightGBM with list features.\n"
         if lowest is not None
-        else "At no strength up to the largest is RankFormer above LightGBM with list "
-        "features beyond the interval.\n"
+        else "At no strength up to the largest is RankFormer significantly better than "
+        "LightGBM with list features.\n"
     )
     return f"{result}\n{markdown_table(rows, columns)}"
 

@@ -147,23 +147,24 @@ def survive(folder, n_rows, params, n_kills, rng):
     """What ends after random kills, beside an undisturbed run."""
     calm = finish(*start(folder, "calm", 2, n_rows, 0, params), 2)
     process, out = start(folder, "killed", 2, n_rows, 0, params, restarts=10 * n_kills)
-    begin, killed, known = time.perf_counter(), [], set()
-    while len(killed) < n_kills and process.poll() is None:
-        pids = read_pids(out) - known
-        if len(pids) < 2:
+    begin, n_killed, last = time.perf_counter(), 0, -1
+    while n_killed < n_kills and process.poll() is None:
+        attempt, pids = read_pids(out)
+        if len(pids) < 2 or attempt == last:
             time.sleep(0.05)
             continue
-        known |= pids
+        last = attempt
         time.sleep(rng.uniform(0, LATEST_KILL))
         try:
-            os.kill(rng.choice(sorted(pids)), signal.SIGKILL)
+            os.kill(rng.choice(pids), signal.SIGKILL)
         except ProcessLookupError:  # it has just ended
             continue
-        killed.append(time.perf_counter() - begin)
+        n_killed += 1
     ended = finish(process, out, 2)
     check(ended, calm[0])
     return {
-        "kills": len(killed),
+        "kills": n_killed,
+        "attempts": last + 1,
         "seconds": time.perf_counter() - begin,
         "lists": len(ended[0]["lists"]),
         "same weights": str(bool(ended[0]["digest"] == calm[0]["digest"])),
@@ -171,9 +172,11 @@ def survive(folder, n_rows, params, n_kills, rng):
 
 
 def read_pids(out):
-    """Process ids that workers have written so far."""
-    texts = [path.read_text(encoding="utf-8") for path in out.glob("pid-*")]
-    return {int(text) for text in texts if text}
+    """The last attempt of which a worker wrote, and the process ids of its workers."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted(out.glob("pid-*"))]
+    written = [tuple(map(int, text.split())) for text in texts if text]
+    last = max((attempt for attempt, _ in written), default=-1)
+    return last, [pid for attempt, pid in written if attempt == last]
 
 
 def main(argv=None):

@@ -35,6 +35,8 @@ from ._variants import (
 # Cells changed in one call of predict; bounds the memory where features are many.
 CELLS_AT_ONCE = 2**24
 
+N_SHOWN = 3  # contributions of an item, in a text
+
 
 @dataclass(frozen=True, eq=False)
 class ListExplanation:
@@ -92,11 +94,11 @@ class ListExplanation:
         return "\n".join(lines)
 
 
-def _strongest(contributions, names, n_shown=3) -> str:
+def _strongest(contributions, names) -> str:
     """The largest contributions of an item and the sum of the others, as a text."""
-    shown = np.argsort(-np.abs(contributions), kind="stable")[:n_shown]
+    shown = np.argsort(-np.abs(contributions), kind="stable")[:N_SHOWN]
     parts = [f"{names[j]} {contributions[j]:+.3f}" for j in shown]
-    if len(contributions) > n_shown:
+    if len(contributions) > N_SHOWN:
         parts.append(f"others {np.delete(contributions, shown).sum():+.3f}")
     return ", ".join(parts)
 

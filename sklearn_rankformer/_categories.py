@@ -166,7 +166,6 @@ class Categories:
             For each such column, the number of rows of each such value, as text,
             frequent ones first. Missing ones are left out.
         """
-        X = X if hasattr(X, "shape") else np.array(X, dtype=object)
         counts = []
         for j, codes in zip(
             np.flatnonzero(self.mask).tolist(), self._codes, strict=True

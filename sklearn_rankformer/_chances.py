@@ -217,8 +217,6 @@ def match_logits(
     returns : (n_lists, n_item_thresholds)
     """
     matched = item_thresholds(item_levels, list_levels)
-    if not joined.shape[1]:  # a network without listwide heads
-        matched = np.full_like(matched, -1)
     return np.column_stack([joined, np.zeros(len(joined))])[:, matched]
 
 

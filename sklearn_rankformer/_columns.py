@@ -184,13 +184,12 @@ def learn_columns(
         X = X[np.sort(drawn)]
     X = peers.join(dense(X))
     is_number = ~categories.mask
-    missing = np.isnan(X).any(axis=0) if X.dtype.kind == "f" else is_number & False
-    flagged = np.flatnonzero(missing & is_number)
+    flagged = np.flatnonzero(np.isnan(X).any(axis=0) & is_number)
     numeric = np.flatnonzero(is_number)
     if not quantiles:
         return Columns(categories, numeric, flagged)
     with np.errstate(all="ignore"):  # at the ends of float64, as intended
-        curves = {j: _normal_scores(X[:, j], N_KNOTS) for j in numeric}
+        curves = {j: _normal_scores(X[:, j]) for j in numeric}
     varied = [j for j in numeric if len(curves[j].knots) > 1]
     if not varied and not len(flagged) and not categories.mask.any():
         varied = list(numeric[:1])  # all are constant, but a network needs a column
@@ -218,13 +217,13 @@ class _Curve(NamedTuple):
     shift: int
 
 
-def _normal_scores(values: np.ndarray, n_knots: int) -> _Curve:
+def _normal_scores(values: np.ndarray) -> _Curve:
     values = np.sort(values[~np.isnan(values)].astype(np.float64))
     shift = _find_shift(values)
     values = np.ldexp(values, shift) if shift else values
     knots = np.unique(values)
-    if len(knots) > n_knots:
-        at = np.linspace(0, len(values) - 1, n_knots).round().astype(int)
+    if len(knots) > N_KNOTS:
+        at = np.linspace(0, len(values) - 1, N_KNOTS).round().astype(int)
         knots = np.unique(values[at])
     if shift:  # a column over the whole range: what is closer to 0 than this is 0
         apart = np.diff(knots, prepend=-np.inf) > 2.0**-MAX_EXPONENT

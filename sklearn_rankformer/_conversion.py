@@ -28,7 +28,7 @@ import numpy as np
 
 from ._frames import check_columns
 from ._groups import check_groups
-from ._letor import typed_labels
+from ._letor import plain_integers, typed_labels
 from ._lists import id_keys
 from ._streams import Piece, ReturningListError, kind_of_ids, whole_lists
 from ._tablefiles import TableFiles
@@ -318,7 +318,7 @@ class _Gathered:
             np.save(self.folder / KEYS, keys)
             return np.repeat(keys.view(np.int64), lengths)
         if self.layout.guessed:
-            parts = [_integers(ids) for ids in parts]
+            parts = [plain_integers(ids) for ids in parts]
         if all(_fit_into_64_bits(ids) for ids in parts):
             ids = np.concatenate([ids.astype(np.int64) for ids in parts])
         else:  # texts, row by row, would take more memory than all else
@@ -348,16 +348,6 @@ class _Gathered:
 
     def _raw(self, name: str) -> Path:
         return self.folder / f"codes-{self.layout.features.index(name)}.raw"
-
-
-def _integers(ids: np.ndarray) -> np.ndarray:
-    """Texts as the integers that they are, if all are written as plainly as "7"."""
-    try:
-        numbers = ids.astype(np.int64)
-    except (ValueError, OverflowError):
-        return ids
-    # Of "7" and "007" one number would be made, and of two lists one.
-    return numbers if np.array_equal(numbers.astype(str), ids.astype(str)) else ids
 
 
 def _fit_into_64_bits(ids: np.ndarray) -> bool:

@@ -25,7 +25,7 @@ from ._callbacks import HoldOut, Progress, Schedule
 from ._categories import Categories
 from ._chances import Grades, guess
 from ._columns import Columns
-from ._config import NetworkConfig, RankFormerConfig
+from ._config import NetworkConfig
 from ._device import ordinary_torch
 from ._inference import PREDICT_ITEMS, Predictions, predict_lists
 from ._lists import split_lists
@@ -188,7 +188,7 @@ def train_model(
         origin = Origin(config.parameters, rows, held)
         result = _train(model, part, watched, origin, config)
         # Of the weights that were kept, hence not before training has ended.
-        if not isinstance(model.config, RankFormerConfig):
+        if not model.has_list_value:
             return result
         try:
             if n_folds is not None and not result.interrupted:
@@ -433,7 +433,7 @@ def _calibrated(model: Model, part: _Part, predictions: Predictions) -> Model:
         counted=join(rows.counted[at]),
     )
     own = None if logits is None else logits[chosen]
-    found = [part for part in rows.peers.gather(own) if part is not None]
+    found = [one for one in rows.peers.gather(own) if one is not None]
     lengths = join(rows.lists.lengths[chosen])
     return model.calibrated(
         Predictions(join(scores[at]), np.concatenate(found) if found else None),

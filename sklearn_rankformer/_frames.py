@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+MOST_NAMES = 10  # in a message
+
 
 @dataclass(frozen=True)
 class Library:
@@ -104,9 +106,9 @@ def check_columns(wanted: Sequence, there: list, owner: str) -> None:
         )
 
 
-def _shown(names: Sequence, most: int = 10) -> str:
-    more = ", ..." if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more
+def _shown(names: Sequence) -> str:
+    more = ", ..." if len(names) > MOST_NAMES else ""
+    return ", ".join(map(repr, names[:MOST_NAMES])) + more
 
 
 def _join_pandas(frames: list) -> Any:

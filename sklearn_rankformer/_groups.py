@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ._checks import plain_array
+from ._checks import plain_column
 from ._tables import (
     are_missing,
     as_table,
@@ -53,11 +53,7 @@ def check_groups(
         fractional.
     """
     fix = _fix(entry)
-    ids = plain_array(groups, name)
-    if ids.ndim == 2 and ids.shape[1] == 1:
-        ids = ids[:, 0]
-    if ids.ndim != 1:
-        raise ValueError(f"{name} must be 1-D, got shape {ids.shape}. {fix}")
+    ids = plain_column(groups, name)
     if len(ids) != n_rows:
         # What LightGBM and XGBoost take as `group`.
         sizes = ids.dtype.kind in "iu" and len(ids) and ids.sum() == n_rows
@@ -70,11 +66,11 @@ def check_groups(
         raise ValueError(
             f"{name} has {len(ids)} entries for {n_rows} rows. {fix}{hint}"
         )
-    if ids.dtype.kind in "OT":
+    if ids.dtype.kind in "OT":  # NumPy's texts of any length become others
         ids = _from_objects(ids.astype(object), name, entry)
     if ids.dtype.kind == "f":
         ids = _from_floats(ids, name, entry)
-    if ids.dtype.kind not in "biuUSMmT":
+    if ids.dtype.kind not in "biuUSMm":
         raise TypeError(f"{name} has dtype {ids.dtype}. {fix}")
     if ids.dtype.kind in "Mm":
         _refuse_missing(np.isnat(ids), ids, name, entry)

@@ -287,15 +287,22 @@ def typed_labels(parts: list[np.ndarray]) -> list[np.ndarray]:
 
 def typed_ids(parts: list[np.ndarray]) -> list[np.ndarray]:
     """Make ids int64 if all are written as NumPy writes integers, else strings."""
-    try:
-        numbers = [ids.astype(np.int64) for ids in parts]
-    except (ValueError, OverflowError):
-        numbers = []
-    # 01, +1 and 1_0 are integers to NumPy; as ids they differ from 1 and 10.
-    pairs = zip(numbers, parts, strict=False)
-    if numbers and all((one.astype("S") == ids).all() for one, ids in pairs):
+    numbers = [plain_integers(ids) for ids in parts]
+    if all(ids.dtype.kind == "i" for ids in numbers):
         return numbers
     return [np.char.decode(ids, "utf-8", "backslashreplace") for ids in parts]
+
+
+def plain_integers(ids: np.ndarray) -> np.ndarray:
+    """Texts as int64 if all are written as NumPy writes integers, else as they are."""
+    kind = ids.dtype.kind
+    try:
+        numbers = ids.astype(np.int64) if kind in "SU" else ids
+    except (ValueError, OverflowError):
+        return ids
+    # 01, +1 and 1_0 are integers to NumPy; as ids they differ from 1 and 10.
+    plain = kind not in "SU" or np.array_equal(numbers.astype(kind), ids)
+    return numbers if plain else ids
 
 
 def _flat(rows: Iterable[array], dtype: Any) -> np.ndarray:

@@ -82,13 +82,13 @@ class Lists:
         ----------
         ufunc : numpy.ufunc
             Binary function with a ``reduceat``, such as ``numpy.add``.
-        values : ndarray of shape (n_rows,)
-            One value per row, in the caller's order.
+        values : ndarray of shape (n_rows, ...)
+            One value or vector per row, in the caller's order.
 
         Returns
         -------
-        reduced : ndarray of shape (n_lists,)
-            One value per list, in the order of ``ids``.
+        reduced : ndarray of shape (n_lists, ...)
+            One per list, in the order of ``ids``.
         """
         if not self.n_lists:
             return values[:0]
@@ -329,14 +329,13 @@ def id_keys(ids: np.ndarray) -> np.ndarray:
         keys; two texts share one only by chance.
     """
     kind = ids.dtype.kind
-    if kind not in "UST":
+    if kind not in "US":
         return ids.astype(np.uint64 if kind == "u" else np.int64).view(np.uint64)
-    texts = ids.astype(str) if kind == "T" else ids
-    unit = np.uint32 if texts.dtype.kind == "U" else np.uint8
-    width = texts.dtype.itemsize // np.dtype(unit).itemsize
-    letters = texts.view(unit).reshape(len(texts), width)
+    unit = np.uint32 if kind == "U" else np.uint8
+    width = ids.dtype.itemsize // np.dtype(unit).itemsize
+    letters = ids.view(unit).reshape(len(ids), width)
     # FNV-1a, without the padding: the width of the array differs from part to part.
-    keys = np.full(len(texts), 0xCBF29CE484222325, dtype=np.uint64)
+    keys = np.full(len(ids), 0xCBF29CE484222325, dtype=np.uint64)
     for column in letters.T.astype(np.uint64):
         keys = np.where(column, (keys ^ column) * np.uint64(0x100000001B3), keys)
     return keys

@@ -340,6 +340,31 @@ def check_estimator_given(estimator: Any, name: str) -> None:
         )
 
 
+def refuse_own_column(owner: Any, estimator: Any, name: str) -> None:
+    """Refuse a part of an estimator that takes list ids from a column of its own.
+
+    Parameters
+    ----------
+    owner : estimator
+        What hands the part its X, without that column.
+    estimator : estimator
+        The part.
+    name : str
+        How the error message calls it.
+
+    Raises
+    ------
+    ValueError
+        If the ranker at its bottom has a `group_column`.
+    """
+    column = group_column_of(estimator)
+    if column is not None:
+        raise ValueError(
+            f"{name} has group_column={column!r}, but it never sees that column. Set "
+            f"group_column on {type(owner).__name__}, and leave it None here."
+        )
+
+
 def learns_from_lists(estimator: Any) -> bool:
     """Return whether an estimator's ``fit`` makes use of list ids.
 
@@ -493,7 +518,7 @@ def check_features(owner: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
             accept_sparse="csr" if tags.sparse else False,
             ensure_all_finite=not tags.allow_nan,
         )
-        refuse_times(X)
+        refuse_times(X, name)
         return X.astype(X.dtype.newbyteorder("="), copy=False)
 
 

@@ -5,6 +5,7 @@ assigns what comes back. Predicting reads one attribute, the model, so that thre
 predict while another fits get the answers of the old model or of the new one.
 """
 
+import copy
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -190,7 +191,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             return self._fit_given(given, *validation)
 
     def _fit_given(self, given, X_val, y_val, groups_val):
-        new = self._copy_to_fit()
+        new = copy.copy(self)
         again = self.warm_start and hasattr(self, "_model")
         peers = given.peers
         with peers.all_or_none():
@@ -241,7 +242,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             If any argument is invalid, or X has other features than in the first call.
             The ranker then stays as it was.
         """
-        new = self._copy_to_fit()
+        new = copy.copy(self)
         again = hasattr(self, "_model")
         check_device(self.device)
         given = Given(X, y, groups, qid, sample_weight, position)
@@ -517,12 +518,6 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         network = self._network_config(columns, levels, dropout, n_positions)
         return start(rows, columns, levels, positions, network, config)
 
-    def _copy_to_fit(self):
-        """A shallow copy to check and to fit, so that self stays as it is meanwhile."""
-        new = type(self).__new__(type(self))
-        new.__dict__ = dict(vars(self))
-        return new
-
     def _become(self, new, result: Result, config: TrainingConfig):
         """Take over what was fitted in one step; pass the user's interrupt on."""
         new._model = result.model
@@ -572,6 +567,12 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         return X, lists_of(ids, X.shape[0]), model
 
     # Copying and storing ------------------------------------------------------------
+
+    def __copy__(self):
+        """A shallow copy with the same model, which is replaced and never changed."""
+        new = type(self).__new__(type(self))
+        new.__dict__ = dict(vars(self))
+        return new
 
     def __getstate__(self):
         """Return the attributes, with plain values and arrays in place of the model.

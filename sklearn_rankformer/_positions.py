@@ -75,7 +75,7 @@ def read_positions(
 def _check(position: Any, n_rows: int) -> np.ndarray:
     """Integers, booleans or text: other types would be lost in a file."""
     found = check_groups(position, n_rows, name="position", entry="position")
-    if found.dtype.kind not in "biuUT":
+    if found.dtype.kind not in "biuU":
         raise TypeError(
             f"position has dtype {found.dtype}. Give one position per row, integers or "
             f"strings."
@@ -84,7 +84,7 @@ def _check(position: Any, n_rows: int) -> np.ndarray:
 
 
 def _refuse_another_type(column: np.ndarray, known: list) -> None:
-    given, before = column.dtype.kind in "UT", isinstance(known[0], str)
+    given, before = column.dtype.kind == "U", isinstance(known[0], str)
     if given != before:
         raise TypeError(
             f"position holds {'text' if given else 'numbers'}, and the ranker was "

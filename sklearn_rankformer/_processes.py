@@ -17,12 +17,13 @@ in either case by plain functions on the device: `summed`, `agreed`.
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -32,7 +33,10 @@ Value = TypeVar("Value")
 
 # What torchrun and its like set.
 _VARIABLES = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
-_n_joined = count()
+
+# How long a process waits for the first, as torch.distributed does, and how often it
+# looks.
+MOST_SECONDS, POLL_SECONDS = 1800.0, 0.01
 
 
 def process_rank() -> tuple[int, int]:
@@ -168,6 +172,40 @@ def _meet(*address: str) -> "tuple[dist.Store, int, int]":
     return next(dist.rendezvous("env://"))
 
 
+def name_of_meeting(store: "dist.Store", rank: int, n: int) -> str:
+    """A name that just the processes that are here now have agreed on.
+
+    A store may hold what others left in it: torchrun keeps one through all restarts,
+    and an address of a process that was killed leads to nobody. So the first process
+    makes up a name, the others answer with names of their own, and a process joins only
+    where its answer was heard.
+
+    Raises
+    ------
+    TimeoutError
+        If the first process does not come.
+    """
+    own = uuid4().hex
+    if rank == 0:
+        store.set("name", own)
+        answers = [store.get(f"{own} {other}").decode() for other in range(1, n)]
+        store.set(own, " ".join(answers))
+        return own
+    end, answered = time.monotonic() + MOST_SECONDS, ""
+    while time.monotonic() < end:
+        name = store.get("name").decode()
+        if name != answered:
+            store.set(f"{name} {rank}", own)
+            answered = name
+        if store.check([name]) and own in store.get(name).decode().split():
+            return name
+        time.sleep(POLL_SECONDS)
+    raise TimeoutError(
+        f"Process {rank} of {n} (from 0) waited {MOST_SECONDS:g} seconds in vain for "
+        f"process 0. Start all of them together, or again."
+    )
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
     """Join the processes that torchrun started, unless the caller has done so."""
@@ -181,8 +219,7 @@ def joined(device: torch.device) -> Iterator[None]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         backend = "cpu:gloo,cuda:nccl"
     store, rank, n = _meet(*(os.environ[name] for name in sorted(_VARIABLES)))
-    # Under a name of its own: a later fit must not find the addresses of this one.
-    store = dist.PrefixStore(f"fit {next(_n_joined)}", store)
+    store = dist.PrefixStore(name_of_meeting(store, rank, n), store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=n)
     try:
         yield

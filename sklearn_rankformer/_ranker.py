@@ -476,6 +476,8 @@ class MLPRanker(NeuralRanker):
         As in `RankFormerRanker`.
     history_, n_iter_, kept_epoch_, kept_score_, fitted_with_groups_
         As in `RankFormerRanker`.
+    dropout_, batch_items_, positions_, position_bias_
+        As in `RankFormerRanker`.
 
     See Also
     --------

@@ -217,8 +217,6 @@ def digest_arrays(arrays: Iterable[np.ndarray]) -> str:
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
         step = max(1, DIGEST_STEP // max(1, math.prod(array.shape[1:])))
-        for start in range(0, len(array) if array.ndim else 0, step):
+        for start in range(0, len(array), step):
             digest.update(np.array(array[start : start + step], order="C").data)
-        if not array.ndim:
-            digest.update(array.tobytes())
     return digest.hexdigest()

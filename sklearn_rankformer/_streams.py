@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._frames import Library, as_rows, frame_library, select_columns
+from ._frames import Library, as_rows, check_columns, frame_library, select_columns
 from ._groups import check_groups
 from ._lists import id_keys
 
@@ -119,7 +119,7 @@ def whole_lists(
     for frame in frames:
         if stream is None:
             library = _library(frame)
-            select_columns(frame, library, [group_column])
+            check_columns([group_column], library.names(frame), "A frame")
             wanted = pick(library.names(frame))
             stream = _Stream(type(frame), library, group_column, wanted, length)
         yield from stream.take(frame)
@@ -145,7 +145,7 @@ class _Stream:
         self.length = length
         self.seen = SeenLists()
         self.last: Any = None  # id of the list that is open
-        self.kind_of_ids = ""  # of all frames so far; "" before the first row
+        self.id_kind = ""  # of all frames so far; "" before the first row
         self.held: list = []
         self.first, self.end = 0, 0
         self.starts = np.zeros(0, dtype=np.int64)
@@ -217,15 +217,15 @@ class _Stream:
 
         Readers that guess types batch by batch, as pandas does, change it midway.
         """
-        kind = kind_of_ids(ids) if len(ids) else self.kind_of_ids
-        if self.kind_of_ids and kind != self.kind_of_ids:
+        kind = kind_of_ids(ids) if len(ids) else self.id_kind
+        if self.id_kind and kind != self.id_kind:
             raise TypeError(
-                f"group_column={self.group_column!r} holds {self.kind_of_ids} before "
+                f"group_column={self.group_column!r} holds {self.id_kind} before "
                 f"row {self.end} of the stream (from 0), and {kind} from there on. "
                 f"Read the column as one type, such as text: in pandas "
                 f"dtype={{{self.group_column!r}: str}}, in polars schema_overrides."
             )
-        self.kind_of_ids = kind
+        self.id_kind = kind
 
     def _refuse(self, list_id: Any, row: int) -> None:
         raise ReturningListError(
@@ -252,7 +252,7 @@ def kind_of_ids(ids: np.ndarray) -> str:
     kind = ids.dtype.kind
     if kind in "Mm":  # counts of a unit, which may differ from frame to frame
         return str(ids.dtype)
-    return {"U": "text", "T": "text", "S": "bytes"}.get(kind, "integers")
+    return {"U": "text", "S": "bytes"}.get(kind, "integers")
 
 
 def _library(frame: Any) -> Library:

@@ -380,7 +380,7 @@ def stops_on_lists(ranker):
 
 
 def takes_validation_lists(ranker):
-    """Return whether `fit_on_all` can hand validation lists to a ranker.
+    """Return whether `fit_ranker` can hand validation lists to a ranker.
 
     Parameters
     ----------
@@ -401,7 +401,7 @@ def takes_validation_lists(ranker):
 
 
 def fit_ranker(ranker, X, y, groups, *, sample_weight=None, val=None):
-    """Fit a ranker, and have it stop on further lists if it can.
+    """Fit a ranker, and hand it further lists to stop on or to record.
 
     Weights and validation lists reach the last step of a pipeline, too. For list ids
     to do so, metadata routing is to be on.
@@ -415,24 +415,8 @@ def fit_ranker(ranker, X, y, groups, *, sample_weight=None, val=None):
     sample_weight : array-like of shape (n_rows,) or None, default=None
         Weights, refused if the ranker, or the last step of a pipeline, takes none.
     val : (X, y, groups) or None, default=None
-        Lists to stop on, of no use to a ranker of which `stops_on_lists` is not true.
-
-    Returns
-    -------
-    ranker : ranker
-        The same.
-    """
-    val = val if val is not None and stops_on_lists(ranker) else None
-    return fit_on_all(ranker, X, y, groups, sample_weight=sample_weight, val=val)
-
-
-def fit_on_all(ranker, X, y, groups, *, sample_weight=None, val=None):
-    """Fit as `fit_ranker` does; validation lists are refused where of no use.
-
-    Parameters
-    ----------
-    ranker, X, y, groups, sample_weight, val
-        As of `fit_ranker`.
+        Validation lists, refused by a ranker of which neither `stops_on_lists` nor
+        `takes_validation_lists` is true.
 
     Returns
     -------
@@ -478,7 +462,7 @@ def _fit_pipeline(pipeline, X, y, groups, weight, val):
             X_val, _, groups_val = val
             own_ids = groups_for(steps, "transform", groups_val)
             val = (steps.transform(X_val, **own_ids), *val[1:])
-    fit_on_all(pipeline[-1], X, y, groups, sample_weight=weight, val=val)
+    fit_ranker(pipeline[-1], X, y, groups, sample_weight=weight, val=val)
     return pipeline
 
 

@@ -9,7 +9,13 @@ import numpy as np
 from scipy.stats import beta, binom
 from sklearn.utils import Bunch
 
-from ._checks import check_numbers, check_share, plain_array
+from ._checks import (
+    check_length,
+    check_numbers,
+    check_share,
+    plain_array,
+    refuse_empty,
+)
 from ._warnings import warn_user
 
 __all__ = ["answer_curve", "brier_by_segment", "pick_threshold"]
@@ -415,13 +421,8 @@ def segment_of_lists(segment, lists):
 def _check_pairs(y_true, y_score, name):
     """Outcomes as booleans, and as many finite numbers."""
     hit, score = check_numbers(y_true, "y_true"), check_numbers(y_score, name)
-    if len(hit) != len(score):
-        raise ValueError(
-            f"y_true has {len(hit)} entries and {name} has {len(score)}. Give one of "
-            f"each per list."
-        )
-    if not len(hit):
-        raise ValueError(f"y_true and {name} are empty. Give at least one list.")
+    refuse_empty(hit, "y_true")
+    check_length(score, name, len(hit), "y_true")
     other = hit[(hit != 0) & (hit != 1)]
     if len(other):
         raise ValueError(

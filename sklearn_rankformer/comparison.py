@@ -45,7 +45,7 @@ from ._tables import as_table
 from .adapters import as_ranker, fit_ranker, stops_on_lists
 from .calibration import segment_codes, segment_of_lists
 from .metrics import expected_reciprocal_rank
-from .model_selection import ListKFold, check_group_cv, train_test_split
+from .model_selection import ListKFold, checked_splits, train_test_split
 from .scoring import RankingScorer, get_scorer, make_ranking_scorer, name_of
 
 __all__ = [
@@ -320,7 +320,8 @@ def compare_rankers(
         cv = ListKFold(5, random_state=rng.randint(2**31))
     data = _Data(X, y, groups, weight, lists)
     scorers = {name: _on_one_scale(one, y) for name, one in scorers.items()}
-    splits = _splits(check_group_cv(cv, X, y, groups), data, validation_fraction, rng)
+    _, splits = checked_splits(cv, X, y, groups)
+    splits = _with_validation(splits, data, validation_fraction, rng)
     by_ranker = _fit_and_score_all(rankers, splits, data, scorers, n_jobs)
     return RankerComparison(
         groups=lists.ids,
@@ -437,17 +438,17 @@ def _on_one_scale(scorer, y):
     return make_ranking_scorer(scorer.metric, name=scorer.name, **options)
 
 
-def _splits(cv, data, validation_fraction, rng):
-    splits, rows = [], np.arange(data.lists.n_rows)
-    for train, test in cv.split(data.X, data.y, data.groups):
+def _with_validation(splits, data, validation_fraction, rng):
+    found, rows = [], np.arange(data.lists.n_rows)
+    for train, test in splits:
         train, held = rows[train], None  # a mask, too, becomes rows
         if validation_fraction is not None:
             ids = data.groups[train]
             _, held, *_ = train_test_split(
                 train, ids, ids, test_size=validation_fraction, random_state=rng
             )
-        splits.append(_Split(train, held, rows[test]))
-    return splits
+        found.append(_Split(train, held, rows[test]))
+    return found
 
 
 def _fit_and_score_all(rankers, splits, data, scorers, n_jobs):

@@ -579,8 +579,8 @@ class ParquetLists:  # numpydoc ignore=PR02
     def __post_init__(self):
         check_names(self.features, "features")
         given = [self.group, self.label, self.position, self.weight]
-        columns = [name for name in given + list(self.features or ()) if name]
-        refuse_two_purposes(columns)
+        features = () if self.features is None else self.features
+        refuse_two_purposes([name for name in [*given, *features] if name])
 
 
 def _check_list_size(list_size) -> tuple[int, int]:
@@ -712,6 +712,6 @@ def _mapped(path: Path, ndim: int, *types: type) -> np.memmap:
     if not fits or array.offset + array.nbytes != path.stat().st_size:
         raise ValueError(
             f"{path} is damaged: it holds {array.dtype} of shape {array.shape}, which "
-            f"is not what convert_letor writes or not all of it. {_CONVERT_AGAIN}"
+            f"is not what was written or not all of it. {_CONVERT_AGAIN}"
         )
     return array

@@ -37,15 +37,15 @@ from ._models import (
     check_estimator_given,
     check_features,
     clone_with_parts,
-    group_column_of,
     is_library_ranker,
     predict_scores,
     refuse_hidden_ranker,
+    refuse_own_column,
     takes_groups,
     unwrap,
 )
 from ._warnings import warn_missing_groups
-from .adapters import RankerAdapter, as_ranker, fit_on_all, takes_validation_lists
+from .adapters import RankerAdapter, as_ranker, fit_ranker, takes_validation_lists
 
 
 class DistilledRanker(RankerMixin, BaseEstimator):
@@ -284,13 +284,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
         for role in ("teacher", "student"):
             member = getattr(self, role)
             check_estimator_given(member, role)
-            column = group_column_of(member)
-            if column is not None:
-                raise ValueError(
-                    f"{role} has group_column={column!r}, but it never sees that "
-                    f"column. Set group_column on {type(self).__name__} and leave it "
-                    f"None on the {role}."
-                )
+            refuse_own_column(self, member, role)
             if not _is_frozen(member):
                 refuse_hidden_ranker(member)
         if _is_frozen(self.student):
@@ -333,7 +327,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
     def _fit_teacher(self, labelled, val, sample_weight):
         if _is_frozen(self.teacher):
             return self.teacher
-        return fit_on_all(
+        return fit_ranker(
             as_ranker(self.teacher),
             labelled.X,
             labelled.y,
@@ -351,7 +345,7 @@ class DistilledRanker(RankerMixin, BaseEstimator):
             codes = np.concatenate([codes, more.lists.codes + labelled.lists.n_lists])
         if val is not None:
             val = (val.X, self._soften(val), val.lists.codes)
-        return fit_on_all(as_ranker(self.student), X, soft, codes, val=val)
+        return fit_ranker(as_ranker(self.student), X, soft, codes, val=val)
 
     def _soften(self, rows):
         """Labels for the student, of the kind it can learn."""

@@ -46,15 +46,15 @@ from ._models import (
     check_estimator_given,
     check_features,
     clone_with_parts,
-    group_column_of,
     model_and_its_input,
     predict_scores,
     predict_with_groups,
+    refuse_own_column,
     unwrap,
 )
 from ._warnings import warn_missing_groups
-from .adapters import RankerAdapter, as_ranker, fit_ranker
-from .model_selection import ListKFold, check_group_cv
+from .adapters import RankerAdapter, as_ranker, fit_ranker, stops_on_lists
+from .model_selection import ListKFold, checked_splits
 from .preprocessing import WithinListScaler, rank_in_lists, standardize_in_lists
 
 # Scores of a list that differ by less, relative to them, are equal but for rounding.
@@ -328,18 +328,9 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
                     )
                 continue
             check_estimator_given(member, f"The member {name!r}")
-            self._refuse_column(name, member)
+            refuse_own_column(self, member, f"The member {name!r}")
         if not self._kept():
             raise ValueError("All members are dropped. Keep at least one.")
-
-    def _refuse_column(self, name, member):
-        column = group_column_of(member)
-        if column is not None:
-            raise ValueError(
-                f"The member {name!r} has group_column={column!r}, but it never sees "
-                f"that column. Set group_column on {type(self).__name__} and leave it "
-                f"None on the member."
-            )
 
     def _check_new_rows(self, X, groups, qid, method):
         check_is_fitted(self)
@@ -371,9 +362,9 @@ class _RankerEnsemble(RankerMixin, MetaEstimatorMixin, _BaseComposition):
 
     def _fit_members(self, X, y, groups, weight, val):
         """Fitted copies of the members."""
-        fit = delayed(fit_ranker)
+        fit = delayed(_fit_one)
         return Parallel(n_jobs=self.n_jobs)(
-            fit(as_ranker(one), X, y, groups, sample_weight=weight, val=val)
+            fit(as_ranker(one), X, y, groups, weight, val)
             for one in self._kept().values()
         )
 
@@ -616,7 +607,7 @@ class StackingRanker(_RankerEnsemble):
                 )
         else:
             check_estimator_given(self.final_estimator, "final_estimator")
-            self._refuse_column("final_estimator", self.final_estimator)
+            refuse_own_column(self, self.final_estimator, "final_estimator")
 
     def _go_without_groups(self):
         raise ValueError(
@@ -632,13 +623,8 @@ class StackingRanker(_RankerEnsemble):
         self._keep(self._fit_members(X, y, groups, weight, val))
         if val is not None:
             val = (self._columns(val[0], val[2]), *val[1:])
-        self.final_estimator_ = fit_ranker(
-            final,
-            self._passed(held_out, X),
-            y,
-            groups,
-            sample_weight=weight,
-            val=val,
+        self.final_estimator_ = _fit_one(
+            final, self._passed(held_out, X), y, groups, weight, val
         )
 
     def _predict(self, X, groups):
@@ -655,7 +641,7 @@ class StackingRanker(_RankerEnsemble):
                     f"only {n_lists}. Give more lists, or fewer parts such as "
                     f"cv=ListKFold({max(n_lists, 2)})."
                 )
-        splits = list(check_group_cv(cv, X, y, groups).split(X, y, groups))
+        _, splits = checked_splits(cv, X, y, groups)
         rows = np.arange(len(y))
         tests = np.concatenate([rows[test] for _, test in splits])  # also of masks
         if not np.array_equal(np.sort(tests), rows):
@@ -768,6 +754,12 @@ def _put_before(frame, names, columns):
     for j, name in enumerate(names):
         joined.insert(j, name, columns[:, j])
     return joined
+
+
+def _fit_one(ranker, X, y, groups, weight, val):
+    """Fit a member, which need not be one that makes use of validation lists."""
+    val = val if val is not None and stops_on_lists(ranker) else None
+    return fit_ranker(ranker, X, y, groups, sample_weight=weight, val=val)
 
 
 def _takes_nan(member):

@@ -365,6 +365,11 @@ def check_group_cv(cv, X, y=None, groups=None):
     >>> check_group_cv(GroupKFold(3), groups, groups=groups)
     GroupKFold(n_splits=3, random_state=None, shuffle=False)
     """
+    return checked_splits(cv, X, y, groups)[0]
+
+
+def checked_splits(cv, X, y, groups):
+    """The splitter, as `check_group_cv` returns it, and the splits that it checked."""
     lists = _lists_from(X, groups, "check_group_cv")
     cv = check_cv(cv, y)
     with warnings.catch_warnings():
@@ -380,7 +385,7 @@ def check_group_cv(cv, X, y=None, groups=None):
                 f"split {number}, such as the lists with id {examples}. Use a splitter "
                 f"that keeps lists whole: GroupKFold, GroupShuffleSplit, ListKFold."
             )
-    return cv
+    return cv, splits
 
 
 def _lists_from(X, groups, what):

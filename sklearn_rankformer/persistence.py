@@ -51,6 +51,10 @@ TRUSTED_TYPES = (
     "sklearn_rankformer._ranker.RankFormerRanker",
     "sklearn_rankformer.adapters.RankerAdapter",
     "sklearn_rankformer.distillation.DistilledRanker",
+    "sklearn_rankformer.ensemble.StackingRanker",
+    "sklearn_rankformer.ensemble.VotingRanker",
+    "sklearn_rankformer.model_selection.ListKFold",
+    "sklearn_rankformer.model_selection.TimeSeriesListSplit",
     "sklearn_rankformer.preprocessing.WithinListScaler",
 )
 

@@ -22,7 +22,7 @@ from sklearn.utils.validation import (
 )
 
 from ._checks import check_option
-from ._groups import refuse_foreign_names, resolve_groups
+from ._groups import find_groups, refuse_foreign_names
 from ._lists import lists_of, tied_places
 from ._tables import as_table, reading, refuse_times
 from ._warnings import warn_missing_groups
@@ -95,7 +95,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
         """
         X = self._check_X(X, reset=True)
         # For its checks: wrong ids should fail here, not in transform.
-        resolve_groups(X, groups)
+        find_groups(X, groups)
         if groups is None:
             warn_missing_groups(self, "fit")
         self.fitted_with_groups_ = groups is not None
@@ -163,8 +163,7 @@ class WithinListScaler(TransformerMixin, BaseEstimator):
                 "Pass groups=..., in a pipeline with "
                 "sklearn.set_config(enable_metadata_routing=True)."
             )
-        groups = resolve_groups(X, groups)[1]
-        lists = lists_of(groups, len(X))
+        lists = lists_of(find_groups(X, groups), len(X))
         parts = [X] if self.output == "append" else []
         parts.append(standardize_in_lists(X, lists))
         if self.with_rank:

@@ -300,8 +300,8 @@ def test_as_many_good_lists_as_it_takes_are_enough():
     ("good", "chance", "message"),
     [
         ([0, 1, 2], [0.1, 0.2, 0.3], "y_true must hold 0 and 1, or booleans, got 2"),
-        ([0, 1], [0.1, 0.2, 0.3], "y_true has 2 entries and y_.* has 3"),
-        ([], [], "are empty"),
+        ([0, 1], [0.1, 0.2, 0.3], "y_.* has 3 entries for 2 rows of y_true"),
+        ([], [], "y_true is empty"),
         ([0, 1], [0.1, np.nan], "contains NaN"),
         ([0, 1], [[0.1, 0.9], [0.2, 0.8]], "must be 1-D"),
     ],

@@ -218,6 +218,9 @@ def test_chances_are_fitted_on_the_lists_held_out():
     assert rankformer().fit(X, y, groups=groups).calibrated_on_ == 12
     alone = rankformer(validation_fraction=None).fit(X, y, groups=groups)
     assert alone.calibrated_on_ == 0
+    # Nobody can ask this one for chances.
+    order = rankformer(listwide_weight=0).fit(X, y, groups=groups)
+    assert order.calibrated_on_ == 0
     X_val, y_val, groups_val = make_lists(n_lists=30, seed=1)
     val = {"X_val": X_val, "y_val": y_val, "groups_val": groups_val}
     held = rankformer().fit(X, y, groups=groups, **val)

@@ -14,7 +14,12 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import Ridge
 from sklearn.metrics import make_scorer
-from sklearn.model_selection import GridSearchCV, GroupKFold, GroupShuffleSplit
+from sklearn.model_selection import (
+    BaseCrossValidator,
+    GridSearchCV,
+    GroupKFold,
+    GroupShuffleSplit,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -305,6 +310,31 @@ def test_splitter_that_cuts_lists_is_refused(cv):
     rankers = {"a": Ridge(), "b": DummyRegressor()}
     with pytest.raises(ValueError, match="lists on both sides of split 0"):
         compare_rankers(rankers, y[:, None], y, groups, cv=cv)
+
+
+class DrawsAgain(BaseCrossValidator):
+    """Whole lists the first time it is asked, single rows from then on."""
+
+    asked = False
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        return 2
+
+    def _iter_test_indices(self, X, y, groups):
+        by = np.arange(len(groups)) if self.asked else np.unique(groups, False, True)[1]
+        self.asked = True
+        yield from (np.flatnonzero(by % 2 == one) for one in range(2))
+
+
+def test_the_splits_that_are_used_are_those_that_were_checked(lists):
+    X, y, groups = lists
+    cv, rankers = DrawsAgain(), {"a": Ridge(), "b": DummyRegressor()}
+    splits = list(DrawsAgain().split(X, y, groups))
+    found, expected = (
+        compare_rankers(rankers, X, y, groups, cv=one).values["ndcg@10"]["a"]
+        for one in (cv, splits)
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_lists_tested_twice_count_by_their_mean_and_untested_ones_not_at_all(lists):

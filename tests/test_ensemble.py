@@ -729,7 +729,7 @@ def test_pipeline_hands_ids_and_weights_on(kind, lists, routing):
         (
             StackingRanker(TWO, mlp(group_column=0)),
             ValueError,
-            "'final_estimator' has group_column",
+            "final_estimator has group_column",
         ),
         (VotingRanker([("a", Ridge)]), TypeError, r"'a' is the class Ridge.*Ridge\(\)"),
         (VotingRanker([("a", None)]), TypeError, "'a' must be an estimator .* None"),

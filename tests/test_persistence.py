@@ -16,6 +16,7 @@ from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -23,12 +24,15 @@ from skorch.callbacks import Callback, EarlyStopping
 
 from sklearn_rankformer import (
     RankFormerRanker,
+    StackingRanker,
+    VotingRanker,
     WithinListScaler,
     persistence,
 )
 from sklearn_rankformer._files import read_file, write_file
 from sklearn_rankformer._losses import lambda_loss
 from sklearn_rankformer.metrics import ndcg_score
+from sklearn_rankformer.model_selection import ListKFold
 
 from . import factories
 from .conftest import make_lists
@@ -843,6 +847,19 @@ def test_skops_stores_the_scaler_and_searches(lists):
             loaded.predict(X, groups=groups),
             search.best_estimator_.predict(X, groups=groups),
         )
+
+
+@pytest.mark.parametrize("kind", [VotingRanker, StackingRanker])
+def test_skops_stores_ensembles(kind, lists):
+    sio = pytest.importorskip("skops.io")
+    X, y, groups = lists
+    members = [("ours", rankformer(max_epochs=1)), ("line", Ridge())]
+    options = {"cv": ListKFold(2)} if kind is StackingRanker else {}
+    ranker = kind(members, **options).fit(X, y, groups=groups)
+    content = sio.dumps(ranker)
+    assert set(sio.get_untrusted_types(data=content)) <= set(persistence.TRUSTED_TYPES)
+    loaded = sio.loads(content, trusted=list(persistence.TRUSTED_TYPES))
+    np.testing.assert_array_equal(loaded.predict(X, groups), ranker.predict(X, groups))
 
 
 # Checkpoints -------------------------------------------------------------------------

@@ -4,7 +4,8 @@ import os
 import signal
 import tempfile
 import time
-from itertools import pairwise
+from itertools import pairwise, permutations
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from skorch.callbacks import Callback
+from torch.distributed import HashStore, TCPStore
 
-from sklearn_rankformer import _shards
+from sklearn_rankformer import _processes, _shards
+from sklearn_rankformer._processes import name_of_meeting
 from sklearn_rankformer._shards import deal_files
 from sklearn_rankformer.datasets import ParquetLists
 from sklearn_rankformer.metrics import ndcg_score
@@ -161,6 +164,15 @@ def test_categories_and_positions_of_csv_are_of_one_type(tmp_path):
     known = [[0, 1, 2], ["0", "1", "2", "x"]]
     assert [*ranker._model.columns.categories.known] == known
     assert_array_equal(ranker.positions_, np.unique(rows["place"]))
+
+
+def test_features_may_be_named_by_an_index(tmp_path):
+    rows = make_rows()
+    folder = write_shards(rows, tmp_path / "rows", ())
+    names = rows[["a", "b"]].columns
+    for features in (names, names.to_numpy()):
+        ranker = mlp().fit(ParquetLists(folder, features=features, **ROLES))
+        assert ranker.feature_names_in_.tolist() == ["a", "b"]
 
 
 def test_a_list_may_not_go_on_in_the_next_file(tmp_path):
@@ -541,6 +553,57 @@ def test_a_killed_worker_and_a_restart_end_as_if_undisturbed(tmp_path):
     for found, expected in run_together(fit_again_and_undisturbed, tmp_path):
         check_equal(found[0], expected[0])
         assert_array_equal(found[1], expected[1])
+
+
+def fit_when_called(folder):
+    """In processes of which the second comes late, once others have been killed."""
+    if os.environ["RANK"] == "1":
+        time.sleep(float(os.environ["LATE"]))
+    return fit_with_checkpoint(folder)
+
+
+def test_a_restart_does_not_look_for_killed_workers(tmp_path):
+    write_shards(make_rows(), tmp_path / "rows", (0.5,))
+    # As torchrun has it: one store through all attempts, which holds their addresses.
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    address = {"MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    workers = start(fit_when_called, tmp_path, DIE="1", LATE="0", **address)
+    try:
+        assert workers[1].wait(60) == -signal.SIGKILL
+    finally:
+        stop(workers)
+    first, second = run_together(fit_when_called, tmp_path, LATE="2", **address)
+    check_equal(first[0], second[0])
+
+
+def meet(store, rank, n, names):
+    names[rank] = name_of_meeting(store, rank, n)
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+def test_processes_agree_on_a_name_whoever_was_there_before(order):
+    store, before = HashStore(), set()
+    for _ in range(3):
+        names = [""] * 3
+        threads = [Thread(target=meet, args=(store, rank, 3, names)) for rank in order]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.02)
+        for thread in threads:
+            thread.join()
+        assert len(set(names)) == 1
+        assert not before & set(names)
+        before |= set(names)
+        # One of the next attempt that was killed right after it had answered.
+        store.set(f"{names[0]} 1", "of a killed process")
+
+
+def test_who_waits_for_the_first_process_in_vain_is_not_left_waiting(monkeypatch):
+    monkeypatch.setattr(_processes, "MOST_SECONDS", 0.2)
+    store = HashStore()
+    store.set("name", "of a process that was killed")
+    with pytest.raises(TimeoutError, match=r"Process 1 of 2 .* in vain"):
+        name_of_meeting(store, 1, 2)
 
 
 def test_a_checkpoint_of_other_shards_is_refused(tmp_path):
