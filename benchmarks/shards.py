@@ -164,7 +164,7 @@ def survive(folder, n_rows, params, n_kills, rng):
     check(ended, calm[0])
     return {
         "kills": n_killed,
-        "attempts": last + 1,
+        "attempts": read_pids(out)[0] + 1,
         "seconds": time.perf_counter() - begin,
         "lists": len(ended[0]["lists"]),
         "same weights": str(bool(ended[0]["digest"] == calm[0]["digest"])),

@@ -287,6 +287,8 @@ def _as_numbers(X: Any, allow_nan: bool, owner: str) -> Any:
     """X as numbers, by scikit-learn's rules."""
     finite = "allow-nan" if allow_nan else True
     options = {"estimator": owner, "input_name": "X"}
+    if hasattr(X, "iloc") and _are_plain(list(X.dtypes), "iuf"):
+        X = X.to_numpy()  # scikit-learn would look at each column several times
     refuse_times(X)  # of which polars would make numbers
     numbers = check_array(X, accept_sparse="csr", ensure_all_finite=finite, **options)
     if numbers.dtype == object:
@@ -303,10 +305,16 @@ def _plain_dtype(X: Any, numeric: np.ndarray) -> np.dtype | None:
     """Of which type these columns of a pandas frame are as floats; None of others."""
     if not hasattr(X, "iloc") or not len(numeric):
         return None
-    kinds = [X.dtypes.iloc[j] for j in numeric]
-    if not all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in kinds):
+    kinds = list(X.dtypes)  # once, as pandas gathers them anew each time
+    kinds = [kinds[j] for j in numeric]
+    if not _are_plain(kinds, "biuf"):
         return None
     return _with_codes(np.result_type(*kinds))
+
+
+def _are_plain(kinds: list, letters: str) -> bool:
+    """Whether all are dtypes of NumPy, of the kinds that these letters stand for."""
+    return all(isinstance(kind, np.dtype) and kind.kind in letters for kind in kinds)
 
 
 def _with_codes(numbers: np.dtype) -> np.dtype:
@@ -413,10 +421,10 @@ def _spelled(text: str) -> Any:
 
 def _look_up(column: Any, codes: dict[Hashable, int]) -> np.ndarray:
     """Code of each value of a column: ndarray of shape (n_rows,), int64."""
-    if hasattr(column, "cat") and hasattr(column.cat, "codes"):
+    held = getattr(column, "array", None)
+    if hasattr(held, "codes"):
         # pandas' categories: each is looked up once, not once a row.
-        of_category = _look_up(column.cat.categories, codes)
-        return np.append(of_category, 0)[column.cat.codes.to_numpy()]
+        return np.append(_look_up(held.categories, codes), 0)[held.codes]
     try:
         found = [codes.get(value, 0) for value in _plain_values(column)]
     except TypeError:  # a value like a list is no category that was ever seen

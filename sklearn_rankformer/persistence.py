@@ -56,6 +56,7 @@ TRUSTED_TYPES = (
     "sklearn_rankformer.model_selection.ListKFold",
     "sklearn_rankformer.model_selection.TimeSeriesListSplit",
     "sklearn_rankformer.preprocessing.WithinListScaler",
+    "sklearn.utils._bunch.Bunch",  # of `named_estimators_`
 )
 
 _CLASSES = {"RankFormerRanker": RankFormerRanker, "MLPRanker": MLPRanker}
