@@ -421,7 +421,7 @@ def _spelled(text: str) -> Any:
 
 def _look_up(column: Any, codes: dict[Hashable, int]) -> np.ndarray:
     """Code of each value of a column: ndarray of shape (n_rows,), int64."""
-    held = getattr(column, "array", None)
+    held: Any = getattr(column, "array", None)
     if hasattr(held, "codes"):
         # pandas' categories: each is looked up once, not once a row.
         return np.append(_look_up(held.categories, codes), 0)[held.codes]
