@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ._checks import plain_column
+from ._checks import plain_array
 from ._tables import (
     are_missing,
     as_table,
@@ -53,7 +53,11 @@ def check_groups(
         fractional.
     """
     fix = _fix(entry)
-    ids = plain_column(groups, name)
+    ids = plain_array(groups, name)
+    if ids.ndim == 2 and ids.shape[1] == 1:
+        ids = ids[:, 0]
+    if ids.ndim != 1:
+        raise ValueError(f"{name} must be 1-D, got shape {ids.shape}. {fix}")
     if len(ids) != n_rows:
         # What LightGBM and XGBoost take as `group`.
         sizes = ids.dtype.kind in "iu" and len(ids) and ids.sum() == n_rows

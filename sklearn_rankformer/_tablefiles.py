@@ -52,6 +52,17 @@ class _Format(NamedTuple):
     typed: bool = True
 
 
+def refuse_same_file(paths: Sequence[Any]) -> None:
+    """Raise ValueError if a file is given twice: its rows would be, too.
+
+    A file may be given by itself and by its folder, or under the name of a link to it.
+    """
+    files = [Path(path).resolve() for path in paths]
+    if len({*files}) < len(files):
+        twice = next(path for path in files if files.count(path) > 1)
+        raise ValueError(f"{twice} is given twice. Give each file once.")
+
+
 class TableFiles:
     """Files of tables, one after the other.
 
@@ -86,11 +97,7 @@ class TableFiles:
             raise ValueError("No file was given. Give at least one.")
         for path in self.paths:
             format_of(path)
-        files = [Path(path).resolve() for path in self.paths]
-        if len({*files}) < len(files):
-            # Such as a folder and a file in it: all rows of its lists would be doubled.
-            twice = next(path for path in files if files.count(path) > 1)
-            raise ValueError(f"{twice} is given twice. Give each file once.")
+        refuse_same_file(self.paths)
 
     @cached_property
     def schema(self) -> Any:

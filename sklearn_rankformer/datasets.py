@@ -67,6 +67,7 @@ from ._conversion import (
 )
 from ._letor import Reader, read_files, to_layout, typed_ids, typed_labels
 from ._synthetic import ROLES, draw_lists
+from ._tablefiles import refuse_same_file
 
 _CONVERTED = ("X.npy", "y.npy", "groups.npy")
 _CONVERT_AGAIN = "Empty the directory, and convert again."
@@ -344,8 +345,8 @@ def convert_letor(path, directory, *, n_features=None, zero_based="auto"):
     FileExistsError
         If the directory holds such arrays already.
     FileNotFoundError, ValueError
-        As `load_letor`, or if ``path`` is an empty list, some of the files have ids
-        and some do not, or a file changes while it is read.
+        As `load_letor`, or if ``path`` is an empty list or has a file twice, some of
+        the files have ids and some do not, or a file changes while it is read.
 
     See Also
     --------
@@ -355,6 +356,7 @@ def convert_letor(path, directory, *, n_features=None, zero_based="auto"):
     sources = list(path) if isinstance(path, list | tuple) else [path]
     if not sources:
         raise ValueError("path is an empty list. Give at least one LETOR file.")
+    refuse_same_file(sources)
     directory = Path(directory)
     with _all_or_nothing(directory) as unready:
         _write_arrays(sources, unready, *readers)

@@ -470,6 +470,14 @@ def test_convert_letor_refuses_an_empty_list_of_files(tmp_path):
         convert_letor([], tmp_path)
 
 
+def test_convert_letor_refuses_a_file_given_twice(tmp_path):
+    path = write(tmp_path / "data.txt", SMALL)
+    (tmp_path / "link.txt").symlink_to(path)
+    for paths in ([path, path], [path, tmp_path / "link.txt"]):
+        with pytest.raises(ValueError, match=r"data\.txt is given twice\. Give each"):
+            convert_letor(paths, tmp_path / "arrays")
+
+
 # load_converted
 
 
