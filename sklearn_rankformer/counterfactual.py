@@ -244,9 +244,8 @@ def off_policy_difference(
     far as a t-interval and as one with Hall's correction for skewness, for "snips" of
     the ratio's linear part, whichever is wider on either side. Of two new rankings the
     difference is hardly skewed, and the first is right. A new one gains over the one
-    that was shown by few clicks of large weight, which takes the second: without it,
-    88 % were covered where 99 % are now. With 10 to 20 effective clicks either may
-    fall short there: 85 % were covered in simulations.
+    that was shown by few clicks of large weight, which takes the second. With fewer
+    than about 20 effective clicks both may be too narrow there, mostly above.
 
     Examples
     --------
