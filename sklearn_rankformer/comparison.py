@@ -88,8 +88,8 @@ def paired_interval(a, b, *, level=0.95, n_resamples=9999, random_state=None):
     Raises
     ------
     ValueError
-        If shapes differ, a value is infinite or not a number, no list counts, or an
-        option is out of range.
+        If shapes differ, there are several runs of a single list, a value is infinite
+        or not a number, no list counts, or an option is out of range.
 
     Notes
     -----
@@ -180,6 +180,12 @@ def _list_values(values, name):
         raise ValueError(
             f"{name} must hold one number per list, of shape (n_lists,) or (n_runs, "
             f"n_lists); got dtype {values.dtype} and shape {values.shape}."
+        )
+    # A column of a frame: of one list nothing can be said, whatever it holds.
+    if values.ndim == 2 and values.shape[1] == 1 < len(values):
+        raise ValueError(
+            f"{name} has shape {values.shape}: {len(values)} runs of one list, of "
+            f"which nothing can be said. Turn a column into a row: np.ravel({name})."
         )
     if np.isinf(values).any():
         raise ValueError(f"{name} contains infinity. Drop or fix these lists.")

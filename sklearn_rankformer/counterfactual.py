@@ -30,7 +30,7 @@ from ._warnings import warn_user
 __all__ = ["off_policy_difference", "off_policy_score"]
 
 ESTIMATORS = ("ips", "snips", "dr")
-# Below it 95 % intervals were seen to cover 88 %, from it on 93 % at least.
+# Below it 95 % intervals of a value were seen to cover 88 %, from it on 93 % at least.
 FEW_CLICKS = 10
 CONFIDENCE = 0.95
 TINY = np.finfo(float).tiny
@@ -240,8 +240,12 @@ def off_policy_difference(
 
     Notes
     -----
-    The credit of a row is the difference of the two credits, and the interval is a
-    plain t-interval: such differences are hardly skewed.
+    The credit of a row is the difference of the two credits. The interval reaches as
+    far as a t-interval and as one with Hall's correction for skewness, for "snips" of
+    the ratio's linear part, whichever is wider on either side. Of two new rankings the
+    difference is hardly skewed, and the first is right. A new one gains over the one
+    that was shown by few clicks of large weight, which takes the second. With fewer
+    than about 20 effective clicks both may be too narrow there, mostly above.
 
     Examples
     --------
@@ -262,7 +266,7 @@ def off_policy_difference(
     credit_a = _credit(scores_a, "scores_a", log.lists, metric, k)
     credit_b = _credit(scores_b, "scores_b", log.lists, metric, k)
     credit = credit_a - credit_b
-    return _estimate(log, credit, [np.abs(credit)], _symmetric_bounds)
+    return _estimate(log, credit, [np.abs(credit)], _outer_bounds)
 
 
 @dataclass(frozen=True)
@@ -404,6 +408,14 @@ class _Sums:
     total: np.ndarray | None
 
     @property
+    def terms(self) -> np.ndarray:
+        """What the value is the mean of; of a ratio, its linear part."""
+        if self.total is None:
+            return self.gained
+        surplus = self.gained - self.value * self.total
+        return self.value + surplus / self.total.mean()
+
+    @property
     def value(self) -> float:
         """The estimate."""
         if self.total is None:
@@ -463,11 +475,22 @@ def _symmetric_bounds(sums: _Sums, reach):
     return sums.value - reach * sums.error, sums.value + reach * sums.error
 
 
+def _outer_bounds(sums: _Sums, reach):
+    """Bounds that hold whether or not there is skewness.
+
+    A few large weights on both sides look skewed by chance, and then the correction
+    alone would draw in the wrong side.
+    """
+    bounds = _symmetric_bounds(sums, reach), _skewed_bounds(sums, reach)
+    lows, highs = zip(*bounds, strict=True)
+    return min(lows), max(highs)
+
+
 def _skewed_bounds(sums: _Sums, reach):
     """Bounds of a mean after Hall's cubic transformation, which has no skewness."""
-    spread = sums.gained.std()
-    skewness = np.mean(((sums.gained - sums.value) / (spread or 1)) ** 3)
-    bend = skewness / (3 * np.sqrt(len(sums.gained)))
+    terms = sums.terms
+    skewness = np.mean(((terms - sums.value) / (terms.std() or 1)) ** 3)
+    bend = skewness / (3 * np.sqrt(len(terms)))
     if abs(bend) < 1e-6:  # a straight line, and no digits left to divide
         return _symmetric_bounds(sums, reach)
     ends = np.cbrt(1 + 3 * bend * (np.array([reach, -reach]) - bend / 2)) - 1

@@ -182,6 +182,7 @@ def test_blocks_of_signs_change_nothing_but_the_draw(monkeypatch):
         ([np.inf], [1.0], {}, "a contains infinity"),
         ([1.0], ["x"], {}, "b must hold one number per list"),
         (1.0, 2.0, {}, "a must hold one number per list"),
+        ([[1.0], [2.0]], [[1.0], [1.0]], {}, r"a has shape \(2, 1\).* 2 runs of one"),
         ([1.0], [1.0], {"level": 1}, "level must lie between 0 and 1"),
         ([1.0], [1.0], {"n_resamples": 18}, "n_resamples must be an integer of 19"),
     ],

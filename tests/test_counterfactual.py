@@ -459,6 +459,58 @@ def test_in_simulated_logs_estimates_are_unbiased_and_intervals_cover_the_truth(
         assert 0.92 <= np.mean((low <= truth) & (truth <= high)) <= 0.98, case
 
 
+@pytest.mark.parametrize(
+    ("estimator", "metric", "k", "against"),
+    [
+        ("ips", "dcg", None, "shown"),
+        ("ips", "precision", 1, "shown"),
+        ("snips", "dcg", None, "shown"),
+        ("ips", "dcg", 5, "rival"),
+        ("snips", "dcg", 5, "rival"),
+    ],
+)
+def test_intervals_of_a_gain_cover_the_truth_whether_or_not_it_is_skewed(
+    estimator, metric, k, against
+):
+    """Few clicks far down, of large weight, speak for what differs from what was shown.
+
+    Of a gain over the ranking shown that makes a skewed mean, of one over another new
+    ranking a mean with heavy tails on both sides.
+    """
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, (5000, 8))
+    old, good, fair = (y + rng.normal(scale=s, size=y.shape) for s in (2, 1, 1.3))
+    new, other = (good, fair) if against == "rival" else (y / 2 - old, old)
+    position = rank_positions(old.ravel(), np.repeat(np.arange(5000), 8))
+    log = simulate_position_biased_clicks(y.ravel(), position, eta=1.5, rng=rng)
+    relevance, seen = log.click_probabilities, log.propensities
+    options = {"metric": metric, "estimator": estimator, "k": k}
+    # Where all are seen and clicked as often as they are relevant, that is the truth.
+    truth = off_policy_difference(
+        relevance,
+        new.ravel(),
+        other.ravel(),
+        np.repeat(np.arange(5000), 8),
+        propensities=np.ones(len(relevance)),
+        **options,
+    ).value
+    below, above, groups = 0, 0, np.repeat(np.arange(200), 8)
+    for _ in range(800):
+        rows = (8 * rng.integers(0, 5000, (200, 1)) + np.arange(8)).ravel()
+        found = off_policy_difference(
+            rng.random(len(rows)) < (seen * relevance)[rows],
+            new.ravel()[rows],
+            other.ravel()[rows],
+            groups,
+            propensities=seen[rows],
+            **options,
+        )
+        assert found.n_effective > 10
+        below, above = below + (found.high < truth), above + (found.low > truth)
+    assert 800 - below - above >= 0.93 * 800
+    assert max(below, above) <= 0.05 * 800
+
+
 # Refusals -----------------------------------------------------------------------------
 
 
