@@ -3,7 +3,8 @@
 A world of many lists in which the chance of a click is known. Each log shows some of
 them, drawn at random, to users who look at position p with chance p ** -strength; the
 order is that of a middling ranker, or random. From each log a good ranking is judged,
-and compared with one that is a little worse. The truth is known from the world.
+and compared with one that is a little worse and with the one that was shown. The truth
+is known from the world.
 
     python benchmarks/off_policy.py --publish
 
@@ -55,6 +56,13 @@ DRAWN = [
     ("dr, mean chances, crude model", "dcg", {**MEAN, "predicted": "crude"}),
     ("dr, mean chances, true model", "dcg", {**MEAN, "predicted": "true"}),
 ]
+# What the new ranking is compared with in each judgement.
+AGAINST = {"value": None, "difference": "rival", "gain": "old"}
+HEADINGS = {
+    "value": "a ranking",
+    "difference": "two new ones compared",
+    "gain": "a new one compared with that shown",
+}
 UNBIASED = {"ips", "snips", "dr, bounded, true model"}
 EFFECTIVE = (0, 10, 30, 100, 300, np.inf)
 
@@ -88,11 +96,11 @@ def credits(world, name, metric):
     return np.where(position <= K, worth[metric], 0)
 
 
-def truth(world, metric, compared, per_item):
-    """Value of the new ranking, or what it has above its rival's."""
+def truth(world, metric, against, per_item):
+    """Value of the new ranking, or what it has above another's."""
     credit = credits(world, "new", metric)
-    if compared:
-        credit = credit - credits(world, "rival", metric)
+    if against:
+        credit = credit - credits(world, against, metric)
     count = world["relevance"].sum() if per_item else world["lists"].n_lists
     return (credit * world["relevance"]).sum() / count
 
@@ -119,35 +127,41 @@ def run(strength, order, n_lists, n_logs, world_size, seed):
     models = {"true": world["relevance"]}
     models["crude"] = np.full(len(models["true"]), models["true"].mean())
     cases = CASES + (DRAWN if order == "random" else [])
+    judged = ["value", "difference"] + (["gain"] if order == "ranked" else [])
     found = {}
     for _ in range(n_logs):
         rows, groups, clicks, chances = draw_log(world, strength, order, n_lists, rng)
         known = {**chances, **{name: model[rows] for name, model in models.items()}}
-        a, b = world["new"][rows], world["rival"][rows]
         for name, metric, arguments in cases:
             options = {key: known.get(one, one) for key, one in arguments.items()}
             options |= {"clicks": clicks, "groups": groups, "metric": metric, "k": K}
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="The estimate rests on")
-                results = (
-                    off_policy_score(scores=a, **options),
-                    off_policy_difference(scores_a=a, scores_b=b, **options),
-                )
-            for compared, result in enumerate(results):
+                results = {one: judge(world, rows, one, options) for one in judged}
+            for one, result in results.items():
                 per_item = arguments.get("estimator") == "snips"
-                found.setdefault((name, metric, bool(compared), per_item), []).append(
+                found.setdefault((name, metric, one, per_item), []).append(
                     [result.value, result.low, result.high, result.n_effective]
                 )
     return [
         {
             "estimator": name,
             "metric": f"{metric}@{K}",
-            "judged": "difference" if compared else "value",
-            "truth": truth(world, metric, compared, per_item),
+            "judged": one,
+            "truth": truth(world, metric, AGAINST[one], per_item),
             "found": np.array(values),
         }
-        for (name, metric, compared, per_item), values in found.items()
+        for (name, metric, one, per_item), values in found.items()
     ]
+
+
+def judge(world, rows, judged, options):
+    """The estimate of a log."""
+    new = world["new"][rows]
+    if AGAINST[judged] is None:
+        return off_policy_score(scores=new, **options)
+    other = world[AGAINST[judged]][rows]
+    return off_policy_difference(scores_a=new, scores_b=other, **options)
 
 
 def summarise(done):
@@ -182,7 +196,7 @@ def by_effective_number(done):
         {"effective clicks": f"{least} to {most}".replace("to inf", "and more")}
         for least, most in pairwise(EFFECTIVE)
     ]
-    for judged in ("value", "difference"):
+    for judged in AGAINST:
         cases = [
             case
             for _, of_task in done
@@ -202,21 +216,25 @@ def page(rows, by_number):
     """The Markdown page."""
     parts = []
     for order in ORDERS:
-        for judged, what in (("value", "a ranking"), ("difference", "two compared")):
+        for judged, what in HEADINGS.items():
             chosen = [
                 row
                 for row in rows
                 if (row["order"], row["judged"]) == (order, judged)
                 and row["n_lists"] == SIZES[0]
             ]
+            if not chosen:
+                continue
             shown = "by a middling ranker" if order == "ranked" else "in random order"
             parts += [f"Shown {shown}, {what}:\n", _by_strength(chosen)]
     columns = {
         "effective clicks": "effective clicks",
         "value": ("covered, a ranking", ".3f"),
         "values": ("logs", ",d"),
-        "difference": ("covered, two compared", ".3f"),
+        "difference": ("covered, two new ones", ".3f"),
         "differences": ("logs", ",d"),
+        "gain": ("covered, new and shown", ".3f"),
+        "gains": ("logs", ",d"),
     }
     parts += ["By effective clicks:\n", markdown_table(by_number, columns)]
     return "\n".join(parts)
