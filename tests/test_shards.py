@@ -576,6 +576,28 @@ def test_a_key_press_in_one_process_ends_all(tmp_path):
     assert (interrupted, other) == (0, 1)
 
 
+class Fail(Callback):
+    """Raises in the process of rank 1."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if os.environ["RANK"] == "1":
+            raise OSError("failed")
+
+
+def fail_and_live_on(folder):
+    with pytest.raises((OSError, RuntimeError)):
+        mlp(callbacks=[Fail()]).fit(lists_in(folder / "rows"))
+    failed = time.monotonic()
+    time.sleep(5)
+    return failed
+
+
+def test_an_error_ends_all_though_the_process_that_raised_it_lives_on(tmp_path):
+    write_shards(make_rows(), tmp_path / "rows", (0.5,))
+    one, other = run_together(fail_and_live_on, tmp_path, timeout=60)
+    assert abs(one - other) < 4
+
+
 # Killed and started again -------------------------------------------------------------
 
 
