@@ -199,6 +199,8 @@ def train_model(
             else:
                 return result
         except KeyboardInterrupt as pressed:
+            if process_rank()[1] > 1:  # as in `train`
+                raise
             return replace(result, interrupted=True, interrupt=pressed)
     return replace(result, model=fitted)
 
@@ -308,9 +310,10 @@ def _split(
             f"validation_fraction={config.validation_fraction} of {n_held} lists "
             f"leaves none to learn from. Set a smaller one."
         )
-    n_held = peers.quota(len(everything), n_held)
-    if peers.n > 1:  # each must have one to learn from
-        n_held = min(n_held, len(everything) - 1)
+    # Each of several processes must have one to learn from.
+    n_held = peers.quota(len(everything) - (peers.n > 1), n_held)
+    if not peers.total(n_held):
+        return _Part(rows, features, everything), None
     rng = np.random.default_rng(peers.seed(config.seed))
     drawn = rng.permutation(everything)
     chosen, watched_lists = np.sort(drawn[n_held:]), np.sort(drawn[:n_held])

@@ -39,7 +39,7 @@ from ._mixin import RankerMixin
 from ._model import Model, model_from_arrays, model_to_arrays
 from ._positions import read_positions
 from ._processes import Peers, agreed, everyone, joined
-from ._rows import Levels, Rows, find_levels, in_weighed_lists, make_rows
+from ._rows import Levels, Rows, digest_arrays, find_levels, in_weighed_lists, make_rows
 from ._shards import Given, read_shard, refuse_beside
 from ._tables import reading, refuse_empty_table, two_dimensional, without_numbers
 from ._training import TrainingConfig
@@ -173,7 +173,8 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             ranker that was fitted before stays as it was.
         KeyboardInterrupt
             If the user interrupts it, once the best weights so far are in place: the
-            ranker is fitted then, and loops around it end.
+            ranker is fitted then, and loops around it end. One of several processes
+            that train together raises it at once, and its ranker stays as it was.
         """
         beside = {
             "y": y,
@@ -187,7 +188,9 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             return self._fit_given(Given(X, **beside), *validation)
         refuse_beside(beside, self.group_column)
         with joined(pick_device(self.device)):
-            given = read_shard(X, self._categories_in_files(), everyone())
+            peers = everyone()
+            self._refuse_other_rankers(peers)  # before hours of reading
+            given = read_shard(X, self._categories_in_files(), peers)
             return self._fit_given(given, *validation)
 
     def _fit_given(self, given, X_val, y_val, groups_val):
@@ -411,6 +414,36 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         names = list(getattr(X, "columns", getattr(self, "feature_names_in_", [])))
         chosen = () if chosen is None else chosen
         return (chosen_mask(chosen, names, len(made)) != made).any()
+
+    def _refuse_other_rankers(self, peers):
+        """Raise ValueError in all processes if one has another ranker than the first.
+
+        Others would be waited for in vain, or silently come to another ranker.
+        """
+        if peers.n == 1:
+            return
+        # What may differ; nor are functions told apart.
+        free = ("callbacks", "device", "random_state", "verbose")
+        mine = {
+            name: repr(np.asarray(value).tolist())
+            for name, value in self.get_params(deep=False).items()
+            if name not in free and not callable(value)
+        }
+        mine["what it was fitted to"] = "nothing"
+        if self.warm_start and hasattr(self, "_model"):
+            arrays = model_to_arrays(self._model, optimizer=True)
+            in_order = (np.atleast_1d(arrays[name]) for name in sorted(arrays))
+            mine["what it was fitted to"] = digest_arrays(in_order)
+        first = peers.first(mine)
+        with peers.all_or_none():
+            names = [k for k in first | mine if first.get(k) != mine.get(k)]
+            if names:
+                raise ValueError(
+                    f"The ranker differs from that of process 0 in {', '.join(names)}, "
+                    f"and processes that train together need the same. Set the same "
+                    f"parameters in all; where warm_start=True, load the same file in "
+                    f"all."
+                )
 
     def _check_held_rows(self, X_val, y_val, groups_val, categories) -> Rows | None:
         refuse_without_X(X_val, y_val, groups_val, "_val")

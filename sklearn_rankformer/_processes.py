@@ -16,6 +16,7 @@ batch of all together. Numbers of the training itself, its losses and seeds, are
 in either case by plain functions on the device: `summed`, `agreed`.
 """
 
+import importlib
 import os
 import time
 from collections.abc import Iterator
@@ -213,6 +214,9 @@ def joined(device: torch.device) -> Iterator[None]:
     if not started or dist.is_initialized() or os.environ["WORLD_SIZE"] == "1":
         yield
         return
+    # The optimiser imports it, and imported after the processes have joined it keeps
+    # their group: connections stay open, and nobody learns that this process failed.
+    importlib.import_module("torch._dynamo")
     backend = "gloo"
     if device.type == "cuda":
         # Each its own card for gradients; what is gathered lies in main memory.

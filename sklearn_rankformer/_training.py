@@ -339,6 +339,9 @@ def train(
                 "label of these lists is above 0, it has valid_loss instead."
             )
         raise
+    if plan.interrupt is not None and process_rank()[1] > 1:
+        # Others may still train, and wait for what this process does no more.
+        raise plan.interrupt
     net.module_.eval()
 
 

@@ -376,6 +376,7 @@ def fit_shards(folder):
             lists_in("even", ROLES | {"label": "none"}),
             rankformer(max_epochs=2, loss="softmax"),
         ),
+        "one of ten lists": (lists_in("nine"), rankformer(**LEARNING)),
     }
     rank = int(os.environ["RANK"])
     # What a process opens of the others' files would be no Parquet.
@@ -403,8 +404,18 @@ def spoil_others(folder, names, rank):
                 copy.write_bytes(content if of == rank else bytes(len(content)))
 
 
+def fitted_before(whether, seed):
+    """A ranker that goes on from a fit of this seed, if it was fitted."""
+    ranker = mlp(warm_start=True, random_state=seed, max_epochs=1)
+    if whether:
+        X, rest = of_memory(make_rows(n_lists=150), ROLES)
+        ranker.fit(X, **rest)
+    return ranker.set_params(random_state=0)
+
+
 def fail(folder):
     """Errors in one file or in none: each process says so, and can go on."""
+    rank, even = int(os.environ["RANK"]), folder / "even"
     calls = {
         "split": lambda: mlp().fit(lists_in(folder / "split")),
         "bad label": lambda: mlp().fit(lists_in(folder / "bad")),
@@ -412,6 +423,9 @@ def fail(folder):
         "one file": lambda: mlp().fit(lists_in(folder / "one file")),
         "nothing there": lambda: mlp().fit(lists_in(folder / "nothing there")),
         "column": lambda: mlp().fit(lists_in(folder / "column")),
+        "parameters": lambda: mlp(max_epochs=1 + rank).fit(lists_in(even)),
+        "fitted in one": lambda: fitted_before(rank == 0, 0).fit(lists_in(even)),
+        "fitted apart": lambda: fitted_before(True, rank).fit(lists_in(even)),
     }
     return {name: error_of(call) for name, call in calls.items()}
 
@@ -444,10 +458,11 @@ def write_cases(folder):
     write_shards(rows, folder / "even", (0.25, 0.5, 0.75))
     write_shards(rows, folder / "uneven", (0.9,))
     write_shards(rows, folder / "empty", (0.5, 0.5))
+    write_shards(make_rows(10).assign(none=0, amount=0.0), folder / "nine", (0.9,))
     huge = rows.assign(qid=np.where(rows["qid"] < 175, 100, rows["qid"]))
     write_shards(huge, folder / "huge", (1 / huge["qid"].nunique(),))
     for rank in range(2):
-        spoil_others(folder, ["even", "uneven", "empty", "huge"], rank)
+        spoil_others(folder, ["even", "uneven", "empty", "huge", "nine"], rank)
 
 
 @pytest.fixture(scope="module")
@@ -473,7 +488,7 @@ def fitted(processes):
 
 CASES = ["even", "all roles", "one to ten", "with an empty file"]
 OTHER_CASES = ["one huge list", "many levels", "rows to measure on"]
-OTHER_CASES += ["calibration folds", "valid_loss"]
+OTHER_CASES += ["calibration folds", "valid_loss", "one of ten lists"]
 
 
 @pytest.mark.parametrize("case", [*CASES, *OTHER_CASES])
@@ -503,6 +518,9 @@ def test_two_processes_rank_as_well_as_one_and_know_as_much(case, fitted):
         ("one file", r"1 files cannot be dealt to 2 processes"),
         ("nothing there", r"nothing there does not exist"),
         ("column", r"part-1\.parquet has no column 'c'"),
+        ("parameters", r"differs from that of process 0 in max_epochs, and"),
+        ("fitted in one", r"differs from that of process 0 in what it was fitted to"),
+        ("fitted apart", r"differs from that of process 0 in what it was fitted to"),
     ],
 )
 def test_what_is_wrong_in_one_process_is_raised_in_all_at_once(case, message, failed):
@@ -513,9 +531,71 @@ def test_what_is_wrong_in_one_process_is_raised_in_all_at_once(case, message, fa
     assert abs(one - other) < 5
 
 
+def test_a_list_is_held_out_where_a_process_has_one_to_spare(fitted):
+    for rankers in fitted:
+        assert rankers["one of ten lists"]["kept"][1] is not None
+
+
 def test_who_was_wrong_is_named_to_the_others(failed):
     assert failed[0]["bad label"][0].startswith("ValueError: Process 1 of 2 (from 0)")
     assert failed[1]["bad label"][0].startswith("ValueError: The label column")
+
+
+# Interrupted --------------------------------------------------------------------------
+
+
+class PressAKey(Callback):
+    """Interrupts the process of rank 1 in the second epoch, as the user would."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if os.environ["RANK"] == "1" and len(net.history) == 2:
+            press_a_key()
+
+
+def press_a_key():
+    """Interrupt in a frame that is none of a callback."""
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1)
+
+
+def fit_interrupted(folder):
+    ranker = rankformer(max_epochs=4, batch_items=64, callbacks=[PressAKey()])
+    with pytest.raises(KeyboardInterrupt):
+        ranker.fit(lists_in(folder / "rows"))
+    assert not hasattr(ranker, "history_")  # it stays as it was
+
+
+def test_a_key_press_in_one_process_ends_all(tmp_path):
+    write_shards(make_rows(), tmp_path / "rows", (0.5,))
+    workers = start(fit_interrupted, tmp_path)
+    try:
+        other, interrupted = (worker.wait(60) for worker in workers)
+    finally:
+        stop(workers)
+    # The other one says that its connection was closed.
+    assert (interrupted, other) == (0, 1)
+
+
+class Fail(Callback):
+    """Raises in the process of rank 1."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if os.environ["RANK"] == "1":
+            raise OSError("failed")
+
+
+def fail_and_live_on(folder):
+    with pytest.raises((OSError, RuntimeError)):
+        mlp(callbacks=[Fail()]).fit(lists_in(folder / "rows"))
+    failed = time.monotonic()
+    time.sleep(5)
+    return failed
+
+
+def test_an_error_ends_all_though_the_process_that_raised_it_lives_on(tmp_path):
+    write_shards(make_rows(), tmp_path / "rows", (0.5,))
+    one, other = run_together(fail_and_live_on, tmp_path, timeout=60)
+    assert abs(one - other) < 4
 
 
 # Killed and started again -------------------------------------------------------------
