@@ -237,19 +237,20 @@ def test_truth_of_the_off_policy_benchmark_is_the_metric_of_the_relevance(metric
         options["gain"] = "linear"
         values = [
             METRICS[metric](world["relevance"], world[name], **options)
-            for name in ("new", "rival")
+            for name in ("new", "rival", "old")
         ]
     else:  # linear in relevance, so that draws of it have the right mean
         rng = np.random.default_rng(0)
         draws = rng.random((2000, len(world["relevance"]))) < world["relevance"]
         values = [
             np.mean([METRICS[metric](one, world[name], **options) for one in draws])
-            for name in ("new", "rival")
+            for name in ("new", "rival", "old")
         ]
-    found = off_policy.truth(world, metric, compared=False, per_item=False)
+    found = off_policy.truth(world, metric, against=None, per_item=False)
     assert found == pytest.approx(values[0], rel=2e-3)
-    found = off_policy.truth(world, metric, compared=True, per_item=False)
-    assert found == pytest.approx(values[0] - values[1], abs=2e-3)
+    for against, value in zip(("rival", "old"), values[1:], strict=True):
+        found = off_policy.truth(world, metric, against=against, per_item=False)
+        assert found == pytest.approx(values[0] - value, abs=2e-3)
 
 
 def test_share_of_the_gap_is_said_only_where_there_is_one():
