@@ -30,8 +30,8 @@ from ._warnings import warn_user
 __all__ = ["off_policy_difference", "off_policy_score"]
 
 ESTIMATORS = ("ips", "snips", "dr")
-# Below it 95 % intervals of a value were seen to cover 91 % in the worst setting, from it
-# on 93 % at least.
+# Below it 95 % intervals of a value were seen to cover 91 % in the worst setting, from
+# it on 93 % at least.
 FEW_CLICKS = 10
 CONFIDENCE = 0.95
 TINY = np.finfo(float).tiny
