@@ -369,7 +369,20 @@ def check_group_cv(cv, X, y=None, groups=None):
 
 
 def checked_splits(cv, X, y, groups):
-    """The splitter, as `check_group_cv` returns it, and the splits that it checked."""
+    """Return what `check_group_cv` does, and the splits that were checked.
+
+    Parameters
+    ----------
+    cv, X, y, groups
+        As in `check_group_cv`.
+
+    Returns
+    -------
+    cv : splitter
+        As from `check_group_cv`.
+    splits : list of (train, test)
+        Its splits: one that draws anew each time would give others next.
+    """
     lists = _lists_from(X, groups, "check_group_cv")
     cv = check_cv(cv, y)
     with warnings.catch_warnings():
