@@ -296,13 +296,14 @@ def typed_ids(parts: list[np.ndarray]) -> list[np.ndarray]:
 def plain_integers(ids: np.ndarray) -> np.ndarray:
     """Texts as int64 if all are written as NumPy writes integers, else as they are."""
     kind = ids.dtype.kind
+    if kind not in "SU":
+        return ids
     try:
-        numbers = ids.astype(np.int64) if kind in "SU" else ids
+        numbers = ids.astype(np.int64)
     except (ValueError, OverflowError):
         return ids
     # 01, +1 and 1_0 are integers to NumPy; as ids they differ from 1 and 10.
-    plain = kind not in "SU" or np.array_equal(numbers.astype(kind), ids)
-    return numbers if plain else ids
+    return numbers if np.array_equal(numbers.astype(kind), ids) else ids
 
 
 def _flat(rows: Iterable[array], dtype: Any) -> np.ndarray:

@@ -429,11 +429,11 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             for name, value in self.get_params(deep=False).items()
             if name not in free and not callable(value)
         }
-        mine["what it was fitted to"] = "nothing"
+        arrays = {}
         if self.warm_start and hasattr(self, "_model"):
             arrays = model_to_arrays(self._model, optimizer=True)
-            in_order = (np.atleast_1d(arrays[name]) for name in sorted(arrays))
-            mine["what it was fitted to"] = digest_arrays(in_order)
+        in_order = (arrays[name] for name in sorted(arrays))
+        mine["what it was fitted to"] = digest_arrays(in_order)
         first = peers.first(mine)
         with peers.all_or_none():
             names = [k for k in first | mine if first.get(k) != mine.get(k)]

@@ -216,6 +216,7 @@ def digest_arrays(arrays: Iterable[np.ndarray]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
+        array = np.atleast_1d(array)
         step = max(1, DIGEST_STEP // max(1, math.prod(array.shape[1:])))
         for start in range(0, len(array), step):
             digest.update(np.array(array[start : start + step], order="C").data)
