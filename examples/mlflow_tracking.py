@@ -100,7 +100,7 @@ def track(ranker, X, y, groups, seed=0):
     return run.info.run_id, model.model_uri
 
 
-CHOSEN = ("dropout", "batch_items", "n_iter", "kept_epoch")
+CHOSEN = ("dropout", "feature_dropout", "batch_items", "n_iter", "kept_epoch")
 
 # %%
 # And back

@@ -5,10 +5,45 @@ be predicted from what it was given. How they were chosen is in docs/notes.md.
 """
 
 import math
+from dataclasses import dataclass
+from typing import NamedTuple
 
-# Lists that teach order: below the first dropout is full, beyond the second it is off.
-FEW_LISTS, MANY_LISTS = 300, 15_000
-MOST_DROPOUT = 0.3
+
+@dataclass(frozen=True)
+class FallingRate:
+    """A rate that falls with the number of lists that teach order.
+
+    A network of this size overfits few lists and cannot overfit many. In between the
+    rate falls in proportion to the logarithm of their number.
+
+    Attributes
+    ----------
+    most : float
+        The rate up to `few` lists; it is 0 from `many` on.
+    few, many : int
+        Numbers of lists.
+    """
+
+    most: float
+    few: int
+    many: int
+
+    def at(self, n_lists: int) -> float:
+        """Return the rate for this many lists."""
+        left = math.log(self.many / max(n_lists, 1)) / math.log(self.many / self.few)
+        return round(self.most * min(max(left, 0.0), 1.0), 3)
+
+
+DROPOUT = FallingRate(0.3, few=300, many=15_000)
+FEATURE_DROPOUT = FallingRate(0.1, few=1000, many=2000)
+
+
+class Rates(NamedTuple):
+    """What a network hides in training, as parameters of a ranker."""
+
+    dropout: float
+    feature_dropout: float
+
 
 # Batches double from the smallest to the largest, which is that of one process, as long
 # as an epoch consists of at least `MIN_BATCHES`.
@@ -17,15 +52,9 @@ MIN_BATCHES = 60
 MOST_LONGER = 2.0
 
 
-def auto_dropout(n_lists: int) -> float:
-    """Return the dropout rate for this many lists that teach order.
-
-    A network of this size overfits few lists and cannot overfit many. In between the
-    rate falls in proportion to the logarithm of their number.
-    """
-    spread = math.log(MANY_LISTS / FEW_LISTS)
-    left = math.log(MANY_LISTS / max(n_lists, 1)) / spread
-    return round(MOST_DROPOUT * min(max(left, 0.0), 1.0), 3)
+def auto_rates(n_lists: int) -> Rates:
+    """Return the rates for this many lists that teach order."""
+    return Rates(DROPOUT.at(n_lists), FEATURE_DROPOUT.at(n_lists))
 
 
 def auto_batch_items(n_rows: int, n_processes: int = 1) -> int:

@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 from skorch.callbacks import Callback, LRScheduler
 
-from ._auto import auto_batch_items, auto_dropout, longer_steps
+from ._auto import Rates, auto_batch_items, auto_rates, longer_steps
 from ._categories import Categories, chosen_mask, find_categories, odd_columns
 from ._checks import (
     check_labels,
@@ -94,7 +94,10 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         "loss": [StrOptions(set(LOSSES)), callable],
         "gain": [StrOptions({"exp", "linear"}), callable],
         "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
-        "feature_dropout": [Interval(Real, 0, 1, closed="left")],
+        "feature_dropout": [
+            StrOptions({"auto"}),
+            Interval(Real, 0, 1, closed="left"),
+        ],
         "n_bins": [Interval(Integral, 0, None, closed="left")],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "input_transform": [StrOptions({"quantile"}), None],
@@ -306,6 +309,11 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         return self._model.config.dropout
 
     @property
+    def feature_dropout_(self):
+        """Chance that a feature of an item was hidden in a training step."""
+        return self._model.config.inputs.feature_dropout
+
+    @property
     def positions_(self):
         """Positions seen by `fit`, in the order of `position_bias_`."""
         if self._model.positions is None:
@@ -387,9 +395,9 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         """Refuse parameters that the network to be trained on was not made with."""
         model = self._model
         made = model.config
-        dropout = made.dropout if self.dropout == "auto" else float(self.dropout)
+        rates = self._rates(Rates(made.dropout, made.inputs.feature_dropout))
         asked = _by_parameter(
-            self._network_config(model.columns, model.levels, dropout, made.n_positions)
+            self._network_config(model.columns, model.levels, rates, made.n_positions)
         )
         same = _by_parameter(made)
         changed = [name for name, value in asked.items() if value != same[name]]
@@ -488,7 +496,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
     # Fitting ------------------------------------------------------------------------
 
     def _network_config(
-        self, columns: Columns, levels: Levels, dropout: float, n_positions: int
+        self, columns: Columns, levels: Levels, rates: Rates, n_positions: int
     ) -> NetworkConfig:
         raise NotImplementedError
 
@@ -520,14 +528,22 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             parameters=self.get_params(deep=False),
         )
 
-    def _input_config(self, columns: Columns, list_features: bool) -> InputConfig:
+    def _rates(self, auto: Rates) -> Rates:
+        """The rates given; these where a parameter is "auto"."""
+        given = self.dropout, self.feature_dropout
+        pairs = zip(given, auto, strict=True)
+        return Rates(*(a if rate == "auto" else float(rate) for rate, a in pairs))
+
+    def _input_config(
+        self, columns: Columns, rates: Rates, list_features: bool
+    ) -> InputConfig:
         return InputConfig(
             n_numeric=len(columns.numeric),
             n_flags=len(columns.flagged),
             cardinalities=columns.categories.cardinalities,
             n_bins=int(self.n_bins) if len(columns.numeric) else 0,
             list_features=list_features,
-            feature_dropout=float(self.feature_dropout),
+            feature_dropout=rates.feature_dropout,
         )
 
     def _start(self, checked: _Checked, config: TrainingConfig) -> Model:
@@ -541,14 +557,10 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             peers=rows.peers,
         )
         levels = find_levels(rows.list_values, rows.peers, config.seed)
-        dropout = (
-            auto_dropout(rows.peers.total(rows.n_ordered_lists))
-            if self.dropout == "auto"
-            else float(self.dropout)
-        )
+        rates = self._rates(auto_rates(rows.peers.total(rows.n_ordered_lists)))
         positions = checked.positions
         n_positions = 0 if positions is None else positions.cardinalities[0]
-        network = self._network_config(columns, levels, dropout, n_positions)
+        network = self._network_config(columns, levels, rates, n_positions)
         return start(rows, columns, levels, positions, network, config)
 
     def _become(self, new, result: Result, config: TrainingConfig):

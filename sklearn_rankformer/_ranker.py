@@ -72,8 +72,9 @@ class RankFormerRanker(NeuralRanker):
         Dropout rate within blocks and heads. "auto" falls with the number of lists
         whose labels differ: 0.3 up to 300, 0 from 15,000, and in between in
         proportion to its logarithm.
-    feature_dropout : float, default=0.1
-        Chance that a feature of an item is hidden in a training step.
+    feature_dropout : float or "auto", default="auto"
+        Chance that a feature of an item is hidden in a training step. "auto" falls in
+        the same way, from 0.1 at 1,000 lists to 0 at 2,000.
     n_bins : int, default=8
         Bins of the piecewise-linear encoding of numeric features; 0 turns it off.
     list_features : bool, default=True
@@ -150,7 +151,7 @@ class RankFormerRanker(NeuralRanker):
         Where the network runs.
     precision_ : {"float32", "bfloat16"}
         In which precision it trains; predictions on a CPU are in float32.
-    dropout_, batch_items_ : float and int
+    dropout_, feature_dropout_, batch_items_ : float, float and int
         What "auto" came to, or what was given.
     positions_, position_bias_ : ndarray of shape (n_positions,)
         Positions given to `fit`, and what each adds to a score in training, 0 on
@@ -216,7 +217,7 @@ class RankFormerRanker(NeuralRanker):
         nhead=2,
         dim_feedforward=128,
         dropout="auto",
-        feature_dropout=0.1,
+        feature_dropout="auto",
         n_bins=8,
         list_features=True,
         n_members=4,
@@ -414,21 +415,21 @@ class RankFormerRanker(NeuralRanker):
             calibration_folds=self.calibration_folds if self.listwide_weight else None,
         )
 
-    def _network_config(self, columns, levels, dropout, n_positions):
+    def _network_config(self, columns, levels, rates, n_positions):
         # Each head gets an equal part of the vector.
         if self.d_model % self.nhead:
             raise ValueError(
                 f"d_model={self.d_model} must be a multiple of nhead={self.nhead}."
             )
         return RankFormerConfig(
-            self._input_config(columns, bool(self.list_features)),
+            self._input_config(columns, rates, bool(self.list_features)),
             n_members=int(self.n_members),
             # Plain numbers: NumPy's would not survive a file.
             d_model=int(self.d_model),
             num_layers=int(self.num_layers),
             nhead=int(self.nhead),
             dim_feedforward=int(self.dim_feedforward),
-            dropout=dropout,
+            dropout=rates.dropout,
             n_positions=n_positions,
             n_thresholds=len(levels.values) - 1 if self.listwide_weight else None,
         )
@@ -476,7 +477,7 @@ class MLPRanker(NeuralRanker):
         As in `RankFormerRanker`.
     history_, n_iter_, kept_epoch_, kept_score_, fitted_with_groups_
         As in `RankFormerRanker`.
-    dropout_, batch_items_, positions_, position_bias_
+    dropout_, feature_dropout_, batch_items_, positions_, position_bias_
         As in `RankFormerRanker`.
 
     See Also
@@ -508,7 +509,7 @@ class MLPRanker(NeuralRanker):
         loss="mixed",
         gain="exp",
         dropout="auto",
-        feature_dropout=0.1,
+        feature_dropout="auto",
         n_bins=8,
         n_members=4,
         input_transform="quantile",
@@ -550,16 +551,16 @@ class MLPRanker(NeuralRanker):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _network_config(self, columns, levels, dropout, n_positions):
+    def _network_config(self, columns, levels, rates, n_positions):
         sizes = tuple(self.hidden_layer_sizes)
         if not sizes or not all(isinstance(n, Integral) and int(n) > 0 for n in sizes):
             raise ValueError(
                 f"hidden_layer_sizes must hold positive integers, got {sizes!r}."
             )
         return MLPConfig(
-            self._input_config(columns, list_features=False),
+            self._input_config(columns, rates, list_features=False),
             n_members=int(self.n_members),
             hidden_sizes=tuple(int(n) for n in sizes),
-            dropout=dropout,
+            dropout=rates.dropout,
             n_positions=n_positions,
         )

@@ -6,8 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from sklearn_rankformer import MLPRanker, RankFormerRanker
-from sklearn_rankformer._auto import auto_batch_items, auto_dropout, longer_steps
+from sklearn_rankformer import MLPRanker, RankFormerRanker, _auto
+from sklearn_rankformer._auto import (
+    DROPOUT,
+    FEATURE_DROPOUT,
+    FallingRate,
+    auto_batch_items,
+    longer_steps,
+)
 from sklearn_rankformer.persistence import load, save
 
 from .conftest import make_lists
@@ -19,13 +25,16 @@ both = pytest.mark.parametrize("make", [RankFormerRanker, MLPRanker])
 @given(n=numbers, m=numbers)
 def test_more_lists_never_mean_more_dropout_nor_more_rows_smaller_batches(n, m):
     n, m = sorted([n, m])
-    assert 0 <= auto_dropout(m) <= auto_dropout(n) <= 0.3
+    for rate in (DROPOUT, FEATURE_DROPOUT):
+        assert 0 <= rate.at(m) <= rate.at(n) <= rate.most
     assert 512 <= auto_batch_items(n) <= auto_batch_items(m) <= 1024
 
 
 def test_the_rules_are_those_of_the_docstring():
-    assert [auto_dropout(n) for n in (0, 300, 15_000)] == [0.3, 0.3, 0.0]
-    assert auto_dropout(round(np.sqrt(300 * 15_000))) == pytest.approx(0.15, abs=1e-3)
+    assert [DROPOUT.at(n) for n in (0, 300, 15_000)] == [0.3, 0.3, 0.0]
+    assert DROPOUT.at(round(np.sqrt(300 * 15_000))) == pytest.approx(0.15, abs=1e-3)
+    assert [FEATURE_DROPOUT.at(n) for n in (0, 1000, 2000)] == [0.1, 0.1, 0.0]
+    assert FEATURE_DROPOUT.at(1414) == pytest.approx(0.05, abs=1e-3)
     assert [auto_batch_items(n) for n in (0, 61_439, 61_440)] == [512, 512, 1024]
     assert auto_batch_items(10**9) == 1024
 
@@ -43,53 +52,80 @@ def test_steps_grow_with_the_root_of_batches_that_processes_share():
     assert longer_steps(2048) == pytest.approx(2**0.5)
 
 
+@pytest.fixture
+def early_rules(monkeypatch):
+    """Rules under which rates fall between the sizes of tests."""
+    rules = FallingRate(0.3, few=1, many=50), FallingRate(0.1, few=1, many=50)
+    monkeypatch.setattr(_auto, "DROPOUT", rules[0])
+    monkeypatch.setattr(_auto, "FEATURE_DROPOUT", rules[1])
+    return rules
+
+
 @both
-def test_only_lists_that_teach_order_count(make, monkeypatch):
-    monkeypatch.setattr("sklearn_rankformer._auto.FEW_LISTS", 1)
+def test_only_lists_that_teach_order_count(make, early_rules):
     X, y, groups = make_lists(n_lists=40)
+
+    def rates(ranker):
+        return ranker.dropout_, ranker.feature_dropout_
+
+    def rules(n_lists):
+        return tuple(rule.at(n_lists) for rule in early_rules)
+
     ordered = sum(len(set(y[groups == g])) > 1 for g in range(40))
     assert 0 < ordered < 40
     ranker = make(max_epochs=1).fit(X, y, groups=groups)
-    assert ranker.dropout_ == auto_dropout(ordered) != auto_dropout(40)
+    assert rates(ranker) == rules(ordered) != rules(40)
     # A row of weight 0 has no label to differ from.
     weight = np.where(groups < 20, 1.0, 0.0)
     few = make(max_epochs=1).fit(X, y, groups=groups, sample_weight=weight)
     ordered = sum(len(set(y[groups == g])) > 1 for g in range(20))
-    assert few.dropout_ == auto_dropout(ordered)
+    assert rates(few) == rules(ordered)
 
 
 @both
-def test_a_number_wins_over_auto(make):
+def test_a_number_wins_over_auto(make, early_rules):
     X, y, groups = make_lists()
-    ranker = make(max_epochs=1, dropout=0.45, batch_items=77)
+    ranker = make(max_epochs=1, dropout=0.45, feature_dropout=0.25, batch_items=77)
     ranker.fit(X, y, groups=groups)
-    assert (ranker.dropout_, ranker.batch_items_) == (0.45, 77)
+    found = ranker.dropout_, ranker.feature_dropout_, ranker.batch_items_
+    assert found == (0.45, 0.25, 77)
 
 
 @both
 def test_parameters_stay_auto_and_attributes_survive(make, tmp_path):
     X, y, groups = make_lists()
     ranker = make(max_epochs=1, random_state=0).fit(X, y, groups=groups)
-    assert (ranker.dropout, ranker.batch_items) == ("auto", "auto")
+    given = ranker.dropout, ranker.feature_dropout, ranker.batch_items
+    assert given == ("auto", "auto", "auto")
     assert clone(ranker).get_params() == ranker.get_params()
     save(ranker, tmp_path / "ranker")
     stored = load(tmp_path / "ranker")
-    assert (stored.dropout_, stored.batch_items_) == (0.3, 512)
+    found = stored.dropout_, stored.feature_dropout_, stored.batch_items_
+    assert found == (0.3, 0.1, 512)
 
 
 @both
-def test_a_ranker_that_goes_on_keeps_its_dropout(make, monkeypatch):
+def test_a_ranker_that_goes_on_keeps_its_rates(make, early_rules):
     X, y, groups = make_lists()
-    ranker = make(max_epochs=1, warm_start=True).fit(X, y, groups=groups)
-    monkeypatch.setattr("sklearn_rankformer._auto.MOST_DROPOUT", 0.1)
-    assert ranker.fit(X, y, groups=groups).dropout_ == 0.3
-    assert ranker.partial_fit(X, y, groups=groups).dropout_ == 0.3
-    assert clone(ranker).fit(X, y, groups=groups).dropout_ == 0.1
+    few = groups < 5
+    ranker = make(max_epochs=1, warm_start=True).fit(X[few], y[few], groups=groups[few])
+
+    def rates(ranker):
+        return ranker.dropout_, ranker.feature_dropout_
+
+    before = rates(ranker)
+    assert rates(ranker.fit(X, y, groups=groups)) == before
+    assert rates(ranker.partial_fit(X, y, groups=groups)) == before
+    dropout, feature_dropout = rates(clone(ranker).fit(X, y, groups=groups))
+    assert dropout < before[0]
+    assert feature_dropout < before[1]
+    with pytest.raises(ValueError, match=r"than feature_dropout=0\.5,"):
+        ranker.set_params(feature_dropout=0.5).fit(X, y, groups=groups)
 
 
 @both
-@pytest.mark.parametrize("params", [{"dropout": "much"}, {"batch_items": "all"}])
-def test_other_words_are_refused(make, params):
+@pytest.mark.parametrize("name", ["dropout", "feature_dropout", "batch_items"])
+def test_other_words_are_refused(make, name):
     X, y, groups = make_lists()
-    with pytest.raises(ValueError, match=next(iter(params))):
-        make(**params).fit(X, y, groups=groups)
+    with pytest.raises(ValueError, match=f"'{name}' parameter"):
+        make(**{name: "much"}).fit(X, y, groups=groups)
