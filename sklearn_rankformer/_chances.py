@@ -5,7 +5,8 @@ list or an item is worth. So its chances are logistic regressions on what it say
 list's views on the list's value (`calibrate_lists`), and of an item's share in its list
 and the list's value on the item's label (`calibrate_items`). Their weights are drawn
 towards a guess, by as much as a few lists would weigh: with many held-out lists the
-data decide, with none the guess stands. numpy and scipy only.
+data decide, with none the guess stands. How many lists are any good is better known
+from all lists than from the few held out of them. numpy and scipy only.
 """
 
 from dataclasses import dataclass
@@ -64,11 +65,17 @@ class Grades:
     of_items : ndarray of shape (n_rows,), int64
     counted : ndarray of shape (n_rows,), bool
         False at rows of zero weight.
+    list_shares : ndarray of shape (n_thresholds,)
+        Share above each threshold among all lists that these were drawn from.
+    item_shares : ndarray of shape (n_item_thresholds,)
+        The same of items; those of zero weight do not count.
     """
 
     of_lists: np.ndarray
     of_items: np.ndarray
     counted: np.ndarray
+    list_shares: np.ndarray
+    item_shares: np.ndarray
 
 
 def guess(n_thresholds: int, n_item_thresholds: int) -> Calibration:
@@ -86,7 +93,9 @@ def value_logits(logits: np.ndarray | None, n_lists: int) -> np.ndarray:
 
 
 @np.errstate(under="ignore")
-def calibrate_lists(logits: np.ndarray, grades: np.ndarray) -> np.ndarray:
+def calibrate_lists(
+    logits: np.ndarray, grades: np.ndarray, shares: np.ndarray
+) -> np.ndarray:
     """Weights of the views of a list's value, from held-out lists.
 
     Parameters
@@ -95,6 +104,8 @@ def calibrate_lists(logits: np.ndarray, grades: np.ndarray) -> np.ndarray:
         What each view says: is the value above the threshold?
     grades : ndarray of shape (n_lists,), int
         Position of each list's level; above threshold k if greater than k.
+    shares : ndarray of shape (n_thresholds,)
+        Share above each threshold among all lists that these were drawn from.
 
     Returns
     -------
@@ -103,8 +114,8 @@ def calibrate_lists(logits: np.ndarray, grades: np.ndarray) -> np.ndarray:
     """
     lowest = np.append(np.zeros(N_VIEWS), -np.inf)
     fits = [
-        _fit(logits[:, :, k], grades > k, LIST_GUESS, LIST_PRECISION, lowest)
-        for k in range(logits.shape[2])
+        _fit(logits[:, :, k], grades > k, share, LIST_GUESS, LIST_PRECISION, lowest)
+        for k, share in enumerate(shares)
     ]
     return np.array(fits).reshape(-1, N_VIEWS + 1)
 
@@ -139,6 +150,7 @@ def calibrate_items(
     lists: Lists,
     grades: np.ndarray,
     counted: np.ndarray,
+    shares: np.ndarray,
 ) -> np.ndarray:
     """Weights of an item's chances, from the items of held-out lists.
 
@@ -154,6 +166,8 @@ def calibrate_items(
         Position of each label's level.
     counted : ndarray of shape (n_rows,), bool
         Which rows to fit on.
+    shares : ndarray of shape (n_thresholds,)
+        Share above each threshold among all items that these were drawn from.
 
     Returns
     -------
@@ -164,8 +178,8 @@ def calibrate_items(
     lowest = np.array([LEAST_SHARE, -np.inf, -np.inf, -np.inf])
     above = grades[counted]
     fits = [
-        _fit(inputs[:, :, k], above > k, ITEM_GUESS, ITEM_PRECISION, lowest)
-        for k in range(of_list.shape[1])
+        _fit(inputs[:, :, k], above > k, share, ITEM_GUESS, ITEM_PRECISION, lowest)
+        for k, share in enumerate(shares)
     ]
     return np.array(fits).reshape(-1, 4)
 
@@ -240,20 +254,30 @@ def _falling(above: np.ndarray) -> np.ndarray:
 
 def _fit(
     inputs: np.ndarray,
-    outcome: np.ndarray,
+    above: np.ndarray,
+    share: float,
     guess: np.ndarray,
     precision: np.ndarray,
     lowest: np.ndarray,
 ) -> np.ndarray:
     """Logistic regression with a normal prior around a guess and lower bounds."""
     D = np.column_stack([inputs, np.ones(len(inputs))]).astype(np.float64)
+    weight = _post_strata(above, share)
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
         z = D @ w
-        value = np.logaddexp(0, z).sum() - z @ outcome
-        slope = D.T @ (expit(z) - outcome)
+        value = weight @ (np.logaddexp(0, z) - z * above)
+        slope = D.T @ (weight * (expit(z) - above))
         off = precision * (w - guess)
         return value + 0.5 * off @ (w - guess), slope + off
 
     bounds = [(low, None) for low in lowest]
     return minimize(loss, guess, jac=True, method="L-BFGS-B", bounds=bounds).x
+
+
+def _post_strata(above: np.ndarray, share: float) -> np.ndarray:
+    """Weights by which those above are the known share, and not what luck drew."""
+    drawn = above.mean() if len(above) else 0.0
+    if not 0 < drawn < 1:
+        return np.ones(len(above))
+    return np.where(above, share / drawn, (1 - share) / (1 - drawn))

@@ -31,7 +31,7 @@ from ._inference import PREDICT_ITEMS, Predictions, predict_lists
 from ._lists import split_lists
 from ._model import Model
 from ._network import MLP, PooledHead, RankFormer, build
-from ._processes import process_rank
+from ._processes import Peers, process_rank
 from ._rows import Levels, Rows, find_levels
 from ._training import (
     Net,
@@ -434,6 +434,8 @@ def _calibrated(model: Model, part: _Part, predictions: Predictions) -> Model:
         of_lists=model.levels.grade(join(rows.list_values[chosen])),
         of_items=model.item_levels.grade(join(rows.y[at])),
         counted=join(rows.counted[at]),
+        list_shares=_shares_above(model.levels, rows.list_values, rows.peers),
+        item_shares=_shares_above(model.item_levels, rows.y[rows.counted], rows.peers),
     )
     own = None if logits is None else logits[chosen]
     found = [one for one in rows.peers.gather(own) if one is not None]
@@ -443,6 +445,13 @@ def _calibrated(model: Model, part: _Part, predictions: Predictions) -> Model:
         split_lists(np.repeat(np.arange(len(lengths)), lengths)),
         grades,
     )
+
+
+def _shares_above(levels: Levels, values: np.ndarray, peers: Peers) -> np.ndarray:
+    """Share of the values, of all peers, above each threshold: (n_thresholds,)."""
+    counts = np.bincount(levels.grade(values), minlength=len(levels.values))
+    counts = peers.total(counts)
+    return 1 - counts.cumsum()[:-1] / counts.sum()
 
 
 def _ndcg(part: _Part, config: TrainingConfig, module: nn.Module) -> np.ndarray:

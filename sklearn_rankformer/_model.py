@@ -129,7 +129,7 @@ class Model:
         """The same model, its chances fitted on these held-out lists."""
         logits = value_logits(predictions.logits, lists.n_lists)
         # Lists first: the chances of items follow from those of their lists.
-        of_lists = calibrate_lists(logits, grades.of_lists)
+        of_lists = calibrate_lists(logits, grades.of_lists, grades.list_shares)
         halfway = replace(self.calibration, lists=of_lists, n_lists=lists.n_lists)
         model = replace(self, calibration=halfway)
         of_items = calibrate_items(
@@ -138,6 +138,7 @@ class Model:
             lists,
             grades.of_items,
             grades.counted,
+            grades.item_shares,
         )
         return replace(model, calibration=replace(halfway, items=of_items))
 

@@ -52,6 +52,13 @@ def fitted():
     return rankformer(max_epochs=6).fit(X, y, groups=groups)
 
 
+def calibrate(views, grades):
+    """Weights fitted on lists of which no more are known."""
+    n_thresholds = views.shape[2]
+    shares = [(grades > k).mean() if len(grades) else 0.5 for k in range(n_thresholds)]
+    return calibrate_lists(views, grades, np.array(shares))
+
+
 def draw_views(n_lists, n_thresholds=1, seed=0):
     """Two views of lists, and outcomes drawn by known weights of them."""
     rng = np.random.default_rng(seed)
@@ -66,14 +73,14 @@ def draw_views(n_lists, n_thresholds=1, seed=0):
 
 def test_with_many_lists_the_data_decide():
     views, weights, grades = draw_views(20_000)
-    np.testing.assert_allclose(calibrate_lists(views, grades), weights, atol=0.07)
+    np.testing.assert_allclose(calibrate(views, grades), weights, atol=0.07)
     reference = LogisticRegression(C=1e9).fit(views[:, :, 0], grades)
     expected = [*reference.coef_[0], *reference.intercept_]
-    np.testing.assert_allclose(calibrate_lists(views, grades)[0], expected, atol=0.005)
+    np.testing.assert_allclose(calibrate(views, grades)[0], expected, atol=0.005)
 
 
 def test_without_lists_the_guess_stands():
-    none = calibrate_lists(np.empty((0, 2, 3)), np.empty(0, dtype=int))
+    none = calibrate(np.empty((0, 2, 3)), np.empty(0, dtype=int))
     np.testing.assert_allclose(none, np.tile(LIST_GUESS, (3, 1)), atol=1e-6)
     assert guess(3, 2).n_lists == 0
 
@@ -81,7 +88,7 @@ def test_without_lists_the_guess_stands():
 def test_a_view_that_says_the_opposite_is_ignored_not_turned_round():
     views, _, grades = draw_views(3000)
     views[:, 0] = -views[:, 1]
-    weights = calibrate_lists(views, grades)
+    weights = calibrate(views, grades)
     assert (weights[:, :-1] >= 0).all()
 
 
@@ -89,8 +96,45 @@ def test_a_view_that_says_the_opposite_is_ignored_not_turned_round():
 def test_few_lists_move_the_guess_a_little(n_lists):
     rng = np.random.default_rng(0)
     views = rng.normal(size=(n_lists, 2, 1))
-    weights = calibrate_lists(views, np.ones(n_lists, dtype=int))[0]
+    weights = calibrate(views, np.ones(n_lists, dtype=int))[0]
     assert np.abs(weights - LIST_GUESS).max() < 1.5
+
+
+def test_what_is_known_of_all_lists_corrects_the_luck_of_the_draw():
+    views, _, grades = draw_views(40_000)
+    held = np.flatnonzero(grades > 0)[:9000], np.flatnonzero(grades == 0)[:3000]
+    held = np.concatenate(held)  # too many good ones
+    share = (grades > 0).mean()
+    weights = calibrate_lists(views[held], grades[held], np.array([share]))
+    assert list_chances(views, weights).mean() == pytest.approx(share, abs=0.02)
+    lucky = list_chances(views, calibrate(views[held], grades[held]))
+    assert lucky.mean() > share + 0.1
+    # The same fit by another library: each class weighs what is known of it.
+    balance = {True: share / 0.75, False: (1 - share) / 0.25}
+    balanced = LogisticRegression(C=1e9, class_weight=balance)
+    balanced.fit(views[held, :, 0], grades[held] > 0)
+    expected = [*balanced.coef_[0], *balanced.intercept_]
+    np.testing.assert_allclose(weights[0], expected, atol=0.01)
+
+
+@pytest.mark.parametrize("grade", [0, 1])
+def test_held_out_lists_all_of_one_kind_say_so_by_themselves(grade):
+    views, grades = draw_views(50)[0], np.full(50, grade)
+    found = calibrate_lists(views, grades, np.array([0.4]))
+    np.testing.assert_array_equal(found, calibrate(views, grades))
+
+
+def test_chances_of_a_fit_agree_with_all_lists_not_with_those_held_out():
+    X, y, groups = make_lists(n_lists=200)
+    best = np.maximum.reduceat(y, np.flatnonzero(np.diff(groups, prepend=-1)))
+    # Next to nothing is learned of them, so that chances are a share of lists.
+    params = {"max_epochs": 1, "learning_rate": 1e-9, "validation_fraction": 0.2}
+    for seed in range(5):
+        ranker = rankformer(**params, random_state=seed).fit(X, y, groups=groups)
+        of_lists = ranker.predict_list_value(X, groups=groups).proba[:, 0]
+        of_items = ranker.predict_item_value(X, groups=groups).proba[:, 0]
+        assert of_lists.mean() == pytest.approx((best == 0).mean(), abs=0.03)
+        assert of_items.mean() == pytest.approx((y == 0).mean(), abs=0.03)
 
 
 @given(ids=list_ids(), data=st.data())
@@ -101,9 +145,10 @@ def test_items_in_another_order_are_calibrated_alike(ids, data):
     scores, grades = rng.normal(size=len(ids)), rng.integers(0, 3, len(ids))
     lists, other = split_lists(ids), split_lists(ids[order])
     of_list = rng.normal(size=(lists.n_lists, 2))
-    everything = np.ones(len(ids), dtype=bool)
-    a = calibrate_items(scores, of_list, lists, grades, everything)
-    b = calibrate_items(scores[order], of_list, other, grades[order], everything)
+    everything, shares = np.ones(len(ids), dtype=bool), np.array([0.6, 0.3])
+    a = calibrate_items(scores, of_list, lists, grades, everything, shares)
+    rest = other, grades[order], everything, shares
+    b = calibrate_items(scores[order], of_list, *rest)
     np.testing.assert_allclose(a, b, atol=1e-4)
 
 
