@@ -17,6 +17,8 @@ def work():
     import torch
 
     torch.set_num_threads(1)
+    # Ignored in what a shell runs in the background, and inherited from there.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     module, name, folder = sys.argv[1:]
     result = getattr(importlib.import_module(module), name)(Path(folder))
     place = Path(folder, f"result-{os.environ['RANK']}")
