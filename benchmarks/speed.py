@@ -41,7 +41,7 @@ from sklearn_rankformer._batching import (
     cut_batches,
     draw_batches,
 )
-from sklearn_rankformer._inference import PREDICT_ITEMS, run_network
+from sklearn_rankformer._inference import predict_items, run_network
 from sklearn_rankformer._lists import split_lists
 
 # The published example's shape and loss (authors' code): one head, softmax.
@@ -527,7 +527,8 @@ def bench_padding(args):
             padding_share(lists, draw_batches(lists, everything, items, rng))
             for _ in range(10)
         ]
-        ordered = cut_batches(lists.lengths, lists.lengths, PREDICT_ITEMS)
+        at_once = predict_items(torch.device("cpu"))
+        ordered = cut_batches(lists.lengths, lists.lengths, at_once)
         result[data.name] = {
             "training": float(np.mean(epochs)),
             "prediction": padding_share(lists, ordered),

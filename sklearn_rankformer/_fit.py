@@ -27,7 +27,7 @@ from ._chances import Grades, guess
 from ._columns import Columns
 from ._config import NetworkConfig
 from ._device import ordinary_torch
-from ._inference import PREDICT_ITEMS, Predictions, predict_lists
+from ._inference import Predictions, predict_items, predict_lists
 from ._lists import split_lists
 from ._model import Model
 from ._network import MLP, PooledHead, RankFormer, build
@@ -151,7 +151,7 @@ def _pooled(rows: Rows, columns: Columns, head: PooledHead, seed: int) -> torch.
     cpu = torch.device("cpu")
     features = Features(rows.X[at], columns.transform, columns.n_columns, cpu)
     lists = split_lists(rows.lists.codes[at])
-    batches = ordered_batches(lists, np.arange(len(some)), PREDICT_ITEMS)
+    batches = ordered_batches(lists, np.arange(len(some)), predict_items(cpu))
     taken = [features.take(batch) for batch in batches]
     pooled = [head.pool(t["x"], t["mask"]) for t in taken]
     return torch.cat([one for part in peers.gather(pooled) for one in part])

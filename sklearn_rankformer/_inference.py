@@ -12,9 +12,15 @@ from ._layers import fast_products
 from ._lists import Lists, one_list
 from ._network import RankFormer
 
-# Prediction keeps no activations for a backward pass, so its batches may be larger than
-# those of training.
-PREDICT_ITEMS = 4096
+
+def predict_items(device: torch.device) -> int:
+    """Most padded items of a batch in prediction.
+
+    On a CPU larger ones leave the caches, and hold more padding; a GPU must be kept
+    busy, and without a backward pass there is room.
+    """
+    return 1024 if device.type == "cpu" else 4096
+
 
 AFTER_DIVERGENCE = (
     "Lower learning_rate, or look for extreme values in X if input_transform=None."
@@ -129,7 +135,7 @@ def _outputs(
     """What every member says of the chosen lists, batch by batch."""
     if module.training:  # to walk through all layers takes longer than to ask
         module.eval()
-    for batch in ordered_batches(lists, chosen, PREDICT_ITEMS):
+    for batch in ordered_batches(lists, chosen, predict_items(features.device)):
         taken = features.take(batch)
         x, mask = taken["x"], taken["mask"]
         yield batch, *run_network(module, x, mask, precision, values=values)

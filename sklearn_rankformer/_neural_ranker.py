@@ -32,7 +32,7 @@ from ._config import InputConfig, NetworkConfig, config_from_dict
 from ._device import check_device, pick_device, pick_precision, usable_device
 from ._fit import Result, start, train_model, train_one_epoch
 from ._groups import refuse_foreign_names, resolve_groups, resolve_other_rows
-from ._inference import PREDICT_ITEMS
+from ._inference import predict_items
 from ._lists import digest_lists, lists_of
 from ._losses import LOSSES, pick_loss
 from ._mixin import RankerMixin
@@ -608,7 +608,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             )
         if ids is None and not self._needs_groups:
             # Items that are scored one by one need not be in memory all at once.
-            ids = np.arange(X.shape[0]) // PREDICT_ITEMS
+            ids = np.arange(X.shape[0]) // predict_items(model.device)
         return X, lists_of(ids, X.shape[0]), model
 
     # Copying and storing ------------------------------------------------------------

@@ -25,7 +25,7 @@ from ._callbacks import (
     StopDiverged,
     SumGradients,
 )
-from ._inference import PREDICT_ITEMS, run_network
+from ._inference import predict_items, run_network
 from ._layers import drawing_from
 from ._losses import ItemLoss, ordinal_loss
 from ._processes import process_rank
@@ -111,7 +111,8 @@ def measure_loss(
     """Mean loss over the lists of a dataset and its peers: one number, shape (1,)."""
     module.eval()
     total = 0.0
-    for batch in ordered_batches(dataset.lists, dataset.chosen, PREDICT_ITEMS):
+    items = predict_items(dataset.features.device)
+    for batch in ordered_batches(dataset.lists, dataset.chosen, items):
         taken = dataset.features.take(batch)
         output = run_network(module, taken["x"], taken["mask"], precision)
         total += float(criterion(output, dataset.targets.take(batch)))

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from sklearn_rankformer import RankFormerRanker, persistence
+from sklearn_rankformer._inference import predict_items
 from sklearn_rankformer._warnings import MissingGroupsWarning
 from sklearn_rankformer.inspection import TrainingCurveDisplay
 from sklearn_rankformer.metrics import ndcg_score
@@ -178,7 +179,7 @@ def test_mlp_predicts_many_rows_in_batches_of_bounded_size(lists):
     seen = []
     ranker.module_.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     scores = ranker.predict(many)
-    assert max(x.shape[:2].numel() for x in seen) <= 4096
+    assert max(x.shape[:2].numel() for x in seen) <= predict_items(ranker.device_)
     one_by_one = ranker.predict(many, groups=np.arange(len(many)))
     np.testing.assert_allclose(scores, one_by_one, atol=1e-6)
 
