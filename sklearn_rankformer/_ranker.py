@@ -55,11 +55,13 @@ class RankFormerRanker(NeuralRanker):
         value off, and their heads.
     calibration_folds : int or None, default=None
         What the chances of `predict_list_value` and `predict_item_value` are fitted
-        on. None takes the held-out lists. With a number, so many more networks are
-        trained, each without one part of the lists, and each predicts the part that it
-        has not seen: with a few hundred lists the chances become better, and the fit
-        takes that many times longer. Set ``validation_fraction=None`` beside it, and
-        the ranker itself learns from all lists.
+        on. None takes the held-out lists; where these were drawn from the training
+        lists, a label weighs what its share in all of them is. With a number, so many
+        more networks are trained, each without one part of the lists, and each predicts
+        the part that it has not seen: with a few hundred lists the chances become
+        better, and the fit takes that many times longer. Set
+        ``validation_fraction=None`` beside it, and the ranker itself learns from all
+        lists.
     d_model : int, default=64
         Width of the item vectors; a multiple of `nhead`.
     num_layers : int, default=1
