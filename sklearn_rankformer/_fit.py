@@ -429,13 +429,13 @@ def _calibrated(model: Model, part: _Part, predictions: Predictions) -> Model:
     scores, logits = predictions.scores, predictions.logits
     # From here on only these lists, and those of all peers: scores of the others are
     # NaN. What has no listwide head gives no logits, nor does who holds out no list.
-    at, join = rows.lists.rows(chosen), rows.peers.join
+    at, join, counted = rows.lists.rows(chosen), rows.peers.join, rows.counted
     grades = Grades(
         of_lists=model.levels.grade(join(rows.list_values[chosen])),
         of_items=model.item_levels.grade(join(rows.y[at])),
-        counted=join(rows.counted[at]),
+        counted=join(counted[at]),
         list_shares=_shares_above(model.levels, rows.list_values, rows.peers),
-        item_shares=_shares_above(model.item_levels, rows.y[rows.counted], rows.peers),
+        item_shares=_shares_above(model.item_levels, rows.y[counted], rows.peers),
     )
     own = None if logits is None else logits[chosen]
     found = [one for one in rows.peers.gather(own) if one is not None]

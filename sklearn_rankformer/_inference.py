@@ -12,16 +12,6 @@ from ._layers import fast_products
 from ._lists import Lists, one_list
 from ._network import RankFormer
 
-
-def predict_items(device: torch.device) -> int:
-    """Most padded items of a batch in prediction.
-
-    On a CPU larger ones leave the caches, and hold more padding; a GPU must be kept
-    busy, and without a backward pass there is room.
-    """
-    return 1024 if device.type == "cpu" else 4096
-
-
 AFTER_DIVERGENCE = (
     "Lower learning_rate, or look for extreme values in X if input_transform=None."
 )
@@ -42,6 +32,15 @@ class Predictions(NamedTuple):
 
     scores: np.ndarray
     logits: np.ndarray | None
+
+
+def predict_items(device: torch.device) -> int:
+    """Most padded items of a batch in prediction.
+
+    On a CPU larger ones leave the caches, and hold more padding; a GPU must be kept
+    busy, and without a backward pass there is room.
+    """
+    return 1024 if device.type == "cpu" else 4096
 
 
 def run_network(

@@ -12,6 +12,7 @@ from sklearn_rankformer._auto import (
     FEATURE_DROPOUT,
     FallingRate,
     auto_batch_items,
+    auto_rates,
     longer_steps,
 )
 from sklearn_rankformer.persistence import load, save
@@ -55,35 +56,32 @@ def test_steps_grow_with_the_root_of_batches_that_processes_share():
 @pytest.fixture
 def early_rules(monkeypatch):
     """Rules under which rates fall between the sizes of tests."""
-    rules = FallingRate(0.3, few=1, many=50), FallingRate(0.1, few=1, many=50)
-    monkeypatch.setattr(_auto, "DROPOUT", rules[0])
-    monkeypatch.setattr(_auto, "FEATURE_DROPOUT", rules[1])
-    return rules
+    monkeypatch.setattr(_auto, "DROPOUT", FallingRate(0.3, few=1, many=50))
+    monkeypatch.setattr(_auto, "FEATURE_DROPOUT", FallingRate(0.1, few=1, many=50))
+
+
+def rates(ranker):
+    """The rates that a ranker was fitted with, as `auto_rates` gives them."""
+    return ranker.dropout_, ranker.feature_dropout_
 
 
 @both
-def test_only_lists_that_teach_order_count(make, early_rules):
+@pytest.mark.usefixtures("early_rules")
+def test_only_lists_that_teach_order_count(make):
     X, y, groups = make_lists(n_lists=40)
-
-    def rates(ranker):
-        return ranker.dropout_, ranker.feature_dropout_
-
-    def rules(n_lists):
-        return tuple(rule.at(n_lists) for rule in early_rules)
-
     ordered = sum(len(set(y[groups == g])) > 1 for g in range(40))
     assert 0 < ordered < 40
     ranker = make(max_epochs=1).fit(X, y, groups=groups)
-    assert rates(ranker) == rules(ordered) != rules(40)
+    assert rates(ranker) == auto_rates(ordered) != auto_rates(40)
     # A row of weight 0 has no label to differ from.
     weight = np.where(groups < 20, 1.0, 0.0)
     few = make(max_epochs=1).fit(X, y, groups=groups, sample_weight=weight)
     ordered = sum(len(set(y[groups == g])) > 1 for g in range(20))
-    assert rates(few) == rules(ordered)
+    assert rates(few) == auto_rates(ordered)
 
 
 @both
-def test_a_number_wins_over_auto(make, early_rules):
+def test_a_number_wins_over_auto(make):
     X, y, groups = make_lists()
     ranker = make(max_epochs=1, dropout=0.45, feature_dropout=0.25, batch_items=77)
     ranker.fit(X, y, groups=groups)
@@ -105,14 +103,11 @@ def test_parameters_stay_auto_and_attributes_survive(make, tmp_path):
 
 
 @both
-def test_a_ranker_that_goes_on_keeps_its_rates(make, early_rules):
+@pytest.mark.usefixtures("early_rules")
+def test_a_ranker_that_goes_on_keeps_its_rates(make):
     X, y, groups = make_lists()
     few = groups < 5
     ranker = make(max_epochs=1, warm_start=True).fit(X[few], y[few], groups=groups[few])
-
-    def rates(ranker):
-        return ranker.dropout_, ranker.feature_dropout_
-
     before = rates(ranker)
     assert rates(ranker.fit(X, y, groups=groups)) == before
     assert rates(ranker.partial_fit(X, y, groups=groups)) == before
