@@ -69,6 +69,11 @@ def auto_batch_items(n_rows: int, n_processes: int = 1) -> int:
     return items
 
 
+# Epochs to begin with, and those to try where they make few steps.
+EPOCHS = 15
+MORE_EPOCHS = (45, 135)
+
+
 def longer_steps(batch_items: int) -> float:
     """Return the factor of the learning rate for batches of this size.
 

@@ -203,13 +203,21 @@ class HoldOut(callbacks.Callback):
         """Whether the values beat those of the last epoch beyond noise."""
         if self.monitor == "valid_loss":  # one number, which has no spread
             return True
-        gap = values - others
-        gap = gap[~np.isnan(gap)]
-        if len(gap) < 2:
-            return False
-        width = stdtrit(len(gap) - 1, 1 - self.LEVEL / len(net.history))
-        noise = width * gap.std(ddof=1) / math.sqrt(len(gap))
-        return agreed(gap.mean() - noise, torch.device(net.device)) > 0
+        found = beats(values, others, self.LEVEL / len(net.history))
+        return bool(agreed(found, torch.device(net.device)))
+
+
+def beats(values: np.ndarray, others: np.ndarray, level: float) -> bool:
+    """Whether lists have higher values than others, by a paired t-test of this level.
+
+    NaN is left out, and a single list proves nothing.
+    """
+    gap = values - others
+    gap = gap[~np.isnan(gap)]
+    if len(gap) < 2:
+        return False
+    noise = stdtrit(len(gap) - 1, 1 - level) * gap.std(ddof=1) / math.sqrt(len(gap))
+    return bool(gap.mean() > noise)
 
 
 class Progress(callbacks.Callback):

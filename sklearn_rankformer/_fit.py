@@ -21,7 +21,7 @@ from ._batching import (
     make_targets,
     ordered_batches,
 )
-from ._callbacks import HoldOut, Progress, Schedule
+from ._callbacks import HoldOut, Progress, Schedule, beats
 from ._categories import Categories
 from ._chances import Grades, guess
 from ._columns import Columns
@@ -31,7 +31,7 @@ from ._inference import Predictions, predict_items, predict_lists
 from ._lists import split_lists
 from ._model import Model
 from ._network import MLP, PooledHead, RankFormer, build
-from ._processes import Peers, process_rank
+from ._processes import Peers, agreed, process_rank
 from ._rows import Levels, Rows, find_levels
 from ._training import (
     Net,
@@ -53,6 +53,10 @@ MIN_LISTS_TO_HOLD_OUT = 10
 # Aggregates of lists are standardised by those of at most this many.
 LISTS_TO_SCALE_BY = 2000
 
+# Where fewer steps are planned, more of them are tried, if a number was not given.
+FEW_STEPS = 250
+LEVEL_TO_GO_ON = 0.05
+
 KEPT_IN_HISTORY = ("epoch", "train_loss", "valid_ndcg", "valid_loss", "dur")
 
 
@@ -66,8 +70,8 @@ class Result:
         The model, trained.
     history : list of dict
         One entry a whole epoch, those before this training included where it went on.
-    n_begun : int
-        Epochs begun: one that was interrupted is not in the history.
+    n_planned, n_begun : int
+        Epochs planned, and begun: one that was interrupted is not in the history.
     kept_epoch : int or None
         Epoch whose weights were kept, from 1; None where nothing was held out.
     kept_score : float or None
@@ -80,6 +84,7 @@ class Result:
 
     model: Model
     history: list[dict]
+    n_planned: int
     n_begun: int
     kept_epoch: int | None
     kept_score: float | None
@@ -179,6 +184,7 @@ def train_model(
     with ordinary_torch():
         model = _for_training(model, config)
         part, watched = _split(model, rows, held, config)
+        config = _with_epochs(model, part, config)
         if watched is None and config.n_iter_no_change is not None:
             warn_user(
                 f"n_iter_no_change={config.n_iter_no_change} stops nothing, as no list "
@@ -279,6 +285,7 @@ def _result(net: Net, model: Model) -> Result:
     return Result(
         model=replace(model, module=module, optimizer=optimizer),
         history=history,
+        n_planned=net.plan.n_epochs,
         n_begun=len(net.history),
         kept_epoch=kept_epoch,
         kept_score=kept_score,
@@ -318,6 +325,37 @@ def _split(
     drawn = rng.permutation(everything)
     chosen, watched_lists = np.sort(drawn[n_held:]), np.sort(drawn[:n_held])
     return _Part(rows, features, chosen), _Part(rows, features, watched_lists)
+
+
+def _with_epochs(model: Model, part: _Part, config: TrainingConfig) -> TrainingConfig:
+    """The config with as many epochs as pay on lists that were left out.
+
+    Few lists make few steps. More of them find what labels that follow from the
+    features have left to be found, and where labels are mostly noise they learn that.
+    So networks are trained on each half of the lists and judged on the other, and
+    training is made longer as long as that gains beyond noise.
+    """
+    rows, peers = part.rows, part.rows.peers
+    n_batches = count_steps(rows.lists, part.chosen, config.batch_items, peers)
+    tried, config = config.more_epochs, replace(config, more_epochs=())
+    few_steps = n_batches * config.max_epochs < FEW_STEPS
+    few_lists = len(part.chosen) < MIN_LISTS_TO_HOLD_OUT
+    if not tried or not few_steps or few_lists or peers.n > 1:
+        return config
+
+    def left_out_ndcg(config: TrainingConfig) -> np.ndarray:
+        scores = _left_out_predictions(model, part, 2, config).scores
+        return _ndcg_of(scores, part, config)
+
+    values = left_out_ndcg(config)
+    for n_epochs in tried:
+        longer = replace(config, max_epochs=n_epochs)
+        others, values = values, left_out_ndcg(longer)
+        gained = beats(values, others, LEVEL_TO_GO_ON)
+        if not agreed(gained, config.device):
+            break
+        config = longer
+    return config
 
 
 def _dataset(model: Model, part: _Part, config: TrainingConfig) -> ListDataset:
@@ -370,8 +408,8 @@ def _cross_calibrated(
 
     Every list is left out by one of them, so that all count, however few there are.
     """
-    found = _left_out_predictions(model, part, n_folds, config)
     whole = replace(part, chosen=np.arange(part.rows.lists.n_lists))
+    found = _left_out_predictions(model, whole, n_folds, config)
     return _calibrated(model, whole, found)
 
 
@@ -391,12 +429,13 @@ def _left_out_predictions(
     """What is said of each list by a network of the same kind that never saw it."""
     lists = part.rows.lists
     quiet = replace(config, callbacks=(), show_progress=False)
-    folds = np.random.default_rng(config.seed).permutation(lists.n_lists) % n_folds
+    n_lists = len(part.chosen)
+    folds = np.random.default_rng(config.seed).permutation(n_lists) % n_folds
     scores = np.empty(lists.n_rows, np.float32)
     logits = None
     for fold in range(n_folds):
-        learned = replace(part, chosen=np.flatnonzero(folds != fold))
-        left_out = replace(part, chosen=np.flatnonzero(folds == fold))
+        learned = replace(part, chosen=part.chosen[folds != fold])
+        left_out = replace(part, chosen=part.chosen[folds == fold])
         one = _train(_untrained(model, config), learned, None, None, quiet)
         if one.interrupt is not None:
             raise one.interrupt
@@ -455,11 +494,20 @@ def _shares_above(levels: Levels, values: np.ndarray, peers: Peers) -> np.ndarra
 
 
 def _ndcg(part: _Part, config: TrainingConfig, module: nn.Module) -> np.ndarray:
+    scores = predict_lists(
+        module,
+        part.features,
+        part.rows.lists,
+        part.chosen,
+        config.precision,
+        values=False,
+    ).scores
+    return _ndcg_of(scores, part, config)
+
+
+def _ndcg_of(scores: np.ndarray, part: _Part, config: TrainingConfig) -> np.ndarray:
     """NDCG@10 of each list of the part, NaN where there is nothing to find."""
     rows, lists = part.rows, part.rows.lists
-    scores = predict_lists(
-        module, part.features, lists, part.chosen, config.precision, values=False
-    ).scores
     at = lists.rows(part.chosen)
     at = at[rows.counted[at]]
     values = np.zeros(0)  # of a process that holds out no list

@@ -6,7 +6,7 @@ predict while another fits get the answers of the old model or of the new one.
 """
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,7 +18,14 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 from skorch.callbacks import Callback, LRScheduler
 
-from ._auto import Rates, auto_batch_items, auto_rates, longer_steps
+from ._auto import (
+    EPOCHS,
+    MORE_EPOCHS,
+    Rates,
+    auto_batch_items,
+    auto_rates,
+    longer_steps,
+)
 from ._categories import Categories, chosen_mask, find_categories, odd_columns
 from ._checks import (
     check_labels,
@@ -105,7 +112,10 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         "group_column": [str, Integral, None],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
         "batch_items": [
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
@@ -216,6 +226,9 @@ class NeuralRanker(RankerMixin, BaseEstimator):
                 f"of zero weight, so there is no order to learn. Change "
                 f"gain={self.gain!r}, or sample_weight."
             )
+        if again:
+            # What is already learned would not be tried with other numbers of epochs.
+            config = replace(config, more_epochs=())
         model = self._model if again else self._start(checked, config)
         result = train_model(model, checked.rows, held, config)
         new.trained_lists_ = _joined_digest(checked.digest, peers)
@@ -509,13 +522,15 @@ class NeuralRanker(RankerMixin, BaseEstimator):
             n_rows = rows.peers.total(len(rows.y))
             items = auto_batch_items(n_rows, everyone().n)
             rate *= longer_steps(items)
+        grows = self.max_epochs == "auto"
         return TrainingConfig(
             loss=pick_loss(self.loss),
             gain=self.gain,
             listwide_weight=0.0,
             learning_rate=rate,
             weight_decay=self.weight_decay,
-            max_epochs=self.max_epochs,
+            max_epochs=EPOCHS if grows else int(self.max_epochs),
+            more_epochs=MORE_EPOCHS if grows else (),
             batch_items=int(items),
             validation_fraction=self.validation_fraction,
             n_iter_no_change=self.n_iter_no_change,
@@ -567,6 +582,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
         """Take over what was fitted in one step; pass the user's interrupt on."""
         new._model = result.model
         new.batch_items_ = config.batch_items
+        new.max_epochs_ = result.n_planned
         new.history_ = result.history
         new.n_iter_ = len(result.history)
         new.kept_epoch_, new.kept_score_ = result.kept_epoch, result.kept_score

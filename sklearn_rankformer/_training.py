@@ -131,6 +131,8 @@ class TrainingConfig:
         Gain of held-out labels.
     listwide_weight, learning_rate, weight_decay, max_epochs, batch_items
         As in `RankFormerRanker`.
+    more_epochs : tuple of int
+        Numbers of epochs to try in place of `max_epochs`, rising; see `_fit`.
     validation_fraction, n_iter_no_change, calibration_folds
         As in `RankFormerRanker`.
     callbacks : sequence of Callback
@@ -151,6 +153,7 @@ class TrainingConfig:
     learning_rate: float
     weight_decay: float
     max_epochs: int
+    more_epochs: tuple[int, ...]
     batch_items: int
     validation_fraction: float | None
     n_iter_no_change: int | None

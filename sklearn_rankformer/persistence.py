@@ -67,6 +67,7 @@ _FITTED = {
     "fitted_with_groups_": (bool,),
     "history_": (list,),
     "batch_items_": (int,),
+    "max_epochs_": (int,),
     "n_iter_": (int,),
     "kept_epoch_": (int, type(None)),
     "kept_score_": (float, type(None)),

@@ -85,6 +85,7 @@ def test_loaded_ranker_gives_the_same_bits(make, transform, lists, path):
     for name in (
         "n_iter_",
         "batch_items_",
+        "max_epochs_",
         "kept_epoch_",
         "kept_score_",
         "n_features_in_",
