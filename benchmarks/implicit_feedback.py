@@ -20,7 +20,8 @@ context. There a linear choice model is fitted beside the networks: what it gain
 how much there is to be had. The set "expedia" is not simulated: its own clicks and
 bookings teach and judge.
 
-Networks have two members here, half of the default, for the sake of more seeds.
+Networks have two members here, half of the default, for the sake of more seeds, and 15
+epochs, so that weights are compared over the same number of steps.
 """
 
 import numpy as np
@@ -173,7 +174,8 @@ def fitted(train, val, seed, varied, quick):
 
 def members(seed, quick):
     """Parameters that all networks here have in common."""
-    return {"random_state": seed, "n_members": 2, **network_params(quick)}
+    same = {"n_members": 2, "max_epochs": 15}
+    return {"random_state": seed, **same, **network_params(quick)}
 
 
 def rankformers(weights, params):

@@ -105,7 +105,7 @@ class RankFormerRanker(NeuralRanker):
         than 250 steps (up to some 8,000 rows), it also trains 15, 45 and 135 epochs on
         each half of the lists, and takes the next number as long as that orders the
         other half better beyond noise (a paired t-test over the lists). Such a fit
-        takes about five times as long, and more where more epochs pay.
+        takes five to seven times as long, and more where more epochs pay.
     batch_items : int or "auto", default="auto"
         Most items, padding included, in a batch of lists of similar length. "auto"
         takes 512, and 1,024 where an epoch has 60 or more of such batches. With several
