@@ -69,9 +69,10 @@ def auto_batch_items(n_rows: int, n_processes: int = 1) -> int:
     return items
 
 
-# Epochs to begin with, and those to try where they make few steps.
+# Epochs, and those to try instead as long as they make fewer steps than this.
 EPOCHS = 15
 MORE_EPOCHS = (45, 135)
+MOST_STEPS = 750
 
 
 def longer_steps(batch_items: int) -> float:

@@ -14,6 +14,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
+from ._auto import MOST_STEPS
 from ._batching import (
     Features,
     ListDataset,
@@ -53,8 +54,7 @@ MIN_LISTS_TO_HOLD_OUT = 10
 # Aggregates of lists are standardised by those of at most this many.
 LISTS_TO_SCALE_BY = 2000
 
-# Where fewer steps are planned, more of them are tried, if a number was not given.
-FEW_STEPS = 250
+# Of the test by which more epochs order left-out lists better.
 LEVEL_TO_GO_ON = 0.05
 
 KEPT_IN_HISTORY = ("epoch", "train_loss", "valid_ndcg", "valid_loss", "dur")
@@ -337,10 +337,10 @@ def _with_epochs(model: Model, part: _Part, config: TrainingConfig) -> TrainingC
     """
     rows, peers = part.rows, part.rows.peers
     n_batches = count_steps(rows.lists, part.chosen, config.batch_items, peers)
-    tried, config = config.more_epochs, replace(config, more_epochs=())
-    few_steps = n_batches * config.max_epochs < FEW_STEPS
+    tried = [n for n in config.more_epochs if n * n_batches < MOST_STEPS]
+    config = replace(config, more_epochs=())
     few_lists = len(part.chosen) < MIN_LISTS_TO_HOLD_OUT
-    if not tried or not few_steps or few_lists or peers.n > 1:
+    if not tried or few_lists or peers.n > 1:
         return config
 
     def left_out_ndcg(config: TrainingConfig) -> np.ndarray:

@@ -101,11 +101,11 @@ class RankFormerRanker(NeuralRanker):
     weight_decay : float, default=0.01
         Weight decay of AdamW.
     max_epochs : int or "auto", default="auto"
-        Planned number of passes over the lists. "auto" takes 15. Where these make fewer
-        than 250 steps (up to some 8,000 rows), it also trains 15, 45 and 135 epochs on
-        each half of the lists, and takes the next number as long as that orders the
-        other half better beyond noise (a paired t-test over the lists). Such a fit
-        takes five to seven times as long, and more where more epochs pay.
+        Planned number of passes over the lists. "auto" takes 15, or 45 or 135 where
+        these make fewer than 750 steps (up to some 8,000 and 2,500 rows) and pay: it
+        trains on each half of the lists, and takes the next number as long as that
+        orders the other half better beyond noise (a paired t-test over the lists). Such
+        a fit takes five to seven times as long, and more where more epochs pay.
     batch_items : int or "auto", default="auto"
         Most items, padding included, in a batch of lists of similar length. "auto"
         takes 512, and 1,024 where an epoch has 60 or more of such batches. With several

@@ -12,12 +12,12 @@ from sklearn_rankformer._auto import (
     EPOCHS,
     FEATURE_DROPOUT,
     MORE_EPOCHS,
+    MOST_STEPS,
     FallingRate,
     auto_batch_items,
     auto_rates,
     longer_steps,
 )
-from sklearn_rankformer._fit import FEW_STEPS
 from sklearn_rankformer.persistence import load, save
 
 from .conftest import make_lists
@@ -41,7 +41,7 @@ def test_the_rules_are_those_of_the_docstring():
     assert FEATURE_DROPOUT.at(1414) == pytest.approx(0.05, abs=1e-3)
     assert [auto_batch_items(n) for n in (0, 61_439, 61_440)] == [512, 512, 1024]
     assert auto_batch_items(10**9) == 1024
-    assert (EPOCHS, MORE_EPOCHS, FEW_STEPS) == (15, (45, 135), 250)
+    assert (EPOCHS, MORE_EPOCHS, MOST_STEPS) == (15, (45, 135), 750)
 
 
 @given(n=numbers, n_processes=st.integers(1, 100))

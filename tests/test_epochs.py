@@ -80,12 +80,12 @@ def test_where_steps_are_many_or_a_number_is_given_nothing_is_tried(
 ):
     X, y, groups = clear()
     assert mlp(max_epochs=2).fit(X, y, groups=groups).max_epochs_ == 2
-    n_steps = EPOCHS * 2  # 36 lists of 8 items in batches of 160
+    n_steps = MORE_EPOCHS[0] * 2  # 36 lists of 8 items in batches of 160
     ranker = mlp(max_epochs="auto", batch_items=160)
-    monkeypatch.setattr(_fit, "FEW_STEPS", n_steps)
+    monkeypatch.setattr(_fit, "MOST_STEPS", n_steps)
     assert ranker.fit(X, y, groups=groups).max_epochs_ == EPOCHS
     assert not trials
-    monkeypatch.setattr(_fit, "FEW_STEPS", n_steps + 1)
+    monkeypatch.setattr(_fit, "MOST_STEPS", n_steps + 1)
     assert ranker.fit(X, y, groups=groups).max_epochs_ > EPOCHS
     assert trials
 
