@@ -104,7 +104,7 @@ class RankFormerRanker(NeuralRanker):
         Planned number of passes over the lists. "auto" takes 15, or 45 or 135 where
         these make fewer than 750 steps (up to some 8,000 and 2,500 rows) and pay: it
         trains on each half of the lists, and takes the next number as long as that
-        orders the other half better beyond noise (a paired t-test over the lists). Such
+        orders the other half better (a paired t-test over the lists, at .01). Such
         a fit takes five to seven times as long, and more where more epochs pay.
     batch_items : int or "auto", default="auto"
         Most items, padding included, in a batch of lists of similar length. "auto"
