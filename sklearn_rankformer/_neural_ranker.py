@@ -227,7 +227,7 @@ class NeuralRanker(RankerMixin, BaseEstimator):
                 f"gain={self.gain!r}, or sample_weight."
             )
         if again:
-            # What is already learned would not be tried with other numbers of epochs.
+            # Trials start from nothing, so they say nothing of training that goes on.
             config = replace(config, more_epochs=())
         model = self._model if again else self._start(checked, config)
         result = train_model(model, checked.rows, held, config)
