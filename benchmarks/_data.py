@@ -158,6 +158,14 @@ def parts_of(data, *choices):
     return [(data.X[rows], data.y[rows], data.groups[rows]) for rows in choices]
 
 
+def some_lists(part, n_lists, seed):
+    """Draw so many whole lists of (X, y, groups) at random."""
+    X, y, groups = part
+    drawn = np.random.default_rng(seed).permutation(np.unique(groups))[:n_lists]
+    rows = np.isin(groups, drawn)
+    return X[rows], y[rows], groups[rows]
+
+
 def feedback_of(data, rows, kind, rng, n_repeats=2):
     """X, y, groups of some rows: their labels, or clicks that are simulated."""
     if kind == "labels":

@@ -16,7 +16,7 @@ from collections import Counter
 
 import numpy as np
 from _compare import paired_interval, per_list_ndcg
-from _data import folds_of, load_lists, own_split, parts_of
+from _data import folds_of, load_lists, own_split, parts_of, some_lists
 from _report import markdown_table, write_results
 from _rivals import fit_best, grid_of, with_list_features
 from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
@@ -53,15 +53,15 @@ MODELS = ("15 epochs", "auto", "LightGBM")
 
 def run(name, n_lists, model, seed, data_dir, quick):
     """NDCG@10 of each test list, seconds of the fit and epochs taken."""
-    train, (X_test, y_test, groups_test) = split(name, n_lists, seed, data_dir, quick)
+    pool, (X_test, y_test, groups_test) = pool_and_test(name, data_dir, quick)
+    train = some_lists(pool, n_lists, seed)
     start = time.perf_counter()
     if model == "LightGBM":
         ranker, X_test = lightgbm(train, (X_test, y_test, groups_test), seed, quick)
     else:
         params = {"max_epochs": 15} if model == "15 epochs" else {}
         ranker = RankFormerRanker(random_state=seed, **params, **network_params(quick))
-        X, y, groups = train
-        ranker.fit(X, y, groups=groups)
+        ranker.fit(*train)
     seconds = time.perf_counter() - start
     scores = ranker.predict(X_test, groups=groups_test)
     return {
@@ -80,14 +80,6 @@ def lightgbm(train, test, seed, quick):
     seen, watched, new = with_list_features([*parts, test])
     settings = grid_of("LightGBM", seed)[: 1 if quick else None]
     return fit_best(settings, seen, watched), new[0]
-
-
-def split(name, n_lists, seed, data_dir, quick):
-    """So many lists to learn from, drawn by the seed, and the test lists."""
-    (X, y, groups), test = pool_and_test(name, data_dir, quick)
-    drawn = np.random.default_rng(seed).permutation(np.unique(groups))[:n_lists]
-    rows = np.isin(groups, drawn)
-    return (X[rows], y[rows], groups[rows]), test
 
 
 def pool_and_test(name, data_dir, quick):

@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 from _compare import log_loss_of, paired_interval, per_list_ndcg, positive_chance
-from _data import own_split
+from _data import own_split, some_lists
 from _report import markdown_table, write_results
 from _run import add_runs, by_setting, network_params, parse, parser_of, run_jobs
 
@@ -33,13 +33,12 @@ MEASURES = {"brier": "Brier score", "log_loss": "items' log-loss", "ndcg": "NDCG
 
 def run(name, n_lists, way, seed, data_dir, quick):
     """Each measure by test list, and seconds of the fit."""
-    (X, y, groups), _, (X_test, y_test, groups_test) = own_split(name, data_dir, quick)
-    drawn = np.random.default_rng(seed).permutation(np.unique(groups))[:n_lists]
-    rows = np.isin(groups, drawn)
+    pool, _, (X_test, y_test, groups_test) = own_split(name, data_dir, quick)
+    train = some_lists(pool, n_lists, seed)
     params = {**WAYS[way], **network_params(quick)}
     start = time.perf_counter()
     ranker = RankFormerRanker(random_state=seed, **params)
-    ranker.fit(X[rows], y[rows], groups=groups[rows])
+    ranker.fit(*train)
     seconds = time.perf_counter() - start
     found = ranker.predict_all(X_test, groups=groups_test)
     lists = split_lists(groups_test)

@@ -40,6 +40,15 @@ def make_lists(n_lists=40, n_features=4, sizes=(1, 9), seed=0):
     return X, y, groups
 
 
+def make_clear_lists(n_lists=80, size=8, seed=0):
+    """Lists in which the item of the largest sum of two columns is the good one."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_lists, size, 4))
+    y = np.zeros((n_lists, size), dtype=int)
+    y[np.arange(n_lists), X[..., :2].sum(-1).argmax(1)] = 1
+    return X.reshape(-1, 4), y.ravel(), np.repeat(np.arange(n_lists), size)
+
+
 @pytest.fixture
 def lists():
     """X, y and groups of small lists."""

@@ -7,20 +7,12 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 from skorch.callbacks import Callback
 
-from sklearn_rankformer import _fit, _neural_ranker, persistence
+from sklearn_rankformer import _fit, _neural_ranker
 from sklearn_rankformer._auto import EPOCHS, MORE_EPOCHS
 from sklearn_rankformer._callbacks import beats
 
+from .conftest import make_clear_lists
 from .factories import both, mlp
-
-
-def clear(n_lists=80, size=8, seed=0):
-    """Lists in which the item of the largest sum of two columns is the good one."""
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n_lists, size, 4))
-    y = np.zeros((n_lists, size), dtype=int)
-    y[np.arange(n_lists), X[..., :2].sum(-1).argmax(1)] = 1
-    return X.reshape(-1, 4), y.ravel(), np.repeat(np.arange(n_lists), size)
 
 
 def shuffled(y, seed=0):
@@ -50,14 +42,14 @@ def trials(monkeypatch, once):
 
 @both
 def test_few_lists_with_clear_labels_are_trained_on_for_longer(make):
-    X, y, groups = clear()
+    X, y, groups = make_clear_lists()
     ranker = make(max_epochs="auto").fit(X, y, groups=groups)
     assert ranker.max_epochs_ == ranker.n_iter_ > EPOCHS
     assert ranker.max_epochs == "auto"
     # It is the fit that this number asks for, and better on other lists for it.
     asked = make(max_epochs=ranker.max_epochs_).fit(X, y, groups=groups)
     short = make(max_epochs=EPOCHS).fit(X, y, groups=groups)
-    X, y, groups = clear(300, seed=1)
+    X, y, groups = make_clear_lists(300, seed=1)
     scores = ranker.predict(X, groups=groups)
     np.testing.assert_array_equal(asked.predict(X, groups=groups), scores)
     assert ranker.score(X, y, groups=groups) > short.score(X, y, groups=groups) + 0.05
@@ -65,7 +57,7 @@ def test_few_lists_with_clear_labels_are_trained_on_for_longer(make):
 
 @pytest.mark.usefixtures("once")
 def test_noise_is_hardly_ever_trained_on_for_longer():
-    X, y, groups = clear()
+    X, y, groups = make_clear_lists()
     ranker = mlp(max_epochs="auto")
     longer = 0
     for seed in range(8):
@@ -78,7 +70,7 @@ def test_noise_is_hardly_ever_trained_on_for_longer():
 def test_where_steps_are_many_or_a_number_is_given_nothing_is_tried(
     monkeypatch, trials
 ):
-    X, y, groups = clear()
+    X, y, groups = make_clear_lists()
     assert mlp(max_epochs=2).fit(X, y, groups=groups).max_epochs_ == 2
     n_steps = MORE_EPOCHS[0] * 2  # 72 lists of 8 items in batches of 320
     ranker = mlp(max_epochs="auto", batch_items=320)
@@ -91,7 +83,7 @@ def test_where_steps_are_many_or_a_number_is_given_nothing_is_tried(
 
 
 def test_fewer_than_ten_lists_are_too_few_to_try(trials):
-    X, y, groups = clear(9)
+    X, y, groups = make_clear_lists(9)
     ranker = mlp(max_epochs="auto").fit(X, y, groups=groups)
     assert ranker.max_epochs_ == EPOCHS
     assert not trials
@@ -99,7 +91,7 @@ def test_fewer_than_ten_lists_are_too_few_to_try(trials):
 
 @pytest.mark.usefixtures("once")
 def test_lists_without_order_to_find_tell_nothing():
-    X, y, groups = clear()
+    X, y, groups = make_clear_lists()
     with pytest.warns(UserWarning, match="no order to learn"):
         ranker = mlp(max_epochs="auto").fit(X, np.zeros_like(y), groups=groups)
     assert ranker.max_epochs_ == EPOCHS
@@ -107,8 +99,8 @@ def test_lists_without_order_to_find_tell_nothing():
 
 @pytest.mark.usefixtures("once")
 def test_lists_held_out_have_no_part_in_the_choice():
-    X, y, groups = clear()
-    held = clear(20, seed=1)
+    X, y, groups = make_clear_lists()
+    held = make_clear_lists(20, seed=1)
     given = {"X_val": held[0], "y_val": shuffled(held[1]), "groups_val": held[2]}
     ranker = mlp(max_epochs="auto").fit(X, y, groups=groups, **given)
     assert ranker.max_epochs_ > EPOCHS
@@ -117,7 +109,7 @@ def test_lists_held_out_have_no_part_in_the_choice():
 
 
 def test_training_that_goes_on_takes_no_more_epochs_than_at_first(trials):
-    X, y, groups = clear()
+    X, y, groups = make_clear_lists()
     ranker = mlp(max_epochs="auto", warm_start=True).fit(X, y, groups=groups)
     assert ranker.max_epochs_ > EPOCHS
     trials.clear()
@@ -140,41 +132,14 @@ class Witness(Callback):
 @pytest.mark.usefixtures("once")
 def test_callbacks_see_the_fit_alone():
     witness = Witness()
-    X, y, groups = clear()
+    X, y, groups = make_clear_lists()
     ranker = mlp(max_epochs="auto", callbacks=[witness]).fit(X, y, groups=groups)
     assert ranker.max_epochs_ > EPOCHS
     assert witness.seen == [ranker.max_epochs_] * ranker.max_epochs_
 
 
-class StopsOnce(Callback):
-    """Ends a fit in an epoch, as a kill would."""
-
-    def __init__(self, epoch):
-        self.epoch = epoch
-
-    def on_epoch_begin(self, net, **kwargs):
-        if len(net.history) == self.epoch:
-            self.epoch = None
-            raise RuntimeError("killed")
-
-
-@pytest.mark.usefixtures("once")
-def test_a_resumed_fit_takes_as_many_epochs_and_comes_out_the_same(tmp_path):
-    X, y, groups = clear()
-    whole = mlp(max_epochs="auto").fit(X, y, groups=groups)
-    checkpoint = persistence.Checkpoint(tmp_path)
-    ranker = mlp(max_epochs="auto", callbacks=[checkpoint, StopsOnce(EPOCHS + 5)])
-    with pytest.raises(RuntimeError, match="killed"):
-        ranker.fit(X, y, groups=groups)
-    ranker.fit(X, y, groups=groups)
-    assert ranker.n_iter_ == whole.n_iter_ > EPOCHS
-    np.testing.assert_array_equal(
-        ranker.predict(X, groups=groups), whole.predict(X, groups=groups)
-    )
-
-
 def test_a_key_pressed_while_epochs_are_tried_leaves_the_ranker_as_it_was(monkeypatch):
-    X, y, groups = clear()
+    X, y, groups = make_clear_lists()
     ranker = mlp(max_epochs=1).fit(X, y, groups=groups)
     before = ranker.predict(X, groups=groups)
 

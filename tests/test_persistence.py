@@ -27,15 +27,17 @@ from sklearn_rankformer import (
     StackingRanker,
     VotingRanker,
     WithinListScaler,
+    _neural_ranker,
     persistence,
 )
+from sklearn_rankformer._auto import EPOCHS, MORE_EPOCHS
 from sklearn_rankformer._files import read_file, write_file
 from sklearn_rankformer._losses import lambda_loss
 from sklearn_rankformer.metrics import ndcg_score
 from sklearn_rankformer.model_selection import ListKFold
 
 from . import factories
-from .conftest import make_lists
+from .conftest import make_clear_lists, make_lists
 
 # Four epochs: fits are to be broken off in each of them.
 rankformer = partial(factories.rankformer, max_epochs=4)
@@ -929,6 +931,18 @@ def test_resumed_fit_equals_one_never_interrupted(
     resumed, epochs = resume(ranker, lists, tmp_path)
     done = when.get("after", when.get("within", 0) - 1)
     assert epochs == list(range(done + 1, 5))
+    assert_same_fit(resumed, ranker.fit(X, y, groups=groups), lists)
+
+
+def test_a_resumed_fit_finds_as_many_epochs_and_comes_out_the_same(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(_neural_ranker, "MORE_EPOCHS", MORE_EPOCHS[:1])
+    lists = X, y, groups = make_clear_lists()
+    ranker = mlp(max_epochs="auto")
+    break_off(ranker, lists, tmp_path, after=EPOCHS + 5)
+    resumed, _ = resume(ranker, lists, tmp_path)
+    assert resumed.n_iter_ > EPOCHS
     assert_same_fit(resumed, ranker.fit(X, y, groups=groups), lists)
 
 
